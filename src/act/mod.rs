@@ -95,6 +95,11 @@ impl Action {
         }
     }
 
+    /// True if the action holds neither a process nor a connection while it is performed.
+    pub fn is_light(&self) -> bool {
+        matches!(self, Self::Append(_))
+    }
+
     pub fn templates(&self) -> Vec<&Template> {
         match self {
             Self::Run(run) => run.templates(),

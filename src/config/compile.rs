@@ -1,7 +1,7 @@
 //! Compiler from the parsed file to the [`RuleSet`]. Each section, endpoint and rule is read on its
 //! own, so that one error does not hide another.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::cross_checks::CrossChecks;
@@ -37,7 +37,7 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
     }
     let (mut server, max_body) = settings::server(root.given("server"), keyring, diagnostics);
     let store = settings::store(root.given("store"), keyring, diagnostics);
-    let concurrency = settings::deliveries(root.given("deliveries"), diagnostics);
+    let mut wanted = settings::deliveries(root.given("deliveries"), diagnostics);
     let admin = admin::compile(root.given("admin"), keyring.folder(), diagnostics);
     let log = settings::log(root.given("log"), keyring, diagnostics);
 
@@ -50,7 +50,7 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
         excludes_dash: None,
     };
     let patterns = Patterns::default();
-    let mut builders = EndpointBuilders::new(&server, max_body, concurrency, &context, &patterns);
+    let mut builders = EndpointBuilders::new(&server, max_body, &wanted, &context, &patterns);
     builders.read(root.given("endpoints"), diagnostics);
     rules(root.given("rules"), &mut builders, diagnostics);
 
@@ -64,6 +64,7 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
     check_largest_body(&mut server, &builders, diagnostics);
     let routes = routes(&builders, diagnostics);
     let endpoints: Vec<Endpoint> = builders.into_iter().map(EndpointBuilder::into_endpoint).collect();
+    wanted.light_rules = light_rules(&endpoints);
     Some(RuleSet {
         generation: 0,
         sha256: String::new(),
@@ -71,13 +72,20 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
         files: BTreeSet::new(),
         server,
         store,
-        concurrency,
+        wanted,
         admin,
         log,
         names: names(&endpoints),
         endpoints,
         routes,
     })
+}
+
+/// Names of the light rules.
+fn light_rules(endpoints: &[Endpoint]) -> Arc<HashSet<Arc<str>>> {
+    let rules = endpoints.iter().flat_map(|endpoint| &endpoint.rules);
+    let light = rules.filter(|rule| rule.is_light());
+    Arc::new(light.map(|rule| Arc::clone(&rule.name)).collect())
 }
 
 /// Reads `schemes:`, and checks each scheme as a rule would use it.

@@ -10,7 +10,7 @@ use crate::base::patterns::Patterns;
 use crate::base::units::Size;
 use crate::base::yaml::Node;
 use crate::rules::Server;
-use crate::store::Concurrency;
+use crate::store::Wanted;
 
 /// Maximum length of an endpoint's path, in bytes.
 const MAX_PATH: usize = 1024;
@@ -24,7 +24,7 @@ pub struct EndpointBuilders<'d, 'w> {
     /// External URL of this server, as senders know it.
     pub public_url: Option<&'w str>,
     /// Limits on deliveries that run at once.
-    pub concurrency: Concurrency,
+    pub wanted: &'w Wanted,
     /// Context in which actions and templates are compiled.
     pub context: &'w CompileContext<'w>,
     /// The patterns of all conditions.
@@ -39,13 +39,13 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
     pub fn new(
         server: &'w Server,
         max_body: Option<Size>,
-        concurrency: Concurrency,
+        wanted: &'w Wanted,
         context: &'w CompileContext<'w>,
         patterns: &'w Patterns,
     ) -> Self {
         Self {
             public_url: server.public_url.as_deref(),
-            concurrency,
+            wanted,
             context,
             patterns,
             body_limits: BodyLimits {

@@ -15,7 +15,7 @@ use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
 use crate::matching::Condition;
 use crate::rules::{PayloadUse, Rule};
-use crate::store::Concurrency;
+use crate::store::Wanted;
 use crate::template::Place;
 use crate::verify::{EventName, Verification};
 
@@ -51,7 +51,7 @@ pub fn compile<'d>(
     let compiler = RuleCompiler {
         node,
         public_url: builders.public_url,
-        concurrency: builders.concurrency,
+        wanted: builders.wanted,
         context: builders.context,
         patterns: builders.patterns,
     };
@@ -74,7 +74,7 @@ pub fn compile<'d>(
 struct RuleCompiler<'d, 'w> {
     node: Node<'d>,
     public_url: Option<&'w str>,
-    concurrency: Concurrency,
+    wanted: &'w Wanted,
     context: &'w CompileContext<'w>,
     patterns: &'w Patterns,
 }
@@ -101,9 +101,15 @@ impl<'d> RuleCompiler<'d, '_> {
         let respond = respond::compile(node.given("respond"), context, diagnostics);
         let awaited = respond.as_ref().unwrap_or(&endpoint.respond).wait.is_some();
         let (actions, retries, on_failure) = self.actions(condition.as_ref(), awaited, diagnostics);
+        let on_failures = on_failure.iter().map(|(action, _)| action);
+        let limits = if actions.iter().chain(on_failures).all(Action::is_light) {
+            self.wanted.light
+        } else {
+            self.wanted.concurrency
+        };
         let concurrency = node
             .given("concurrency")
-            .and_then(|node| concurrency::compile(node, awaited, self.concurrency, context, diagnostics));
+            .and_then(|node| concurrency::compile(node, awaited, limits, context, diagnostics));
         let debounce = node
             .given("debounce")
             .and_then(|node| debounce::compile(node, awaited, diagnostics));

@@ -1,6 +1,7 @@
 //! `server`, `store`, `deliveries` and `log`: settings of the daemon, with every default as a
 //! constant.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::document::{
@@ -13,7 +14,7 @@ use crate::base::secret::Keyring;
 use crate::base::units::{HumanDuration, Size};
 use crate::base::yaml::Node;
 use crate::rules::{LogFile, LogSettings, Server, StoreSettings};
-use crate::store::{Concurrency, Keep, Settings};
+use crate::store::{Concurrency, Keep, MAX_LIGHT, Settings, Wanted};
 
 /// Default of `server.max_body`, in bytes.
 pub const DEFAULT_MAX_BODY: Size = Size(1 << 20);
@@ -139,7 +140,9 @@ pub fn store(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagno
 }
 
 /// Compiles `deliveries:`, the limits on deliveries that run at once.
-pub fn deliveries(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Concurrency {
+///
+/// The light rules are still to be added.
+pub fn deliveries(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Wanted {
     let shape: DeliveriesShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
     for (key, given) in [("limit", shape.limit), ("per_rule", shape.per_rule)] {
         at(node, key, |location| {
@@ -149,9 +152,22 @@ pub fn deliveries(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Conc
             }
         });
     }
-    Concurrency {
-        slots: shape.limit.unwrap_or(DEFAULT_DELIVERIES) as usize,
-        per_rule: shape.per_rule.unwrap_or(DEFAULT_PER_RULE) as usize,
+    let per_rule = shape.per_rule.unwrap_or(DEFAULT_PER_RULE);
+    Wanted {
+        concurrency: Concurrency {
+            slots: shape.limit.unwrap_or(DEFAULT_DELIVERIES) as usize,
+            per_rule: per_rule as usize,
+        },
+        light: Concurrency {
+            slots: MAX_LIGHT,
+            // An operator who wants fewer at once may want the order of the lines.
+            per_rule: if per_rule < DEFAULT_PER_RULE {
+                per_rule as usize
+            } else {
+                MAX_LIGHT
+            },
+        },
+        light_rules: Arc::default(),
     }
 }
 

@@ -289,7 +289,7 @@ async fn wait_for_shutdown(
 /// Raises the limit of open files. Returns the maximum number of connections: the configured one,
 /// or fewer if the limit cannot be raised enough.
 fn raise_fd_limit(rules: &RuleSet) -> usize {
-    let (wanted, deliveries) = (rules.server.max_connections, rules.concurrency.slots);
+    let (wanted, deliveries) = (rules.server.max_connections, rules.wanted.concurrency.slots);
     let fd_limit::FdBudget { connections, limit } = fd_limit::raise(wanted, deliveries);
     if connections < wanted {
         warn!(

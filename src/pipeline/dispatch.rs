@@ -2,7 +2,8 @@
 //!
 //! Every attempt is a task that this module owns and awaits. At most `deliveries` (rules file) run
 //! at the same time. All others wait in the store, with their bodies on disk. The store shares the
-//! slots among the rules, so that a slow rule does not hold up the others. `attempt.rs` runs the
+//! slots among the rules, so that a slow rule does not hold up the others. Light rules have slots of
+//! their own, because their deliveries hold no process and no connection. `attempt.rs` runs the
 //! attempts.
 
 use std::collections::HashMap;
@@ -25,7 +26,7 @@ use crate::pipeline::running::Running;
 use crate::pipeline::supersede::Supersede;
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
-use crate::store::{Concurrency, DeliveryId, Leased, Store};
+use crate::store::{DeliveryId, Leased, Store, Wanted};
 use crate::sys::heartbeat::Heartbeat;
 
 /// Pause after a store error before the next call.
@@ -111,11 +112,11 @@ impl Dispatcher {
         running: &mut JoinSet<()>,
         abort: &CancellationToken,
     ) -> Option<DispatchPause> {
-        let room = self.live.current().concurrency;
-        if running.len() >= room.slots {
+        let wanted = self.live.current().wanted.clone();
+        if wanted.light_rules.is_empty() && running.len() >= wanted.concurrency.slots {
             return Some(DispatchPause::for_room(LONGEST_SLEEP));
         }
-        Some(match self.store.lease(room, self.clock.now()).await {
+        Some(match self.store.lease(wanted.clone(), self.clock.now()).await {
             Ok(Leased {
                 leases,
                 held_back,
@@ -123,7 +124,7 @@ impl Dispatcher {
             }) => {
                 // Usually a wake-up comes before LOOK_AGAIN, which saves this query.
                 let at_most = if leases.is_empty() {
-                    self.until_next_due(room).await
+                    self.until_next_due(wanted).await
                 } else {
                     LOOK_AGAIN
                 };
@@ -148,8 +149,8 @@ impl Dispatcher {
     }
 
     /// Returns the time until a delivery is due for which there is a slot.
-    async fn until_next_due(&self, room: Concurrency) -> Duration {
-        match self.store.next_due(room).await {
+    async fn until_next_due(&self, wanted: Wanted) -> Duration {
+        match self.store.next_due(wanted).await {
             // If the clock was set back this time is very long, so it is limited.
             Ok(Some(due)) => due.since(self.clock.now()).min(LONGEST_SLEEP),
             Ok(None) => LONGEST_SLEEP,

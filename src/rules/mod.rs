@@ -27,7 +27,7 @@ pub use tls::{CertificateSource, ClientAuth, Tls};
 
 use crate::acme::Acme;
 use crate::act::Action;
-use crate::store::{Concurrency, Settings};
+use crate::store::{Settings, Wanted};
 
 /// Compiled contents of one rules file.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub struct RuleSet {
     pub server: Server,
     pub store: StoreSettings,
     /// Limits on the deliveries that run at the same time.
-    pub concurrency: Concurrency,
+    pub wanted: Wanted,
     pub admin: Admin,
     pub log: LogSettings,
     pub endpoints: Vec<Endpoint>,

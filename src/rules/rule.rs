@@ -51,6 +51,12 @@ impl Rule {
         is_allowed(self.allow.as_ref(), client)
     }
 
+    /// True if no delivery of the rule holds a process or a connection.
+    pub fn is_light(&self) -> bool {
+        let on_failure = self.on_failure.iter().map(|(action, _)| action);
+        self.actions.iter().chain(on_failure).all(Action::is_light)
+    }
+
     /// Returns an action and its retry policy. `for_failure` selects the `on_failure` actions.
     pub fn step(&self, for_failure: bool, index: usize) -> Option<(&Action, &Retry)> {
         if for_failure {

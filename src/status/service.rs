@@ -188,7 +188,7 @@ impl StatusService {
         let asking = async {
             let counts = self.store.counts().await?;
             let health = self.store.health().await?;
-            let due = self.store.next_due(everything).await?;
+            let due = self.store.next_due(everything.into()).await?;
             let overdue = due.map_or(Duration::ZERO, |due| self.clock.now().since(due));
             Ok(StoreAnswer {
                 counts,

@@ -25,7 +25,7 @@
 //! at most [`SIGHTINGS_KEPT`] of them.
 //!
 //! **Order.** Due deliveries of a rule are leased by due time, then in the order in which they were
-//! enqueued. Rules take turns, as [`Concurrency`] says. The deliveries of one event are enqueued in
+//! enqueued. Rules take turns, as [`Concurrency`] says. Light rules ([`Wanted`]) take theirs apart. The deliveries of one event are enqueued in
 //! the order of [`NewEvent::deliveries`].
 //!
 //! **Fairness.** Deliveries of a rule that has reached its limit never delay those of another rule.
@@ -90,7 +90,7 @@ use crate::base::clock::Timestamp;
 use crate::event::EventId;
 
 pub use decide::interruption::{INTERRUPTED, Interrupted, Interruption};
-pub use decide::turns::Concurrency;
+pub use decide::turns::{Concurrency, MAX_LIGHT, Wanted};
 pub use delivery::{
     AttemptRecord, Delivery, DeliveryFailure, DeliveryId, Displaced, Enqueued, Lease, Leased, NewDelivery,
     NewEvent, RefusedRequest, SecretUse, Settled, Settlement, Superseded,
@@ -122,8 +122,8 @@ pub trait Store: Send + Sync + 'static {
     /// Writes an event with its deliveries. The answer has one item per delivery, in their order.
     fn enqueue(&self, new_event: NewEvent) -> Answer<'_, Vec<Enqueued>>;
 
-    /// Leases deliveries that are due at `now`, as many as `limits` allows or fewer.
-    fn lease(&self, limits: Concurrency, now: Timestamp) -> Answer<'_, Leased>;
+    /// Leases deliveries that are due at `now`, as many as `wanted` allows or fewer.
+    fn lease(&self, wanted: Wanted, now: Timestamp) -> Answer<'_, Leased>;
 
     /// Records an attempt and the delivery's new state, and ends its lease.
     fn settle(&self, settled: Settled) -> Answer<'_, ()>;
@@ -140,8 +140,8 @@ pub trait Store: Send + Sync + 'static {
     /// is left unchanged.
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()>;
 
-    /// The earliest due time of the waiting deliveries that `limits` allows, perhaps in the past.
-    fn next_due(&self, limits: Concurrency) -> Answer<'_, Option<Timestamp>>;
+    /// The earliest due time of the waiting deliveries that `wanted` allows, perhaps in the past.
+    fn next_due(&self, wanted: Wanted) -> Answer<'_, Option<Timestamp>>;
 
     /// Records a refusal soon, or drops it. Never waits and never fails.
     fn refuse(&self, refused: RefusedRequest);

@@ -48,7 +48,10 @@ pub async fn the_newest_delivery_is_due_after_the_quiet_time<S: Subject>() {
     let (first, _) = enqueue(&subject, 0, debounced()).await;
     let (second, _) = enqueue(&subject, 60, debounced()).await;
     assert_eq!(subject.lease_all(after(159)).await, []);
-    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(Some(after(160))));
+    assert_eq!(
+        subject.store().next_due(UNLIMITED.into()).await,
+        Ok(Some(after(160)))
+    );
     let subject = subject.crash();
     let (third, newest) = enqueue(&subject, 120, debounced()).await;
     for (event, at) in [(first, 60), (second, 120)] {
@@ -150,7 +153,10 @@ pub async fn an_overdue_delivery_keeps_its_position<S: Subject>() {
     // The first was due and not leased yet. A newer one keeps its position, and does not go to the
     // end of the queue.
     let (_, hot) = enqueue(&subject, 300, in_group(debounced(), "hot", Overlap::Queue)).await;
-    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(Some(after(250))));
+    assert_eq!(
+        subject.store().next_due(UNLIMITED.into()).await,
+        Ok(Some(after(250)))
+    );
     assert_eq!(subject.lease_all(after(300)).await, [hot, other]);
 }
 
@@ -163,7 +169,7 @@ pub async fn a_debounced_delivery_enters_its_group_when_its_wait_is_over<S: Subj
     assert_eq!(subject.lease_all(after(10)).await, [first]);
     let (second_event, _) = enqueue(&subject, 20, queued(Overlap::Queue)).await;
     // At the end of its wait it replaces the running delivery, which is to be stopped.
-    let leased = subject.store().lease(UNLIMITED, after(100)).await.unwrap();
+    let leased = subject.store().lease(UNLIMITED.into(), after(100)).await.unwrap();
     assert!(leased.leases.is_empty());
     assert_eq!(leased.displaced.stop, [first]);
     assert!(matches!(
@@ -204,7 +210,7 @@ pub async fn a_debounced_delivery_obeys_the_overlap_of_its_busy_group<S: Subject
             reason
         }
     );
-    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(None));
+    assert_eq!(subject.store().next_due(UNLIMITED.into()).await, Ok(None));
     let subject = subject.crash();
     assert_eq!(subject.lease_all(after(100)).await, [busy]);
     subject.settle(busy, done(200)).await;

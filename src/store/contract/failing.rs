@@ -115,14 +115,14 @@ pub async fn a_failure_delivery_belongs_to_no_group_and_keeps_its_position<S: Su
         per_rule: 1,
         ..UNLIMITED
     };
-    let leased = subject.store().lease(one, after(9)).await.unwrap().leases;
+    let leased = subject.store().lease(one.into(), after(9)).await.unwrap().leases;
     assert_eq!(leased[0].delivery, failed);
     subject.settle(failed, dead(9)).await;
     let two = Concurrency {
         per_rule: 2,
         ..UNLIMITED
     };
-    let leased = subject.store().lease(two, after(9)).await.unwrap().leases;
+    let leased = subject.store().lease(two.into(), after(9)).await.unwrap().leases;
     let failures: Vec<_> = leased
         .iter()
         .map(|lease| (lease.delivery == next, lease.failure.is_some()))

@@ -65,7 +65,10 @@ pub async fn a_retry_keeps_its_turn_in_the_group_after_a_crash<S: Subject>() {
     assert_eq!(subject.lease_all(after(0)).await, [first]);
     subject.settle(first, retry(500)).await;
     assert_eq!(subject.lease_all(after(499)).await, []);
-    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(Some(after(500))));
+    assert_eq!(
+        subject.store().next_due(UNLIMITED.into()).await,
+        Ok(Some(after(500)))
+    );
     let subject = subject.crash();
     assert_eq!(subject.lease_all(after(499)).await, []);
     assert_eq!(subject.lease_all(after(500)).await, [first]);
@@ -79,7 +82,7 @@ pub async fn a_retry_keeps_its_turn_in_the_group_after_a_crash<S: Subject>() {
     subject.settle(first, done(600)).await;
     assert_eq!(subject.lease_all(after(600)).await, [second]);
     subject.settle(second, done(600)).await;
-    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(None));
+    assert_eq!(subject.store().next_due(UNLIMITED.into()).await, Ok(None));
 }
 
 pub async fn a_wider_limit_does_not_wait_for_a_coalesced_delivery<S: Subject>() {

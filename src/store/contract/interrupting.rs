@@ -116,7 +116,7 @@ pub async fn a_settled_interruption_counts_as_it_says<S: Subject>() {
         let settlement = Settlement::Interrupted { since, due, counts };
         subject.settle(delivery, settlement).await;
         let at = due.unwrap_or(after(0));
-        let listed = subject.store().next_due(super::UNLIMITED).await.unwrap();
+        let listed = subject.store().next_due(super::UNLIMITED.into()).await.unwrap();
         assert_eq!(listed, Some(at));
         let leases = subject.leases(at).await;
         let expected = Interruption { in_a_row, since };

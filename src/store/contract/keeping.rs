@@ -250,7 +250,7 @@ pub async fn a_closed_store_says_so<S: Subject>() {
     let store = subject.store();
     store.close().await.unwrap();
     assert_eq!(store.close().await, Err(StoreError::Closed));
-    assert_eq!(store.next_due(UNLIMITED).await, Err(StoreError::Closed));
+    assert_eq!(store.next_due(UNLIMITED.into()).await, Err(StoreError::Closed));
     assert_eq!(store.secrets().await, Err(StoreError::Closed));
     let enqueued = subject.enqueue(&arrival(0), &[pending("deploy", &[])]).await;
     assert_eq!(enqueued, Err(StoreError::Closed));

@@ -28,7 +28,7 @@ pub async fn due_deliveries_are_leased_by_due_time_then_by_arrival<S: Subject>()
     let mut leased = Vec::new();
     for slots in [1, 3] {
         let limits = Concurrency { slots, ..UNLIMITED };
-        let first = subject.store().lease(limits, after(20)).await.unwrap();
+        let first = subject.store().lease(limits.into(), after(20)).await.unwrap();
         leased.extend(first.leases.iter().map(|lease| lease.delivery));
         assert!(first.held_back);
     }
@@ -52,7 +52,7 @@ pub async fn a_delivery_that_is_leased_or_not_due_is_not_leased<S: Subject>() {
         slots: 0,
         ..UNLIMITED
     };
-    let leased = subject.store().lease(none, after(10)).await.unwrap();
+    let leased = subject.store().lease(none.into(), after(10)).await.unwrap();
     assert!(leased.leases.is_empty() && leased.held_back);
     assert_eq!(subject.lease_all(after(10)).await, [delivery]);
     assert_eq!(subject.lease_all(after(10)).await, []);
@@ -71,7 +71,7 @@ pub async fn many_callers_lease_everything_once<S: Subject>() {
             per_rule: slots,
             ..UNLIMITED
         };
-        callers.spawn(async move { store.lease(limits, after(0)).await.unwrap().leases });
+        callers.spawn(async move { store.lease(limits.into(), after(0)).await.unwrap().leases });
     }
     let leased: Vec<_> = callers.join_all().await.into_iter().flatten().collect();
     assert_eq!(leased.len(), 200);
@@ -117,18 +117,21 @@ pub async fn leases_end_with_a_crash<S: Subject>() {
 pub async fn the_next_due_time_is_that_of_the_first_unleased_delivery<S: Subject>() {
     let subject = S::open(Settings::default());
     let store = subject.store();
-    assert_eq!(store.next_due(UNLIMITED).await, Ok(None));
+    assert_eq!(store.next_due(UNLIMITED.into()).await, Ok(None));
     subject.enqueue_new(&arrival(0), due_at(50)).await;
     let first = subject.enqueue_new(&arrival(0), due_at(40)).await;
-    assert_eq!(store.next_due(UNLIMITED).await, Ok(Some(after(40))));
+    assert_eq!(store.next_due(UNLIMITED.into()).await, Ok(Some(after(40))));
     assert_eq!(subject.lease_all(after(40)).await, [first]);
-    assert_eq!(store.next_due(UNLIMITED).await, Ok(Some(after(50))));
+    assert_eq!(store.next_due(UNLIMITED.into()).await, Ok(Some(after(50))));
     subject.settle(first, retry(45)).await;
-    assert_eq!(store.next_due(UNLIMITED).await, Ok(Some(after(45))));
+    assert_eq!(store.next_due(UNLIMITED.into()).await, Ok(Some(after(45))));
     subject.lease_all(after(50)).await;
-    assert_eq!(store.next_due(UNLIMITED).await, Ok(None));
+    assert_eq!(store.next_due(UNLIMITED.into()).await, Ok(None));
     let subject = subject.crash();
-    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(Some(after(45))));
+    assert_eq!(
+        subject.store().next_due(UNLIMITED.into()).await,
+        Ok(Some(after(45)))
+    );
 }
 
 pub async fn deliveries_of_one_event_share_it<S: Subject>() {
@@ -178,13 +181,13 @@ pub async fn a_slow_rule_with_many_deliveries_does_not_delay_another<S: Subject>
         per_rule: 64,
     };
     let store = subject.store();
-    let leased = store.lease(limits, after(0)).await.unwrap();
+    let leased = store.lease(limits.into(), after(0)).await.unwrap();
     assert_eq!((leased.leases.len(), leased.held_back), (4, true));
-    let again = store.lease(limits, after(0)).await.unwrap();
+    let again = store.lease(limits.into(), after(0)).await.unwrap();
     assert!(again.leases.is_empty() && again.held_back);
     // No waiting delivery is within the limits. A later delivery of another rule is therefore the
     // next one due.
-    assert_eq!(store.next_due(limits).await, Ok(None));
+    assert_eq!(store.next_due(limits.into()).await, Ok(None));
     subject
         .enqueue_new(
             &arrival(0),
@@ -194,19 +197,19 @@ pub async fn a_slow_rule_with_many_deliveries_does_not_delay_another<S: Subject>
             },
         )
         .await;
-    assert_eq!(store.next_due(limits).await, Ok(Some(after(9))));
-    let other = store.lease(limits, after(9)).await.unwrap();
+    assert_eq!(store.next_due(limits.into()).await, Ok(Some(after(9))));
+    let other = store.lease(limits.into(), after(9)).await.unwrap();
     let rules: Vec<&str> = other.leases.iter().map(|lease| &*lease.rule).collect();
     assert_eq!((rules, other.held_back), (vec!["other"], true));
     // The end of a lease lets the next delivery of the slow rule start, in order.
     subject.settle(leased.leases[0].delivery, done(9)).await;
-    let next = store.lease(limits, after(9)).await.unwrap();
+    let next = store.lease(limits.into(), after(9)).await.unwrap();
     assert_eq!((next.leases.len(), next.held_back), (0, true));
     subject.settle(other.leases[0].delivery, done(9)).await;
-    let next = store.lease(limits, after(9)).await.unwrap();
+    let next = store.lease(limits.into(), after(9)).await.unwrap();
     assert_eq!((next.leases.len(), next.held_back), (1, true));
     let subject = subject.crash();
-    let leased = subject.store().lease(limits, after(9)).await.unwrap();
+    let leased = subject.store().lease(limits.into(), after(9)).await.unwrap();
     assert_eq!((leased.leases.len(), leased.held_back), (4, true));
 }
 
@@ -224,7 +227,7 @@ pub async fn slots_are_shared_and_a_new_rule_finds_a_free_one<S: Subject>() {
         found.push(
             subject
                 .store()
-                .lease(limits, after(0))
+                .lease(limits.into(), after(0))
                 .await
                 .unwrap()
                 .leases
@@ -248,7 +251,12 @@ pub async fn rules_take_turns_when_all_slots_are_in_use<S: Subject>() {
         slots: 3,
         per_rule: 64,
     };
-    let under_way = subject.store().lease(limits, after(0)).await.unwrap().leases;
+    let under_way = subject
+        .store()
+        .lease(limits.into(), after(0))
+        .await
+        .unwrap()
+        .leases;
     let rules: Vec<&str> = under_way.iter().map(|lease| &*lease.rule).collect();
     assert_eq!(rules, ["a", "b", "c"]);
     // The latest delivery is leased next, because its rule has no lease.
@@ -262,7 +270,13 @@ pub async fn rules_take_turns_when_all_slots_are_in_use<S: Subject>() {
     while turns.len() < 7 {
         let ended = ends.pop_front().unwrap();
         subject.settle(ended.delivery, done(9)).await;
-        for lease in subject.store().lease(limits, after(9)).await.unwrap().leases {
+        for lease in subject
+            .store()
+            .lease(limits.into(), after(9))
+            .await
+            .unwrap()
+            .leases
+        {
             turns.push(lease.rule.to_string());
             ends.push_back(lease);
         }
@@ -280,11 +294,11 @@ pub async fn a_rule_never_exceeds_its_limit<S: Subject>() {
         slots: 64,
         per_rule: 2,
     };
-    let two = subject.store().lease(limits, after(0)).await.unwrap();
+    let two = subject.store().lease(limits.into(), after(0)).await.unwrap();
     assert_eq!((two.leases.len(), two.held_back), (2, true));
     // A rule that waits for another attempt has released its slot.
     subject.settle(all[0], retry(50)).await;
-    let third = subject.store().lease(limits, after(0)).await.unwrap();
+    let third = subject.store().lease(limits.into(), after(0)).await.unwrap();
     assert_eq!(third.leases.len(), 1);
     assert_eq!(third.leases[0].delivery, all[2]);
 }

@@ -85,7 +85,10 @@ pub async fn a_postponed_delivery_keeps_its_attempt_after_a_crash<S: Subject>() 
             .settle(delivery, Settlement::Wait { due: after(due) })
             .await;
         assert_eq!(subject.lease_all(after(due - 1)).await, []);
-        assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(Some(after(due))));
+        assert_eq!(
+            subject.store().next_due(UNLIMITED.into()).await,
+            Ok(Some(after(due)))
+        );
     }
     let subject = subject.crash();
     assert_eq!(subject.lease_all(after(8)).await, []);
@@ -105,7 +108,7 @@ pub async fn a_done_delivery_stays_done<S: Subject>() {
         .unwrap();
     let subject = subject.crash();
     assert_eq!(subject.lease_all(after(i64::from(u32::MAX))).await, []);
-    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(None));
+    assert_eq!(subject.store().next_due(UNLIMITED.into()).await, Ok(None));
     let listed = subject.store().deliveries(given.id).await.unwrap();
     assert_eq!(
         (listed.len(), &listed[0].state),
@@ -227,7 +230,12 @@ pub async fn everything_is_counted<S: Subject>() {
         per_rule: 3,
         ..UNLIMITED
     };
-    let leases = subject.store().lease(limits, after(0)).await.unwrap().leases;
+    let leases = subject
+        .store()
+        .lease(limits.into(), after(0))
+        .await
+        .unwrap()
+        .leases;
     for lease in &leases[..2] {
         subject.settle(lease.delivery, done(0)).await;
     }

@@ -62,7 +62,7 @@ pub trait Subject: Sized {
 
     /// Leases everything that is due.
     async fn leases(&self, now: Timestamp) -> Vec<Lease> {
-        self.store().lease(UNLIMITED, now).await.unwrap().leases
+        self.store().lease(UNLIMITED.into(), now).await.unwrap().leases
     }
 
     /// Settles without an attempt.

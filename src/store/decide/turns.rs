@@ -1,6 +1,6 @@
 //! Turns of rules: how many leases a rule may have, and which rule leases next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Limits on the number of leases, in total and per rule.
@@ -43,13 +43,69 @@ impl Concurrency {
     }
 }
 
+/// Maximum leases of light rules at once. They hold an event each, and wait for one write together.
+pub const MAX_LIGHT: usize = 1024;
+
+/// Maximum bodies of all leased deliveries of light rules, in bytes. Beyond it, a light rule gets no
+/// further lease. A rule without a lease gets one up to [`MAX_LIGHT_BYTES`].
+pub const LIGHT_BYTES: usize = 16 << 20;
+
+/// Maximum of the same bodies beyond which no light rule gets a lease, in bytes.
+pub const MAX_LIGHT_BYTES: usize = 64 << 20;
+
+/// Limits under which deliveries are leased.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Limits for rules whose deliveries may hold a process or a connection.
+    pub concurrency: Concurrency,
+    /// Limits for light rules. They have slots of their own.
+    pub light: Concurrency,
+    /// Light rules. A delivery of such a rule costs the memory of its event and nothing else.
+    pub light_rules: Arc<HashSet<Arc<str>>>,
+}
+
+impl From<Concurrency> for Wanted {
+    /// Limits without light rules.
+    fn from(concurrency: Concurrency) -> Self {
+        Self {
+            concurrency,
+            light: concurrency,
+            light_rules: Arc::default(),
+        }
+    }
+}
+
+impl Wanted {
+    /// What a lease of this rule costs, with a body of `bytes`.
+    pub fn cost(&self, rule: &str, bytes: usize) -> LeaseCost {
+        if self.light_rules.contains(rule) {
+            LeaseCost::Light(bytes)
+        } else {
+            LeaseCost::Slot
+        }
+    }
+}
+
+/// What a lease costs as long as it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseCost {
+    /// One of the slots of [`Wanted::concurrency`].
+    Slot,
+    /// One of the slots of [`Wanted::light`], and so many bytes.
+    Light(usize),
+}
+
 /// Maximum rules whose last turn is remembered. At the limit all are forgotten.
 const TURNS_KEPT: usize = 16_384;
 
 /// Numbers of leases, and the last turn of each rule.
 #[derive(Clone, Debug, Default)]
 pub struct Turns {
-    leases: usize,
+    /// Leases that take a slot.
+    slots: usize,
+    /// Leases of light rules, and their bytes.
+    light: usize,
+    light_bytes: usize,
     by_rule: HashMap<Arc<str>, usize>,
     /// Number of each rule's last turn.
     last: HashMap<Arc<str>, u64>,
@@ -58,19 +114,28 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// True if `limits` allow another lease of a rule.
-    pub fn admits(&self, limits: Concurrency, rule: &str) -> bool {
-        limits.admits(self.leases_of(rule), self.leases)
+    /// True if `wanted` allows another lease of a rule.
+    pub fn admits(&self, wanted: &Wanted, rule: &str) -> bool {
+        let of_rule = self.leases_of(rule);
+        if !wanted.light_rules.contains(rule) {
+            return wanted.concurrency.admits(of_rule, self.slots);
+        }
+        let bytes = if of_rule == 0 {
+            MAX_LIGHT_BYTES
+        } else {
+            LIGHT_BYTES
+        };
+        wanted.light.admits(of_rule, self.light) && self.light_bytes < bytes
     }
 
     /// The first of the due deliveries whose turn it is. Each candidate is a rule and the position
     /// of a delivery in its queue.
     pub fn next<'r, K: Ord>(
         &self,
-        limits: Concurrency,
+        wanted: &Wanted,
         due: impl Iterator<Item = (&'r Arc<str>, K)>,
     ) -> Option<K> {
-        let admitted = due.filter(|(rule, _)| self.admits(limits, rule));
+        let admitted = due.filter(|(rule, _)| self.admits(wanted, rule));
         let keyed = admitted.map(|(rule, key)| {
             let turn = self.last.get(rule).copied().unwrap_or(0);
             (self.leases_of(rule), turn, key)
@@ -79,20 +144,32 @@ impl Turns {
     }
 
     /// Counts a lease of a rule, which has had its turn.
-    pub fn begin(&mut self, rule: &Arc<str>) {
+    pub fn begin(&mut self, rule: &Arc<str>, cost: LeaseCost) {
         if self.last.len() >= TURNS_KEPT {
             self.last.clear();
         }
         self.turn += 1;
         self.last.insert(Arc::clone(rule), self.turn);
-        self.leases += 1;
+        match cost {
+            LeaseCost::Slot => self.slots += 1,
+            LeaseCost::Light(bytes) => {
+                self.light += 1;
+                self.light_bytes += bytes;
+            }
+        }
         *self.by_rule.entry(Arc::clone(rule)).or_default() += 1;
     }
 
-    /// Counts the end of a lease.
-    pub fn end(&mut self, rule: &Arc<str>) {
+    /// Counts the end of a lease. `cost` is that of its begin.
+    pub fn end(&mut self, rule: &Arc<str>, cost: LeaseCost) {
         if let Some(count) = self.by_rule.get_mut(rule) {
-            self.leases -= 1;
+            match cost {
+                LeaseCost::Slot => self.slots -= 1,
+                LeaseCost::Light(bytes) => {
+                    self.light -= 1;
+                    self.light_bytes -= bytes;
+                }
+            }
             *count -= 1;
             if *count == 0 {
                 self.by_rule.remove(rule);
@@ -102,7 +179,7 @@ impl Turns {
 
     /// Number of leases.
     pub fn leases(&self) -> usize {
-        self.leases
+        self.slots + self.light
     }
 
     /// True if anything was leased since the start.
@@ -112,5 +189,63 @@ impl Turns {
 
     fn leases_of(&self, rule: &str) -> usize {
         self.by_rule.get(rule).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> Wanted {
+        let few = Concurrency {
+            slots: 8,
+            per_rule: 64,
+        };
+        let light = Concurrency {
+            slots: MAX_LIGHT,
+            per_rule: MAX_LIGHT,
+        };
+        Wanted {
+            concurrency: few,
+            light,
+            light_rules: Arc::new([Arc::from("record"), Arc::from("other")].into_iter().collect()),
+        }
+    }
+
+    fn lease(turns: &mut Turns, rule: &str, bytes: usize) -> LeaseCost {
+        let cost = wanted().cost(rule, bytes);
+        turns.begin(&Arc::from(rule), cost);
+        cost
+    }
+
+    #[test]
+    fn light_rules_and_others_take_no_slot_from_each_other() {
+        let mut turns = Turns::default();
+        for _ in 0..200 {
+            assert!(turns.admits(&wanted(), "record"));
+            lease(&mut turns, "record", 100);
+        }
+        assert!(turns.admits(&wanted(), "deploy"));
+        for _ in 0..4 {
+            lease(&mut turns, "deploy", 100);
+        }
+        assert!(!turns.admits(&wanted(), "deploy"));
+        assert!(turns.admits(&wanted(), "record"));
+        assert_eq!(turns.leases(), 204);
+    }
+
+    #[test]
+    fn bodies_bound_the_leases_of_light_rules() {
+        let mut turns = Turns::default();
+        let cost = lease(&mut turns, "record", LIGHT_BYTES);
+        assert!(!turns.admits(&wanted(), "record"));
+        assert!(turns.admits(&wanted(), "other"));
+        let more = lease(&mut turns, "other", MAX_LIGHT_BYTES - LIGHT_BYTES);
+        turns.end(&Arc::from("record"), cost);
+        assert!(turns.admits(&wanted(), "record"));
+        lease(&mut turns, "record", LIGHT_BYTES);
+        turns.end(&Arc::from("record"), LeaseCost::Light(LIGHT_BYTES));
+        turns.end(&Arc::from("other"), more);
+        assert_eq!((turns.leases(), turns.light_bytes), (0, 0));
     }
 }

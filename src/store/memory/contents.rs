@@ -17,8 +17,8 @@ use crate::store::decide::sighting::{Altered, Seen, alteration, remembered};
 use crate::store::decide::turns::Turns;
 use crate::store::group::reason;
 use crate::store::{
-    Concurrency, Delivery, DeliveryId, DeliveryState, Displaced, Enqueued, Health, Lease, Leased,
-    NewDelivery, NewEvent, RefusedRequest, Settings, Settled, Sighting, StoreError,
+    Delivery, DeliveryId, DeliveryState, Displaced, Enqueued, Health, Lease, Leased, NewDelivery, NewEvent,
+    RefusedRequest, Settings, Settled, Sighting, StoreError, Wanted,
 };
 
 /// Everything that the store remembers.
@@ -193,14 +193,14 @@ impl MemoryContents {
     }
 
     /// Leases due deliveries, in order.
-    pub fn lease(&mut self, limits: Concurrency, now: Timestamp) -> Leased {
+    pub fn lease(&mut self, wanted: &Wanted, now: Timestamp) -> Leased {
         let (mut leases, mut displaced) = (Vec::new(), Displaced::default());
         let due = |stored: &StoredDelivery| stored.due_at().filter(|due| *due <= now);
         loop {
             let waiting = self.deliveries.iter().enumerate();
             let waiting =
                 waiting.filter_map(|(index, stored)| Some((&stored.delivery.rule, (due(stored)?, index))));
-            let Some((_, index)) = self.turns.next(limits, waiting) else {
+            let Some((_, index)) = self.turns.next(wanted, waiting) else {
                 break;
             };
             if self.end_debounce(index, now, &mut displaced) {
@@ -214,7 +214,8 @@ impl MemoryContents {
             };
             stored.delivery.state = DeliveryState::Running;
             stored.leased_at = now;
-            self.turns.begin(&stored.delivery.rule);
+            stored.cost = wanted.cost(&stored.delivery.rule, event.received.body.len());
+            self.turns.begin(&stored.delivery.rule, stored.cost);
             leases.push(Lease {
                 delivery: stored.delivery.id,
                 rule: Arc::clone(&stored.delivery.rule),
@@ -239,10 +240,10 @@ impl MemoryContents {
         }
     }
 
-    /// The earliest due time of the deliveries that `limits` allow.
-    pub fn next_due(&self, limits: Concurrency) -> Option<Timestamp> {
+    /// The earliest due time of the deliveries that `wanted` allows.
+    pub fn next_due(&self, wanted: &Wanted) -> Option<Timestamp> {
         let waiting = self.deliveries.iter();
-        let admitted = waiting.filter(|stored| self.turns.admits(limits, &stored.delivery.rule));
+        let admitted = waiting.filter(|stored| self.turns.admits(wanted, &stored.delivery.rule));
         admitted.filter_map(StoredDelivery::due_at).min()
     }
 
@@ -272,8 +273,8 @@ impl MemoryContents {
         if let Some(stored) = self.running(delivery) {
             stored.begun = None;
             stored.make_ready(stored.snapshot());
-            let rule = Arc::clone(&stored.delivery.rule);
-            self.turns.end(&rule);
+            let (rule, cost) = (Arc::clone(&stored.delivery.rule), stored.cost);
+            self.turns.end(&rule, cost);
         }
     }
 
@@ -285,6 +286,7 @@ impl MemoryContents {
         };
         stored.attempts.extend(settled.attempt);
         stored.begun = None;
+        let cost = stored.cost;
         let Delivery { event, rule, .. } = stored.delivery.clone();
         match settle(stored.snapshot(), &settled.settlement) {
             Effect::Continue(next) => stored.make_ready(next),
@@ -307,7 +309,7 @@ impl MemoryContents {
                 self.deliveries.extend(made);
             }
         }
-        self.turns.end(&rule);
+        self.turns.end(&rule, cost);
         Ok(())
     }
 }

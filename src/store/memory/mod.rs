@@ -13,9 +13,9 @@ use parking_lot::{Mutex, MutexGuard};
 use self::contents::MemoryContents;
 use super::decide::turns::Turns;
 use super::{
-    ATTEMPTS_LISTED, Answer, AttemptRecord, Concurrency, Counts, DELIVERIES_LISTED, Delivery, DeliveryId,
-    Enqueued, Health, Leased, NewEvent, RefusedRequest, SecretUse, Settings, Settled, Sighting, Store,
-    StoreError,
+    ATTEMPTS_LISTED, Answer, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId, Enqueued,
+    Health, Leased, NewEvent, RefusedRequest, SecretUse, Settings, Settled, Sighting, Store, StoreError,
+    Wanted,
 };
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
@@ -78,8 +78,8 @@ impl Store for MemoryStore {
         self.answer(move |contents| contents.enqueue(new_event))
     }
 
-    fn lease(&self, limits: Concurrency, now: Timestamp) -> Answer<'_, Leased> {
-        self.answer(move |contents| Ok(contents.lease(limits, now)))
+    fn lease(&self, wanted: Wanted, now: Timestamp) -> Answer<'_, Leased> {
+        self.answer(move |contents| Ok(contents.lease(&wanted, now)))
     }
 
     fn settle(&self, settled: Settled) -> Answer<'_, ()> {
@@ -107,8 +107,8 @@ impl Store for MemoryStore {
         })
     }
 
-    fn next_due(&self, limits: Concurrency) -> Answer<'_, Option<Timestamp>> {
-        self.answer(move |contents| Ok(contents.next_due(limits)))
+    fn next_due(&self, wanted: Wanted) -> Answer<'_, Option<Timestamp>> {
+        self.answer(move |contents| Ok(contents.next_due(&wanted)))
     }
 
     fn refuse(&self, refused: RefusedRequest) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::clock::Timestamp;
 use crate::store::decide::interruption::record;
 use crate::store::decide::settlement::LeaseSnapshot;
+use crate::store::decide::turns::LeaseCost;
 use crate::store::{
     AttemptRecord, Delivery, DeliveryFailure, DeliveryId, DeliveryState, Group, Interruption, Superseded,
 };
@@ -25,6 +26,8 @@ pub(super) struct StoredDelivery {
     pub failure: Option<Arc<DeliveryFailure>>,
     /// Time of the lease.
     pub leased_at: Timestamp,
+    /// Cost of the lease.
+    pub cost: LeaseCost,
     /// Start of the attempt that is recorded as begun.
     pub begun: Option<Timestamp>,
     /// Set if the latest attempt was interrupted.
@@ -44,6 +47,7 @@ impl StoredDelivery {
             superseded: None,
             failure: None,
             leased_at: at,
+            cost: LeaseCost::Slot,
             begun: None,
             interrupted: None,
             suspect: false,

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::queue_key::ReadyEntry;
 use crate::base::clock::Timestamp;
 use crate::store::decide::settlement::LeaseSnapshot;
-use crate::store::decide::turns::Turns;
+use crate::store::decide::turns::{LeaseCost, Turns};
 use crate::store::{DeliveryId, Lease};
 
 /// A leased delivery.
@@ -19,6 +19,7 @@ pub(super) struct LeasedDelivery {
     /// Time of the lease, in milliseconds.
     pub since: i64,
     pub start: AttemptStart,
+    pub cost: LeaseCost,
 }
 
 /// The start of an attempt, as it is recorded on disk.
@@ -35,7 +36,7 @@ pub(super) enum AttemptStart {
 
 impl LeasedDelivery {
     /// Makes the record of a lease.
-    pub fn new(lease: &Lease, entry: ReadyEntry, now: Timestamp) -> Self {
+    pub fn new(lease: &Lease, entry: ReadyEntry, cost: LeaseCost, now: Timestamp) -> Self {
         Self {
             epoch: lease.replays,
             snapshot: LeaseSnapshot {
@@ -47,6 +48,7 @@ impl LeasedDelivery {
             },
             entry,
             since: now.as_millis(),
+            cost,
             start: if lease.begins_by_itself() {
                 AttemptStart::Separate
             } else {
@@ -67,16 +69,16 @@ pub(super) struct Leases {
 impl Leases {
     /// Adds a lease.
     pub fn add(&mut self, delivery: DeliveryId, leased: LeasedDelivery) {
-        self.turns.begin(&leased.entry.rule);
+        self.turns.begin(&leased.entry.rule, leased.cost);
         self.rows.insert(leased.entry.key.seq);
         self.by_id.insert(delivery, leased);
     }
 
     /// Ends a lease. Returns the entry of the delivery.
     pub fn end(&mut self, delivery: DeliveryId) -> Option<ReadyEntry> {
-        let LeasedDelivery { entry, .. } = self.by_id.remove(&delivery)?;
+        let LeasedDelivery { entry, cost, .. } = self.by_id.remove(&delivery)?;
         self.rows.remove(&entry.key.seq);
-        self.turns.end(&entry.rule);
+        self.turns.end(&entry.rule, cost);
         Some(entry)
     }
 

@@ -14,7 +14,8 @@ use super::settling::Settle;
 use super::writer::Writer;
 use crate::base::clock::Timestamp;
 use crate::event::Received;
-use crate::store::{Concurrency, DeliveryId, Displaced, Lease, Leased, Settled, Settlement, StoreError};
+use crate::store::decide::turns::LeaseCost;
+use crate::store::{DeliveryId, Displaced, Lease, Leased, Settled, Settlement, StoreError, Wanted};
 
 /// Events that were read for a call, by their rows.
 type Events = HashMap<i64, (Arc<Received>, String)>;
@@ -64,9 +65,9 @@ impl Drop for Offer {
 
 impl Writer {
     /// The first entry to be due whose rule may have another lease.
-    pub fn first(&mut self, limits: Concurrency) -> rusqlite::Result<Option<ReadyEntry>> {
+    pub fn first(&mut self, wanted: &Wanted) -> rusqlite::Result<Option<ReadyEntry>> {
         self.read_on()?;
-        Ok(self.queue.first(limits))
+        Ok(self.queue.first(wanted))
     }
 
     /// Fills the windows of all queues, reading on from disk if necessary.
@@ -83,9 +84,9 @@ impl Writer {
     }
 
     /// Leases due deliveries, in order.
-    pub fn lease(&mut self, limits: Concurrency, now: Timestamp) -> Result<Leased, StoreError> {
+    pub fn lease(&mut self, wanted: &Wanted, now: Timestamp) -> Result<Leased, StoreError> {
         let mut leased = Leased::default();
-        match self.lease_into(&mut leased, limits, now) {
+        match self.lease_into(&mut leased, wanted, now) {
             Ok(()) => {
                 leased.held_back = self.queue.is_due(now.as_millis());
                 Ok(leased)
@@ -105,19 +106,14 @@ impl Writer {
         }
     }
 
-    fn lease_into(
-        &mut self,
-        leased: &mut Leased,
-        limits: Concurrency,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    fn lease_into(&mut self, leased: &mut Leased, wanted: &Wanted, now: Timestamp) -> Result<(), StoreError> {
         self.check_files()?;
         self.refresh().map_err(|error| self.map_error(&error))?;
         let mut events = Events::new();
         let mut bytes = 0;
         while bytes < BYTES {
             self.read_on().map_err(|error| self.map_error(&error))?;
-            let Some(entry) = self.queue.next(limits, now.as_millis()) else {
+            let Some(entry) = self.queue.next(wanted, now.as_millis()) else {
                 break;
             };
             let lease = match self.take_slot(&entry, now, &mut events)? {
@@ -140,7 +136,8 @@ impl Writer {
                     continue;
                 }
             };
-            let kept = LeasedDelivery::new(&lease, entry, now);
+            let cost = wanted.cost(&lease.rule, lease.received.body.len());
+            let kept = LeasedDelivery::new(&lease, entry, cost, now);
             self.queue.lease(lease.delivery, kept);
             leased.leases.push(lease);
         }
@@ -195,6 +192,7 @@ impl Writer {
                         snapshot: waiting.snapshot(entry.key),
                         since: now.as_millis(),
                         start: AttemptStart::Separate,
+                        cost: LeaseCost::Slot,
                     };
                     return Ok(QueueSlot::Unreadable(delivery, Box::new(leased), unreadable));
                 }

@@ -64,8 +64,8 @@ use self::sweeping::Sweep;
 use self::write_op::{Pending, WriteOp, reply};
 use self::writer::{COMMAND_CAPACITY, Writer, WriterCommand};
 use super::{
-    Answer, AttemptRecord, Concurrency, Counts, Delivery, DeliveryId, Enqueued, Health, Interrupted, Leased,
-    NewEvent, RefusedRequest, SecretUse, Settings, Settled, Sighting, Store, StoreError,
+    Answer, AttemptRecord, Counts, Delivery, DeliveryId, Enqueued, Health, Interrupted, Leased, NewEvent,
+    RefusedRequest, SecretUse, Settings, Settled, Sighting, Store, StoreError, Wanted,
 };
 use crate::base::clock::Timestamp;
 use crate::base::live::Live;
@@ -182,9 +182,9 @@ impl Store for SqliteStore {
         self.write(move || Enqueue::new(new_event))
     }
 
-    fn lease(&self, limits: Concurrency, now: Timestamp) -> Answer<'_, Leased> {
+    fn lease(&self, wanted: Wanted, now: Timestamp) -> Answer<'_, Leased> {
         let returned = Arc::clone(&self.returned);
-        let offer = self.read(move |writer| Ok(Offer::new(writer.lease(limits, now)?, returned)));
+        let offer = self.read(move |writer| Ok(Offer::new(writer.lease(&wanted, now)?, returned)));
         Box::pin(async move { Ok(offer.await?.accept()) })
     }
 
@@ -204,9 +204,9 @@ impl Store for SqliteStore {
         self.write(move || Release(delivery))
     }
 
-    fn next_due(&self, limits: Concurrency) -> Answer<'_, Option<Timestamp>> {
+    fn next_due(&self, wanted: Wanted) -> Answer<'_, Option<Timestamp>> {
         self.read(move |writer| {
-            let first = writer.refresh().and_then(|()| writer.first(limits));
+            let first = writer.refresh().and_then(|()| writer.first(&wanted));
             let first = first.map_err(|error| writer.map_error(&error))?;
             Ok(first.map(|entry| Timestamp::from_millis(entry.key.due)))
         })

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::leases::{LeasedDelivery, Leases};
 use super::queue_key::{QueueKey, ReadyEntry};
-use crate::store::{Concurrency, DeliveryId};
+use crate::store::{DeliveryId, Wanted};
 
 /// Approximate maximum entries of all windows together. A window beyond its share keeps its first
 /// half; the rest stays on disk.
@@ -116,18 +116,18 @@ impl Queue {
 
     /// The entry with the earliest due time among the rules that may have another lease. `None` if
     /// no window has one.
-    pub fn first(&self, limits: Concurrency) -> Option<ReadyEntry> {
+    pub fn first(&self, wanted: &Wanted) -> Option<ReadyEntry> {
         let mut ready = self.ready.iter();
-        let found = ready.find(|(_, rule)| self.leases.turns.admits(limits, rule))?;
+        let found = ready.find(|(_, rule)| self.leases.turns.admits(wanted, rule))?;
         let (key, rule) = (*found.0, Arc::clone(found.1));
         Some(ReadyEntry { rule, key })
     }
 
     /// The entry whose turn it is, among those due at `now`.
-    pub fn next(&self, limits: Concurrency, now: i64) -> Option<ReadyEntry> {
+    pub fn next(&self, wanted: &Wanted, now: i64) -> Option<ReadyEntry> {
         let due = self.ready.iter().take_while(|(key, _)| key.due <= now);
         let candidates = due.map(|(key, rule)| (rule, (*key, rule)));
-        let (key, rule) = self.leases.turns.next(limits, candidates)?;
+        let (key, rule) = self.leases.turns.next(wanted, candidates)?;
         let rule = Arc::clone(rule);
         Some(ReadyEntry { rule, key })
     }
@@ -216,7 +216,9 @@ mod tests {
     use super::super::leases::AttemptStart;
     use super::*;
     use crate::base::clock::Timestamp;
+    use crate::store::Concurrency;
     use crate::store::decide::settlement::LeaseSnapshot;
+    use crate::store::decide::turns::LeaseCost;
 
     const ALL: Concurrency = Concurrency {
         slots: usize::MAX,
@@ -253,6 +255,7 @@ mod tests {
             entry,
             since: 0,
             start: AttemptStart::WithLease,
+            cost: LeaseCost::Slot,
         };
         queue.lease(delivery, leased);
         delivery
@@ -272,7 +275,7 @@ mod tests {
                 .collect();
             queue.refill(&rule, &read, count);
         }
-        let first = queue.first(ALL)?;
+        let first = queue.first(&ALL.into())?;
         queue.remove(&first);
         Some(first.key)
     }
@@ -340,7 +343,7 @@ mod tests {
             held(&queue)
         );
         assert_eq!(queue.ready.len(), 100);
-        assert_eq!(queue.first(ALL), Some(entry("0", 0, 0)));
+        assert_eq!(queue.first(&ALL.into()), Some(entry("0", 0, 0)));
     }
 
     #[test]
@@ -355,8 +358,8 @@ mod tests {
             slots: 8,
             per_rule: 64,
         };
-        let lease_next = |queue: &mut Queue, limits| {
-            let first = queue.next(limits, 9)?;
+        let lease_next = |queue: &mut Queue, limits: Concurrency| {
+            let first = queue.next(&limits.into(), 9)?;
             lease(queue, first.clone());
             Some(first.rule.to_string())
         };

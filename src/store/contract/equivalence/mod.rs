@@ -13,7 +13,7 @@ use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::{
     Concurrency, DeliveryId, Displaced, Enqueued, Keep, Lease, Leased, NewDelivery, Settings, Settled,
-    Settlement, StoreError, Superseded,
+    Settlement, StoreError, Superseded, Wanted,
 };
 
 /// Both stores, with their ids of each delivery. Each store makes its own ids.
@@ -52,7 +52,7 @@ impl Pair {
                     self.enqueue(&received, &[delivery]).await;
                 }
             }
-            ModelStep::Lease(limits) => self.lease(limits).await,
+            ModelStep::Lease(wanted) => self.lease(wanted).await,
             ModelStep::Settle(delivery, attempt, settlement) => {
                 self.settle(delivery, attempt, &settlement).await;
                 self.meet_those_made().await;
@@ -127,7 +127,7 @@ impl Pair {
         }
     }
 
-    async fn lease(&self, limits: Concurrency) {
+    async fn lease(&self, wanted: Wanted) {
         let numbered = |store: usize, leased: Leased| {
             let numbered = leased.leases.into_iter().map(|lease| {
                 let Lease {
@@ -154,8 +154,18 @@ impl Pair {
                 self.displaced(store, &leased.displaced),
             )
         };
-        let memory = self.memory.store().lease(limits, self.now()).await.unwrap();
-        let sqlite = self.sqlite.store().lease(limits, self.now()).await.unwrap();
+        let memory = self
+            .memory
+            .store()
+            .lease(wanted.clone(), self.now())
+            .await
+            .unwrap();
+        let sqlite = self
+            .sqlite
+            .store()
+            .lease(wanted.clone(), self.now())
+            .await
+            .unwrap();
         assert_eq!(numbered(0, memory), numbered(1, sqlite));
     }
 
@@ -206,7 +216,10 @@ impl Pair {
                 per_rule: 2,
             },
         ] {
-            assert_eq!(memory.next_due(limits).await, sqlite.next_due(limits).await);
+            assert_eq!(
+                memory.next_due(limits.into()).await,
+                sqlite.next_due(limits.into()).await
+            );
         }
         assert_eq!(memory.secrets().await, sqlite.secrets().await);
         for event in &self.events {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::super::{after, dedup_key, sighting};
 use crate::store::{
     Concurrency, Debounce, DeliveryFailure, Group, NewDelivery, Overlap, SecretUse, Settlement, Sighting,
+    Wanted,
 };
 
 /// A step that is applied to both stores.
@@ -18,7 +19,7 @@ pub enum ModelStep {
     Sight(Seen),
     /// An event with the id of an earlier one.
     EnqueueAgain(usize, NewDelivery),
-    Lease(Concurrency),
+    Lease(Wanted),
     /// Settles one of the deliveries seen so far, leased or not.
     Settle(usize, Option<u32>, Settlement),
     Release(usize),
@@ -120,7 +121,8 @@ pub fn step() -> impl Strategy<Value = ModelStep> {
             .prop_map(|(deliveries, seen)| ModelStep::Enqueue(deliveries, seen)),
         2 => seen().prop_map(ModelStep::Sight),
         1 => (any::<usize>(), new_delivery()).prop_map(|(event, delivery)| ModelStep::EnqueueAgain(event, delivery)),
-        4 => (0_usize..6, 1_usize..4).prop_map(|(slots, per_rule)| ModelStep::Lease(Concurrency { slots, per_rule })),
+        4 => (0_usize..6, 1_usize..4, any::<bool>())
+            .prop_map(|(slots, per_rule, light)| ModelStep::Lease(wanted(slots, per_rule, light))),
         6 => (any::<usize>(), any::<Option<u32>>(), settlement())
             .prop_map(|(delivery, attempt, settlement)| ModelStep::Settle(delivery, attempt, settlement)),
         1 => any::<usize>().prop_map(ModelStep::Release),
@@ -132,6 +134,15 @@ pub fn step() -> impl Strategy<Value = ModelStep> {
         1 => Just(ModelStep::Crash),
         1 => Just(ModelStep::Restart),
     ]
+}
+
+/// Limits, perhaps with a light rule.
+fn wanted(slots: usize, per_rule: usize, light: bool) -> Wanted {
+    let light_rules = light.then(|| Arc::from("rule-1"));
+    Wanted {
+        light_rules: Arc::new(light_rules.into_iter().collect()),
+        ..Wanted::from(Concurrency { slots, per_rule })
+    }
 }
 
 fn secret_use() -> impl Strategy<Value = SecretUse> {

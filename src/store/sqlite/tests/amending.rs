@@ -180,7 +180,7 @@ async fn a_backup_is_a_store_and_overwrites_nothing() {
     assert!(matches!(again, StoreError::Unopenable { .. }), "{again}");
     assert!(!target.with_file_name("copy.db.part").exists());
     let copy = SqliteStore::open(&target, Settings::default()).unwrap();
-    let leases = copy.lease(UNLIMITED, after(1)).await.unwrap().leases;
+    let leases = copy.lease(UNLIMITED.into(), after(1)).await.unwrap().leases;
     assert_eq!(leases[0].delivery, id);
 }
 

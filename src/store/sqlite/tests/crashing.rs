@@ -53,7 +53,7 @@ async fn whatever_was_answered_is_there_after_a_kill_in_the_midst_of_work() {
         let before: Vec<_> = answered.lock().iter().copied().collect();
         let (_folder, path) = killed(&subject).await;
         let store = SqliteStore::open(&path, Settings::default()).unwrap();
-        let leases = store.lease(UNLIMITED, after(0)).await.unwrap().leases;
+        let leases = store.lease(UNLIMITED.into(), after(0)).await.unwrap().leases;
         let found: HashSet<_> = leases.iter().map(|lease| lease.received.id).collect();
         assert!(before.iter().all(|event| found.contains(event)));
         assert_eq!(found.len(), leases.len());

@@ -237,11 +237,18 @@ async fn a_draft_that_a_crash_has_left_is_no_hindrance() {
     let path = folder.path().join("hookyard.db");
     fs::write(path.with_extension("db.new"), "half").unwrap();
     let store = SqliteStore::open(&path, Settings::default()).unwrap();
-    assert_eq!(store.next_due(UNLIMITED).await, Ok(None));
+    assert_eq!(store.next_due(UNLIMITED.into()).await, Ok(None));
     assert!(!path.with_extension("db.new").exists());
     drop(store);
     let again = SqliteStore::open(&path, Settings::default()).unwrap();
-    assert!(again.lease(UNLIMITED, after(0)).await.unwrap().leases.is_empty());
+    assert!(
+        again
+            .lease(UNLIMITED.into(), after(0))
+            .await
+            .unwrap()
+            .leases
+            .is_empty()
+    );
 }
 
 #[test]

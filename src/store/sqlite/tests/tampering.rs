@@ -129,7 +129,7 @@ async fn a_file_that_is_truncated_or_overwritten_takes_nothing_and_is_told() {
         let store = scene.subject.store();
         let full = store.health().await.unwrap().full.unwrap();
         assert!(full.contains(&message), "{suffix} {what}: {full}");
-        let error = store.lease(UNLIMITED, after(0)).await.unwrap_err();
+        let error = store.lease(UNLIMITED.into(), after(0)).await.unwrap_err();
         assert!(error.to_string().contains(&message), "{suffix} {what}: {error}");
         store.close().await.unwrap();
     }
@@ -175,7 +175,7 @@ async fn programs_that_use_the_store_as_sqlite_does_alarm_nobody() {
     while !other.is_finished() || number < EVENTS {
         number += 1;
         enqueue(subject.sqlite(), number).await.unwrap();
-        let leased = subject.store().lease(UNLIMITED, after(0)).await.unwrap();
+        let leased = subject.store().lease(UNLIMITED.into(), after(0)).await.unwrap();
         drop(leased);
         assert_eq!(subject.store().health().await.unwrap().full, None);
     }

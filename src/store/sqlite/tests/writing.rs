@@ -154,14 +154,17 @@ async fn leases_of_a_cancelled_call_are_taken_back() {
     // The writer is blocked, because otherwise the answer might be ready before the future is
     // dropped.
     let (go, going) = hold(&subject);
-    let mut lease = subject.store().lease(UNLIMITED, after(0));
+    let mut lease = subject.store().lease(UNLIMITED.into(), after(0));
     assert!(is_pending(&mut lease));
     go.send(()).unwrap();
     going.await.unwrap();
     // The call was carried out, and its answer is on the way.
     in_writer(&subject, |_| Ok(())).await;
     drop(lease);
-    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(Some(after(0))));
+    assert_eq!(
+        subject.store().next_due(UNLIMITED.into()).await,
+        Ok(Some(after(0)))
+    );
     assert_eq!(subject.lease_all(after(0)).await, [delivery]);
 }
 
@@ -175,7 +178,7 @@ async fn a_write_of_another_program_is_noticed() {
     let other = Connection::open(subject.path()).unwrap();
     other.execute("UPDATE deliveries SET due = 7", []).unwrap();
     assert_eq!(
-        subject.store().next_due(UNLIMITED).await,
+        subject.store().next_due(UNLIMITED.into()).await,
         Ok(Some(Timestamp::from_millis(7)))
     );
     assert_eq!(subject.lease_all(after(0)).await, [first]);
