@@ -57,6 +57,7 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
     let builders = builders.finish();
     if !diagnostics.has_errors() {
         diagnostics.extend(schemes.unused());
+        check_use(&builders, diagnostics);
     }
     replays::check(&builders, diagnostics);
     check_client_certificates(root, &builders, diagnostics);
@@ -127,6 +128,18 @@ fn check_client_certificates(
         );
         let diagnostic = Diagnostic::error(builder.origin.clone(), "client-cert", message);
         diagnostics.push(diagnostic.hint("set `server.tls.client_ca` to the authority that signs them"));
+    }
+}
+
+/// Warns of endpoints that no rule names, such as `/github` beside a rule for `/hooks/github`.
+fn check_use(builders: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
+    for builder in builders.iter().filter(|builder| !builder.has_rules()) {
+        let message = format!("no rule has the endpoint `{}`", builder.path);
+        let diagnostic = Diagnostic::warning(builder.origin.clone(), "unused-endpoint", message);
+        diagnostics.push(diagnostic.hint(format!(
+            "write `endpoint: {}` in a rule, or remove it: its settings hold for no other path",
+            builder.path
+        )));
     }
 }
 

@@ -100,6 +100,10 @@ impl<'d> EndpointBuilder<'d> {
         }
     }
 
+    pub fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
     /// An endpoint without a path and without settings.
     pub fn detached(node: Node<'d>, limits: BodyLimits) -> Self {
         Self {

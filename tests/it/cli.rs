@@ -124,6 +124,43 @@ fn check_of_good_rules_says_so_and_never_shows_a_secret() {
 }
 
 #[test]
+fn check_warns_of_an_endpoint_that_no_rule_uses() {
+    let rule = "rules: [{name: site, endpoint: /hooks/github, verify: {github: {secret: env:SECRET}}, \
+                actions: [{append: site.jsonl}]}]\n";
+    let warnings = |endpoints: &str, rules: &str| {
+        let scenario = Scenario::new().env("SECRET", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0");
+        let scenario = scenario.rules(&format!("endpoints: {endpoints}\n{rules}"));
+        let output = scenario.hookyard(&["check", "--format", "json"]);
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let diagnostics = json["diagnostics"].as_array().unwrap().clone();
+        let unused = diagnostics.into_iter();
+        let unused = unused.filter(|diagnostic| diagnostic["code"] == "unused-endpoint");
+        (json["loads"].clone(), unused.collect::<Vec<_>>())
+    };
+    // The rule of the prefix's path is open to every address, which `allow` does not say.
+    let (loads, found) = warnings("{/github: {allow: [192.0.2.0/24]}}", rule);
+    assert_eq!((loads, found.len()), (true.into(), 1), "{found:#?}");
+    assert_eq!(found[0]["severity"], "warning");
+    assert_eq!(found[0]["line"], 2);
+    assert_eq!(found[0]["message"], "no rule has the endpoint `/github`");
+    let hint = "write `endpoint: /github` in a rule, or remove it: its settings hold for no other path";
+    assert_eq!(found[0]["hint"], hint);
+    for used in [
+        "{/hooks/github: {allow: [192.0.2.0/24]}}",
+        "{/hooks/github: }",
+        "{}",
+    ] {
+        let (loads, found) = warnings(used, rule);
+        assert_eq!((loads, found.len()), (true.into(), 0), "{used}: {found:#?}");
+    }
+    let (_, found) = warnings("{/github: , /gitlab: }", "rules: []\n");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    // A rule with an error is not there yet, and its endpoint is not to blame.
+    let (loads, found) = warnings("{/hooks/github: }", &rule.replace("append", "apend"));
+    assert_eq!((loads, found.len()), (false.into(), 0), "{found:#?}");
+}
+
+#[test]
 fn explain_says_what_would_run_and_what_failed() {
     let scenario = scenario();
     let event = [

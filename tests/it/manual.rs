@@ -466,7 +466,7 @@ fn the_rules_of_the_package_let_nobody_in_and_their_example_loads() {
         .collect();
     let example = lines.join("\n");
     // The example's script does not exist on this machine.
-    let example = example.replace("/srv/site/deploy.sh", "/bin/true");
+    let example = example.replace("/usr/local/bin/deploy-site", "/bin/true");
     let found = check(&format!("{before}rules:\n{example}"));
     assert_eq!(
         (&found["loads"], &found["rules"]),
