@@ -51,6 +51,7 @@ mod logs;
 mod machine;
 mod main_job;
 mod manual;
+mod manual_blocks;
 mod manual_commands;
 mod memory_limit;
 mod observe;

@@ -1,13 +1,15 @@
 //! Commands of the manual.
 //!
-//! The fence of a block says how its commands are tested. The commands of a `console` block run in a
-//! scratch folder, in order, and their output is compared. `sh` blocks need root, a network or other
-//! programs: of them, and of code in the text, each `hookyard …` is handed to the command line's
-//! parser.
+//! The fence of a block says how its commands are tested. Those of `console` and `sh` blocks run here,
+//! in a scratch folder and in order. The output of a `console` block is compared. `sh system` blocks
+//! need root and systemd: `tests/system/test_manual.py` runs them. `sh not-run` blocks are listed in
+//! `manual_blocks.rs`. Of all of them, and of code in the text, each `hookyard …` is handed to the
+//! command line's parser.
 //!
 //! A page's commands run with the YAML block before them as `rules.yaml`. `hookyard serve` starts a
-//! daemon on a free port. In the output that a page shows, `…` stands for any text of a line, and a
-//! line of its own for any lines. Ids and times are not compared.
+//! daemon on a free port, and so does the first URL of `https://hooks.example.com`, which stands for
+//! it. In the output that a page shows, `…` stands for any text of a line, and a line of its own for
+//! any lines. Ids and times are not compared.
 
 use std::collections::VecDeque;
 use std::process::Command;
@@ -25,12 +27,15 @@ use crate::scenario::{Daemon, PATIENCE, Scenario};
 /// Address that the pages name. The daemon of a test has another port.
 const ADDRESS: &str = "127.0.0.1:9000";
 
+/// Server that the pages name, for a daemon that serves HTTPS.
+const SERVER: &str = "https://hooks.example.com";
+
 /// Folder that the pages name in outputs.
 const FOLDER: &str = "/srv/hooks";
 
-/// First words of commands that a `console` block may hold. They touch the scratch folder alone.
+/// First words of commands that a `console` or `sh` block may hold. They touch the scratch folder alone.
 const HARMLESS: &[&str] = &[
-    "hookyard", "cargo", "echo", "printf", "cat", "sed", "curl", "touch", "for",
+    "hookyard", "cargo", "echo", "printf", "cat", "sed", "curl", "touch", "for", "openssl",
 ];
 
 static ID: LazyLock<Regex> =
@@ -42,7 +47,7 @@ static TIME: LazyLock<Regex> =
 static ASSIGNMENT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^(export )?([A-Za-z_]+)=").unwrap());
 
 /// Fenced blocks of a page, each with its language.
-fn fences(text: &str) -> Vec<(String, String)> {
+pub fn fences(text: &str) -> Vec<(String, String)> {
     let mut fences = Vec::new();
     let mut open: Option<(String, String)> = None;
     for line in text.lines() {
@@ -150,7 +155,9 @@ fn the_command_line_accepts_every_command_of_the_manual() {
         let mut blocks = Vec::new();
         for (language, block) in fences(&text) {
             match language.as_str() {
-                "sh" => blocks.push(block),
+                "sh" | "sh system" | "sh not-run" => blocks.push(block),
+                "cron" => blocks.push(without_schedule(&block)),
+                "yaml actions" => blocks.push(block.replace("- run: ", "")),
                 "console" => blocks.extend(session(&block).into_iter().map(|(command, _)| command)),
                 _ => {}
             }
@@ -190,6 +197,12 @@ fn the_command_line_accepts_every_command_of_the_manual() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Commands of a crontab, without the times and the user before them.
+pub fn without_schedule(crontab: &str) -> String {
+    let command = |line: &str| line.splitn(7, ' ').nth(6).unwrap().to_owned();
+    crontab.lines().map(command).collect::<Vec<_>>().join("\n")
+}
+
 /// Code in the text of a page, outside of its blocks: `` `hookyard check` ``.
 fn code_in_text(text: &str) -> Vec<String> {
     let mut inside = false;
@@ -207,10 +220,10 @@ fn code_in_text(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_sessions_of_the_manual_print_what_it_shows() {
+fn the_commands_of_the_manual_succeed_and_print_what_it_shows() {
     let pages: VecDeque<_> = pages()
         .into_iter()
-        .filter(|(_, text)| text.contains("```console\n"))
+        .filter(|(_, text)| text.contains("```console\n") || text.contains("```sh\n"))
         .collect();
     assert!(pages.len() >= 15, "{}", pages.len());
     let pages = Mutex::new(pages);
@@ -232,7 +245,7 @@ fn the_sessions_of_the_manual_print_what_it_shows() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Runs the sessions of a page. Returns each command whose output differs.
+/// Runs the commands of a page. Returns each one that fails or prints something else.
 fn run_page(page: &str, text: &str) -> Vec<String> {
     for program in ["curl", "openssl"] {
         let look = Command::new("sh")
@@ -258,6 +271,12 @@ fn run_page(page: &str, text: &str) -> Vec<String> {
                     if let Err(found) = stage.perform(&command, &expected) {
                         wrong.push(format!("{page}: $ {command}\n{found}"));
                     }
+                }
+            }
+            "sh" => {
+                let stage = stage.get_or_insert_with(|| Stage::new(rules.as_deref()));
+                if let Err(found) = stage.perform(block.trim_end(), "") {
+                    wrong.push(format!("{page}: {block}\n{found}"));
                 }
             }
             _ => {}
@@ -291,6 +310,10 @@ impl Stage {
         let scenario = scenario
             .file("rules.yaml", text)
             .file("rules.example.yaml", example);
+        let scenario = match rules.is_some_and(|rules| rules.contains("fullchain.pem")) {
+            true => certified(scenario),
+            false => scenario,
+        };
         Self {
             scenario: Some(scenario),
             daemon: None,
@@ -318,12 +341,17 @@ impl Stage {
             return Ok(());
         }
         if command.starts_with("hookyard serve ") {
-            self.daemon = self.scenario.take().map(Scenario::start);
-            assert!(self.daemon.is_some(), "the daemon runs already");
+            self.serve();
             return Ok(());
         }
+        if command.contains(SERVER) && self.daemon.is_none() {
+            self.serve();
+        }
         let first = command.split_whitespace().next().unwrap_or_default();
-        assert!(HARMLESS.contains(&first), "not for a `console` block: {command}");
+        assert!(
+            HARMLESS.contains(&first),
+            "neither for `console` nor for `sh`: {command}"
+        );
         // A daemon works on after its answer. What only looks is repeated until it sees the result.
         let looks = first == "cat"
             || ["events list", "events show", "status", "check"]
@@ -346,6 +374,19 @@ impl Stage {
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
+    }
+
+    /// Starts the daemon. curl finds it also under the name of the pages' server.
+    fn serve(&mut self) {
+        let scenario = self.scenario.take().expect("the daemon runs already");
+        let daemon = scenario.start();
+        let server = SERVER.trim_start_matches("https://");
+        let settings = format!(
+            "connect-to = \"{server}:443:{}\"\ncacert = \"fullchain.pem\"\n",
+            daemon.address
+        );
+        std::fs::write(daemon.folder().join(".curlrc"), settings).unwrap();
+        self.daemon = Some(daemon);
     }
 
     /// Runs a command in the folder. Returns whether it succeeded, and what it printed.
@@ -372,6 +413,7 @@ impl Stage {
         }
         let output = shell
             .env("PATH", path)
+            .env("CURL_HOME", self.scenario().folder())
             .stdin(std::process::Stdio::null())
             .output()
             .unwrap();
@@ -385,10 +427,22 @@ impl Stage {
     }
 }
 
+/// The scenario with a certificate of the pages' server.
+fn certified(scenario: Scenario) -> Scenario {
+    let name = SERVER.trim_start_matches("https://").to_owned();
+    let issued = rcgen::generate_simple_self_signed([name]).unwrap();
+    scenario
+        .file("fullchain.pem", issued.cert.pem())
+        .file("privkey.pem", issued.signing_key.serialize_pem())
+        .private("privkey.pem")
+}
+
 /// Rules of a page that listen on a free port. Line numbers stay, for outputs that name them.
 fn on_a_free_port(rules: &str) -> String {
     if rules.contains("listen:") {
-        rules.to_owned()
+        let addresses = ["0.0.0.0:443", "\"[::]:443\"", ADDRESS];
+        let free = |rules: String, address: &&str| rules.replace(address, "127.0.0.1:0");
+        addresses.iter().fold(rules.to_owned(), free)
     } else if rules.lines().any(|line| line == "server:") {
         rules.replace("server:\n", "server:\n  listen: 127.0.0.1:0\n")
     } else {
