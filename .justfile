@@ -62,6 +62,9 @@ senders: build libraries (pytest "test_senders.py")
 # Test TLS and HTTP/2 with OpenSSL, curl and nghttp2 (needs openssl, curl and nghttp2-client).
 edge: build (pytest "test_edge_tls.py" "test_edge_http2.py")
 
+# Test the manual's configurations of other programs (needs nginx, caddy, promtool, curl and openssl).
+manual: build (pytest "test_proxies.py" "test_configurations.py")
+
 # Test certificates from an ACME authority (needs openssl and pebble).
 acme: build (pytest "test_acme.py")
 

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 
 import pytest
+from manual import Page, fences, pages_with
 from paths import ROOT
 from programs import needs
 
@@ -39,6 +40,20 @@ def test_systemd_has_no_complaint_about_the_units_and_the_example(units):
     folder.mkdir()
     shutil.copy(SYSTEMD / "override.example.conf", folder / "override.conf")
     # The exit code is 0 after many warnings, such as an unknown key. Any line about these files is a failure.
+    _, output = verify(units)
+    complaints = [line for line in output.splitlines() if str(units) in line]
+    assert not complaints, complaints
+
+
+DROP_INS = [(name, text) for name in pages_with("ini") for kind, text in fences(Page(name).text) if kind == "ini"]
+
+
+@pytest.mark.parametrize(("page", "text"), DROP_INS, ids=[page for page, _ in DROP_INS])
+def test_systemd_has_no_complaint_about_a_drop_in_of_the_manual(units, page, text):
+    kind = {"[Service]": "service", "[Socket]": "socket"}[text.splitlines()[0]]
+    folder = units / f"hookyard.{kind}.d"
+    folder.mkdir()
+    (folder / "override.conf").write_text(text)
     _, output = verify(units)
     complaints = [line for line in output.splitlines() if str(units) in line]
     assert not complaints, complaints
