@@ -22,8 +22,7 @@ use crate::acme::settings::Settings;
 use crate::base::file;
 use crate::base::file::ReadError;
 use crate::base::secret::write_private;
-use crate::tls::certificate::Certificate;
-use crate::tls::pem::Validity;
+use crate::tls::pem::{self, Validity};
 
 /// Maximum size of a file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -175,7 +174,7 @@ pub(super) fn parse_certificate(settings: &Settings, pem: &str) -> Result<Active
     let leaf = chain.first().ok_or("there is no certificate in it")?;
     let unreadable = "the certificate cannot be read";
     let validity = Validity::of(leaf).ok_or(unreadable)?;
-    let names = Certificate::of(leaf).ok_or(unreadable)?.hosts().collect();
+    let names = pem::hosts(leaf).ok_or(unreadable)?;
     if !settings.domains.is_subset(&names) {
         return Err("the certificate is not for all names".to_owned());
     }

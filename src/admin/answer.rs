@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 
-use crate::report::metrics;
 use crate::status::StatusService;
 
 /// Answers a request. `inside`: it came through the unix socket, and may see everything.
@@ -27,7 +26,7 @@ pub async fn answer<B>(
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         },
         "/metrics" => match status_service.metrics().await {
-            Ok(written) => typed(StatusCode::OK, metrics::CONTENT_TYPE, written),
+            Ok((media_type, metrics)) => typed(StatusCode::OK, media_type, metrics),
             Err(why) => unwell(inside, &why),
         },
         "/healthz" => match status_service.unhealthy().await {

@@ -3,7 +3,7 @@
 //!
 //! The file is checked with the daemon's environment and rights. Only root and the daemon's own
 //! user may ask, since others could find out which files exist. The answer holds only text from the
-//! question and its diagnostics, and no secret. One question at a time, of at most [`MAX_QUESTION`]
+//! question and its diagnostics, and no secret. One question at a time, of at most `max_question`
 //! bytes, answered within [`LIMIT`].
 
 use std::sync::Arc;
@@ -19,10 +19,7 @@ use tokio::time::timeout;
 
 use crate::admin::REQUEST_LIMIT;
 use crate::admin::answer::{text, typed};
-use crate::base::yaml::MAX_TEXT;
 
-/// Maximum size of a question, in bytes: the largest rules file, plus escapes.
-const MAX_QUESTION: usize = 2 * MAX_TEXT;
 /// Maximum time for an answer.
 pub(super) const LIMIT: Duration = Duration::from_secs(8);
 
@@ -51,12 +48,15 @@ pub struct Judgement {
 pub struct Judge {
     /// Checks one file. Blocks on file access and compilation, so it runs outside async workers.
     judge: Arc<dyn Fn(Question) -> Judgement + Send + Sync>,
+    /// Maximum size of a question, in bytes.
+    max_question: usize,
     one: Arc<Semaphore>,
 }
 
 impl Judge {
-    pub fn new(judge: impl Fn(Question) -> Judgement + Send + Sync + 'static) -> Self {
+    pub fn new(max_question: usize, judge: impl Fn(Question) -> Judgement + Send + Sync + 'static) -> Self {
         Self {
+            max_question,
             judge: Arc::new(judge),
             one: Arc::new(Semaphore::new(1)),
         }
@@ -67,7 +67,7 @@ impl Judge {
         let Ok(permit) = Arc::clone(&self.one).try_acquire_owned() else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "another file is being judged");
         };
-        let read = Limited::new(request.into_body(), MAX_QUESTION).collect();
+        let read = Limited::new(request.into_body(), self.max_question).collect();
         let body = match timeout(REQUEST_LIMIT, read).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(_)) => return text(StatusCode::PAYLOAD_TOO_LARGE, "too large, or broken off"),

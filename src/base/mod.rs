@@ -5,6 +5,7 @@ pub mod count;
 pub mod diagnostic;
 pub mod escape;
 pub mod file;
+pub mod heartbeat;
 pub mod id;
 pub mod json;
 pub mod jsonpath;

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::acme::{Renewer, RenewerHandle};
+use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
 use crate::base::throttle;
 use crate::config::{self, Reloader};
@@ -14,7 +15,6 @@ use crate::daemon::shared::Shared;
 use crate::daemon::{availability, certificate, sweep, usage, watch, watchdog};
 use crate::pipeline::{ReloadRequest, Usage};
 use crate::status::Unavailable;
-use crate::sys::heartbeat::Heartbeat;
 use crate::sys::systemd;
 
 /// Starts the watch over the rules file. Returns its heartbeat.

@@ -11,6 +11,7 @@ mod signals;
 mod stop;
 mod store;
 mod sweep;
+mod systemd_status;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -33,25 +34,29 @@ use crate::act::{self, ActionRunner};
 use crate::admin::{Judge, Judgement, Question};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
+use crate::base::yaml::MAX_TEXT;
 use crate::config::{self, Loaded};
 use crate::daemon::background::{report_to_supervisor, spawn_background_tasks, spawn_watch};
 use crate::daemon::shared::Shared;
 use crate::daemon::signals::{Signal, Signals};
 use crate::daemon::stop::Stopping;
+use crate::daemon::systemd_status::SystemdStatus;
 use crate::pipeline::{Connections, Ingest, Pipeline, Usage};
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::server::RequestHandler;
-use crate::status::SystemdStatus;
 use crate::status::{StatusService, Unavailable};
 use crate::store::Store;
 use crate::sys::fd_limit;
-use crate::sys::heartbeat::Heartbeat;
 use crate::{admin, server};
 
 /// Maximum time that abandoned blocking threads delay the exit.
 const LEFTOVERS_LIMIT: Duration = Duration::from_secs(1);
+
+/// Maximum size of a question to the judge, in bytes: the largest rules file, plus escapes.
+const MAX_QUESTION: usize = 2 * MAX_TEXT;
 
 /// Time that idle blocking threads (for files and names) are kept: as long as the daemon lives. If
 /// the machine has no thread left, spawning one panics, while work for a kept thread just waits.
@@ -249,7 +254,7 @@ fn renewer_handle(shared: &Shared) -> Arc<RenewerHandle> {
 /// Returns the judge of other rules files, which checks them as replacements of the file at `path`.
 fn judge(path: &Path) -> Judge {
     let place = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    Judge::new(move |Question { shown, text }| {
+    Judge::new(MAX_QUESTION, move |Question { shown, text }| {
         let checked = config::check_in_place_of(&place, Path::new(&shown), text);
         Judgement {
             in_place_of: place.display().to_string(),

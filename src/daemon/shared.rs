@@ -8,9 +8,10 @@ use tokio::sync::Notify;
 use crate::base::clock::Clock;
 use crate::base::live::Live;
 use crate::daemon::stop::Stopping;
+use crate::daemon::systemd_status::SystemdStatus;
 use crate::report::Metrics;
 use crate::rules::RuleSet;
-use crate::status::{LastReload, SystemdStatus};
+use crate::status::LastReload;
 use crate::store::Store;
 
 pub(super) struct Shared {

@@ -16,16 +16,16 @@ use tracing::{debug, error, info, warn};
 use crate::acme::RenewerHandle;
 use crate::base::clock::Clock;
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
 use crate::config::{Cause, REST, Reload, Reloader};
+use crate::daemon::systemd_status::SystemdStatus;
 use crate::daemon::watches::Watches;
 use crate::pipeline::ReloadRequest;
 use crate::report::Metrics;
 use crate::rules::RuleSet;
 use crate::status::LastReload;
-use crate::status::SystemdStatus;
 use crate::store::Store;
-use crate::sys::heartbeat::Heartbeat;
 
 /// Maximum delay of a reload while changes keep coming.
 const LONGEST_UNREST: Duration = Duration::from_secs(2);

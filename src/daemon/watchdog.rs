@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::status::SystemdStatus;
-use crate::sys::heartbeat::Heartbeat;
+use crate::base::heartbeat::Heartbeat;
+use crate::daemon::systemd_status::SystemdStatus;
 
 /// Maximum time without a heartbeat from a part. While another program locks the store, each round
 /// takes five seconds to fail. A call that finds the queue full waits for eight rounds.

@@ -1,5 +1,6 @@
 //! The domain's own types, which every step of the pipeline shares.
 
+pub mod certificate;
 mod dedup_key;
 mod read_header;
 mod received;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::base::clock::Timestamp;
 use crate::base::id::id_at;
-use crate::tls::certificate::Certificate;
+use crate::event::certificate::Certificate;
 
 /// The id of an arrival: a version 7 UUID (RFC 9562), so that ids sort by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::ActionRunner;
 use crate::base::clock::Clock;
+use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
 use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
@@ -27,7 +28,6 @@ use crate::pipeline::supersede::Supersede;
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::store::{DeliveryId, Leased, Store, Wanted};
-use crate::sys::heartbeat::Heartbeat;
 
 /// Pause after a store error before the next call.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);

@@ -44,6 +44,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::act::ActionRunner;
 use crate::base::clock::Clock;
+use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
 use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::enroll::SecretEnrollment;
@@ -54,7 +55,6 @@ use crate::pipeline::supersede::Supersede;
 use crate::report::Metrics;
 use crate::rules::RuleSet;
 use crate::store::Store;
-use crate::sys::heartbeat::Heartbeat;
 
 /// Everything that the pipeline needs from the daemon.
 pub struct Connections {

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::base::heartbeat::Heartbeat;
 use crate::base::throttle::Throttle;
 use crate::report;
 use crate::server::bind::Bound;
@@ -25,7 +26,6 @@ use crate::server::proxy_protocol::ProxiedPeer;
 use crate::server::request::RequestHandler;
 use crate::server::slots::{ConnectionLimiter, SlotGuard};
 use crate::server::{http1, proxy_protocol, tls};
-use crate::sys::heartbeat::Heartbeat;
 use crate::sys::socket::OwnSocket;
 
 /// Pause of the accept loop after an error, such as when the machine has no file descriptor left.

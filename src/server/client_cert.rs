@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 
 use crate::base::clock::Timestamp;
+use crate::event::certificate::Certificate;
 use crate::rules::Tls;
-use crate::tls::certificate::Certificate;
 
 /// A certificate that an authority has trusted, with its chain.
 #[derive(Debug)]

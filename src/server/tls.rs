@@ -10,7 +10,6 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::acme::PROTOCOL;
 use crate::report;
 use crate::server::client_cert::ClientCertificate;
 use crate::server::peer::Peer;
@@ -47,11 +46,15 @@ where
         Err(_) => return report::connection_ended("TLS handshake", &"too slow", peer.address),
     };
     let (_, session) = stream.get_ref();
-    if session.alpn_protocol() == Some(PROTOCOL) {
-        // The ACME challenge is answered by the handshake alone (RFC 8737 §3).
-        stream.shutdown().await.ok();
-        return;
-    }
+    let is_http2 = match session.alpn_protocol() {
+        Some(b"h2") => true,
+        Some(b"http/1.1") | None => false,
+        // The handshake alone answers an ACME challenge (RFC 8737 §3).
+        Some(_) => {
+            stream.shutdown().await.ok();
+            return;
+        }
+    };
     let chain = session.peer_certificates().unwrap_or_default();
     if !chain.is_empty() {
         let rules = handler.live.current();
@@ -63,7 +66,7 @@ where
             report::peer_failed("client certificate", &"it cannot be read", peer.address);
         }
     }
-    if session.alpn_protocol() == Some(b"h2") {
+    if is_http2 {
         http2::serve_http(stream, peer, handler).await;
     } else {
         http1::serve_http(stream, peer, handler).await;

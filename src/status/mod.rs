@@ -1,17 +1,15 @@
-//! The daemon's state for `hookyard status`, systemd's status line and the metrics.
+//! The daemon's state for `hookyard status` and the metrics.
 //!
 //! `service.rs` gathers the state, `snapshot.rs` is its JSON shape.
 
 mod process;
 mod service;
 mod snapshot;
-mod systemd;
 
 use std::time::Duration;
 
 pub use service::{LastReload, StatusService, Unavailable};
 pub use snapshot::{CertificateStatus, Deliveries, Status, StoreStatus};
-pub use systemd::SystemdStatus;
 
 /// Maximum wait for the store's answer. After that the store counts as not answering.
 pub const STORE_LIMIT: Duration = Duration::from_secs(5);

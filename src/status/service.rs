@@ -134,8 +134,8 @@ impl StatusService {
         }
     }
 
-    /// Returns the metrics as text.
-    pub async fn metrics(&self) -> Result<String, String> {
+    /// Returns the media type of the metrics, and their text.
+    pub async fn metrics(&self) -> Result<(&'static str, String), String> {
         let StoreAnswer {
             counts,
             health,
@@ -144,7 +144,7 @@ impl StatusService {
         let figures = figures();
         let rules = self.live.current();
         let acme = rules.acme();
-        Ok(metrics::render(
+        let text = metrics::render(
             &self.metrics,
             &Moment {
                 counts,
@@ -160,7 +160,8 @@ impl StatusService {
                 cpu: figures.cpu,
                 started: self.started,
             },
-        ))
+        );
+        Ok((metrics::CONTENT_TYPE, text))
     }
 
     /// Returns the reason why no new events are accepted, if so.

@@ -2,6 +2,7 @@
 //!
 //! Anything wrong with a file is a diagnostic, not a failed connection.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,24 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, RootCertStore};
 use x509_parser::parse_x509_certificate;
+use x509_parser::prelude::GeneralName;
 
 use crate::base::clock::Timestamp;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::{Keyring, Secret, source_of};
 use crate::base::yaml::Node;
+
+/// Returns the host names of a certificate, in lower case. `None` if it cannot be parsed.
+pub fn hosts(certificate: &CertificateDer<'_>) -> Option<BTreeSet<String>> {
+    let (_, parsed) = parse_x509_certificate(certificate).ok()?;
+    let names = parsed.subject_alternative_name().ok().flatten();
+    let names = names.map_or([].as_slice(), |extension| &extension.value.general_names);
+    let hosts = names.iter().filter_map(|name| match name {
+        GeneralName::DNSName(host) => Some(host.to_lowercase()),
+        _ => None,
+    });
+    Some(hosts.collect())
+}
 
 /// Validity period of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,9 +10,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ("tls", &["base"]),
     ("template", &["base"]),
     ("client", &["base", "tls", "template"]),
-    ("event", &["base", "tls"]),
+    ("event", &["base"]),
     ("payload", &["base", "event"]),
-    ("verify", &["base", "tls", "event", "payload"]),
+    ("verify", &["base", "event", "payload"]),
     ("matching", &["base", "template", "event", "payload", "verify"]),
     ("store", &["base", "event"]),
     (
@@ -30,7 +30,7 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
-            "base", "sys", "event", "payload", "verify", "matching", "store", "act", "rules", "report",
+            "base", "event", "payload", "verify", "store", "act", "rules", "report",
         ],
     ),
     (
@@ -40,14 +40,9 @@ const TABLE: &[(&str, &[&str])] = &[
             "rules",
         ],
     ),
-    (
-        "server",
-        &[
-            "base", "sys", "tls", "event", "verify", "acme", "rules", "report", "pipeline",
-        ],
-    ),
-    ("status", &["base", "sys", "store", "rules", "report", "config"]),
-    ("admin", &["base", "sys", "rules", "report", "status"]),
+    ("server", &["base", "sys", "event", "rules", "report", "pipeline"]),
+    ("status", &["base", "store", "rules", "report"]),
+    ("admin", &["sys", "rules", "status"]),
     (
         "daemon",
         &[

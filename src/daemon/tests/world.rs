@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::act::{ActionContext, ActionRunner, Outcome, Verdict};
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
 use crate::config;
 use crate::event::{EventId, Received};
@@ -22,7 +23,6 @@ use crate::pipeline::{Connections, Ingest, Pipeline};
 use crate::rules::RuleSet;
 use crate::store::memory::MemoryStore;
 use crate::store::{Settings, Store};
-use crate::sys::heartbeat::Heartbeat;
 
 /// An attempt that has started.
 #[derive(Debug)]

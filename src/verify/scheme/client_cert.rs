@@ -10,7 +10,7 @@ use super::Scheme;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::yaml::{Node, unknown};
 use crate::event::Received;
-use crate::tls::certificate::{AlternativeName, Certificate, Subject, SubjectError, attribute_names};
+use crate::event::certificate::{AlternativeName, Certificate, Subject, SubjectError, attribute_names};
 use crate::verify::context::SchemeContext;
 use crate::verify::outgoing::{OutgoingRequest, Signed};
 use crate::verify::parts::places;

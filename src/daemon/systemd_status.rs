@@ -11,12 +11,12 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::count::counted;
+use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
 use crate::config;
 use crate::rules::RuleSet;
 use crate::status::LastReload;
 use crate::store::{Counts, Store};
-use crate::sys::heartbeat::Heartbeat;
 use crate::sys::systemd::Notifier;
 
 /// Interval at which the length of the queue is checked.

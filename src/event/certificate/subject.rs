@@ -11,7 +11,7 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use x509_parser::asn1_rs::{Any, BmpString, Class, FromDer as _, Tag, ToDer as _, UniversalString};
 use x509_parser::x509::X509Name;
 
-use crate::tls::certificate::attribute;
+use crate::event::certificate::attribute;
 
 /// Distinguished name: its parts in order, each normalised, such as `CN=ci` or `OU=dev+CN=ci`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,9 +13,9 @@ use sha2::{Digest, Sha256};
 use x509_parser::parse_x509_certificate;
 
 use crate::base::clock::Timestamp;
-pub use crate::tls::certificate::attribute::names as attribute_names;
-pub use crate::tls::certificate::name::AlternativeName;
-pub use crate::tls::certificate::subject::{Subject, SubjectError};
+pub use crate::event::certificate::attribute::names as attribute_names;
+pub use crate::event::certificate::name::AlternativeName;
+pub use crate::event::certificate::subject::{Subject, SubjectError};
 
 /// Verified certificate of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +40,6 @@ impl Certificate {
             names: names.iter().filter_map(AlternativeName::of).collect(),
             fingerprint: Sha256::digest(der).into(),
             until: Timestamp::from_seconds(parsed.validity().not_after.timestamp()),
-        })
-    }
-
-    /// Returns the host names among the alternative names.
-    pub fn hosts(self) -> impl Iterator<Item = String> {
-        self.names.into_iter().filter_map(|name| match name {
-            AlternativeName::Host(host) => Some(host),
-            _ => None,
         })
     }
 
