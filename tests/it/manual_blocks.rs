@@ -117,8 +117,19 @@ fn every_block_of_the_manual_is_tested_or_listed() {
         .map(|(page, line)| ((*page).to_owned(), (*line).to_owned()))
         .collect();
     assert_eq!(not_run, expected);
-    for (kind, _) in KINDS {
+    let tests = [
+        crate::manual::read("tests/it/manual.rs"),
+        crate::manual::read("tests/it/manual_commands.rs"),
+        crate::manual::read("tests/it/manual_blocks.rs"),
+    ]
+    .concat();
+    for (kind, test) in KINDS {
         assert!(counts.contains_key(*kind), "no block is of the kind `{kind}`");
+        let there = match test.strip_suffix(".py") {
+            Some(_) => crate::manual::read(test).contains(&format!("(\"{kind}\"")),
+            None => tests.contains(&format!("fn {test}()")),
+        };
+        assert!(there, "`{kind}` is tested by `{test}`, which does not read it");
     }
 }
 

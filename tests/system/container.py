@@ -13,7 +13,7 @@ from pathlib import Path
 from paths import CACHE
 from polling import LIMIT, wait_until
 
-PACKAGES = "systemd,systemd-sysv,dbus,adduser,curl,procps,git,nginx,openssh-client,openssl,sqlite3"
+PACKAGES = "systemd,systemd-sysv,dbus,adduser,ca-certificates,curl,procps,git,nginx,openssh-client,openssl,sqlite3"
 """systemd, what the package of a daemon finds on any Debian, and the programs that the manual names."""
 NSPAWN = ["systemd-nspawn", "--register=no", "--keep-unit", "--private-network", "--quiet"]
 BASE = CACHE / "machine.base"
