@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::act::outcome::Outcome;
 use crate::payload::Event;
-use crate::template::exact_value;
+use crate::template::document_value;
 
 /// Event, rule and attempt for which an action runs.
 #[derive(Clone, Debug)]
@@ -130,7 +130,7 @@ impl Object for TemplateRoot {
             "payload" => match &self.event.payload.decode_error {
                 // An error at any use, even where a template accepts an undefined value.
                 Some(error) => Value::from(Error::new(ErrorKind::InvalidOperation, payload_error(error))),
-                None => exact_value(&self.event.payload.value, &self.event.payload.integers),
+                None => document_value(&self.event.payload.document),
             },
             "headers" => part(RequestPart::Headers),
             "query" => part(RequestPart::Query),

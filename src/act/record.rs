@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::act::action_context::{ActionContext, FailureContext, payload_error};
+use crate::base::json::JsonTree;
 use crate::base::jsonpath::Exactly;
 use crate::payload::{BodyKind, Event};
 
@@ -47,7 +48,8 @@ impl<'r> RecordPayload<'r> {
         {
             return Self::Sent(sent);
         }
-        Self::Read(event.payload.integers.exactly(&event.payload.value))
+        let JsonTree { value, integers } = event.payload.whole();
+        Self::Read(integers.exactly(value))
     }
 }
 

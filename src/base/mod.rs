@@ -8,6 +8,7 @@ pub mod file;
 pub mod heartbeat;
 pub mod id;
 pub mod json;
+pub mod json_plan;
 pub mod jsonpath;
 pub mod live;
 pub mod network;

@@ -11,6 +11,7 @@ use super::settings::{DEFAULT_MAX_BODY, reject_zero};
 use super::{limit, reads, respond};
 use crate::act::CompileContext;
 use crate::base::diagnostic::{Diagnostics, Origin};
+use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
 use crate::base::units::Size;
 use crate::base::yaml::{self, Node};
@@ -252,7 +253,9 @@ impl<'d> EndpointBuilder<'d> {
         for condition in &mut self.conditions {
             condition.redact(is_secret);
         }
+        let matcher = Matcher::new(std::mem::take(&mut self.conditions));
         Endpoint {
+            plan: Arc::new(self.plan(&matcher)),
             recognitions: self.recognitions(),
             path: self.path,
             methods: self.methods,
@@ -265,9 +268,25 @@ impl<'d> EndpointBuilder<'d> {
             handshakes: HandshakeVerifiers::new(&self.verifications, &self.rules),
             verifications: self.verifications,
             rules: self.rules,
-            matcher: Matcher::new(self.conditions),
+            matcher,
             credentials,
         }
+    }
+
+    /// Values of a JSON payload that are read before an event is answered.
+    fn plan(&self, matcher: &Matcher) -> Plan {
+        let mut plan = Plan::default();
+        matcher.add_to(&mut plan);
+        let groups = self.rules.iter().filter_map(|rule| rule.concurrency.as_ref());
+        let groups = groups.filter_map(|group| group.group.as_ref());
+        let responds = self.rules.iter().filter_map(|rule| rule.respond.as_ref());
+        let answers = responds
+            .chain([&self.respond])
+            .filter_map(|respond| respond.body.as_ref());
+        for template in groups.chain(answers) {
+            template.add_to(&mut plan);
+        }
+        plan
     }
 
     /// Headers that carry a credential, in the order of their names.

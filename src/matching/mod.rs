@@ -20,6 +20,8 @@ mod contradiction;
 mod exclusion;
 mod explanation;
 mod facts;
+#[cfg(test)]
+mod in_part;
 mod index;
 mod operand;
 mod operator;

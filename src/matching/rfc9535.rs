@@ -3,23 +3,26 @@
 //! The members of an object have no order in the RFC. Here they are sorted by name.
 
 use std::path::Path;
-use std::sync::Arc;
 
+use bytes::Bytes;
 use minijinja::Value as Rendered;
 use serde_json::{Value, json};
 
 use super::selector::{SelectedValue, Selector};
 use super::testing::{document, event};
 use crate::base::diagnostic::Diagnostics;
+use crate::base::json::JsonDocument;
+use crate::base::json_plan::Plan;
+use crate::base::jsonpath::JsonPath;
 use crate::base::patterns::Patterns;
 use crate::base::secret::Keyring;
-use crate::template::{Scope, Templates, json_value};
+use crate::template::{Scope, Templates, document_value};
 
 /// The values that a path selects, or the code with which it is rejected.
 type Ternary = Result<Vec<Value>, &'static str>;
 
 /// The answer of `match`.
-pub(super) fn through_match(path: &str, payload: &Value) -> Ternary {
+fn through_match(path: &str, payload: &JsonDocument) -> Ternary {
     let mut diagnostics = Diagnostics::new();
     let document = document("any: 1");
     let Some(selector) = Selector::compile(
@@ -31,7 +34,8 @@ pub(super) fn through_match(path: &str, payload: &Value) -> Ternary {
     ) else {
         return Err(diagnostics.iter().next().unwrap().code);
     };
-    let event = event(payload.clone());
+    let mut event = event(Value::Null);
+    event.payload.document = payload.clone();
     let selected = selector.select(&event);
     let value = |found: &SelectedValue<'_>| match found {
         SelectedValue::Json(value, _) => (*value).clone(),
@@ -42,7 +46,7 @@ pub(super) fn through_match(path: &str, payload: &Value) -> Ternary {
 
 /// The answer of `jsonpath('…')`: undefined for no value, the value itself for one, a list for
 /// several.
-pub(super) fn through_template(path: &str, payload: &Value) -> Result<Option<Value>, &'static str> {
+fn through_template(path: &str, payload: &JsonDocument) -> Result<Option<Value>, &'static str> {
     let literal = path.replace('\\', "\\\\").replace('\'', "\\'");
     let source = format!(
         "{{% set found = jsonpath('{literal}') %}}{{% if found is defined %}}{{{{ found | tojson }}}}{{% endif %}}"
@@ -51,15 +55,32 @@ pub(super) fn through_template(path: &str, payload: &Value) -> Result<Option<Val
     let template = Templates::new()
         .compile(&source, Scope::Action, &keyring)
         .map_err(|error| error.code)?;
-    let values = Rendered::from_pairs([("payload", json_value(&Arc::new(payload.clone())))]);
+    let values = Rendered::from_pairs([("payload", document_value(payload))]);
     let text = template
         .render(&values)
         .unwrap_or_else(|error| panic!("{path}: {error}"));
     Ok((!text.is_empty()).then(|| serde_json::from_str(&text).unwrap()))
 }
 
-/// Asserts that both answers equal the expected one.
+/// The payload as it is read for rules that select it whole, that select `path`, and that select
+/// nothing.
+fn documents(payload: &Value, path: &str) -> [JsonDocument; 3] {
+    let mut plan = Plan::default();
+    if let Ok(path) = JsonPath::parse(path) {
+        path.add_to(&mut plan);
+    }
+    let body = Bytes::from(payload.to_string());
+    [Plan::everything(), plan, Plan::default()].map(|plan| JsonDocument::read(&body, &plan.into()).unwrap().0)
+}
+
+/// Asserts that both answers equal the expected one, however the payload is read.
 fn check(section: &str, payload: &Value, path: &str, expected: &Ternary) {
+    for document in documents(payload, path) {
+        check_document(section, &document, path, expected);
+    }
+}
+
+fn check_document(section: &str, payload: &JsonDocument, path: &str, expected: &Ternary) {
     assert_eq!(
         &through_match(path, payload),
         expected,
@@ -398,9 +419,10 @@ fn invalid_paths_are_refused_by_conditions_and_templates() {
     }
     // In a match, text that does not begin with `$` is another selector.
     for path in ["", "a", " $", "@"] {
-        assert_eq!(through_match(path, &json!({})), Err("unknown-selector"), "{path}");
+        let [payload, ..] = documents(&json!({}), path);
+        assert_eq!(through_match(path, &payload), Err("unknown-selector"), "{path}");
         assert_eq!(
-            through_template(path, &json!({})),
+            through_template(path, &payload),
             Err("invalid-jsonpath"),
             "{path}"
         );

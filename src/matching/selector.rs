@@ -11,6 +11,8 @@ use http::HeaderName;
 use serde_json::Value;
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
+use crate::base::json::JsonTree;
+use crate::base::json_plan::Plan;
 use crate::base::jsonpath::{JsonPath, LargeIntegers};
 use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
@@ -208,6 +210,11 @@ impl Selector {
         self.source.reads_payload()
     }
 
+    /// Adds the values that the selector reads of a JSON payload to `plan`.
+    pub(super) fn add_to(&self, plan: &mut Plan) {
+        self.source.add_to(plan);
+    }
+
     /// Redacts the values, whatever the selector's name.
     pub(super) fn redact(&mut self) {
         self.quiet = true;
@@ -252,6 +259,15 @@ impl SelectorSource {
         }
     }
 
+    fn add_to(&self, plan: &mut Plan) {
+        match self {
+            Self::One(path) | Self::Many(path) => path.add_to(plan),
+            Self::First(parts) => parts.iter().for_each(|part| part.add_to(plan)),
+            Self::Header(_) | Self::Query(_) | Self::Path(_) | Self::Method | Self::ClientIp | Self::Body => {
+            }
+        }
+    }
+
     fn select<'e>(&self, event: &'e Event) -> Selected<'e> {
         let received = &event.received;
         match self {
@@ -263,14 +279,16 @@ impl SelectorSource {
                 let found = selected.find(|selected| !selected.values().is_empty());
                 found.unwrap_or(Selected::Nothing)
             }
-            SelectorSource::One(path) => path
-                .select_one(&*event.payload.value)
-                .map(|value| SelectedValue::Json(value, &event.payload.integers))
-                .into_iter()
-                .collect(),
+            SelectorSource::One(path) => {
+                let JsonTree { value, integers } = event.payload.document.tree_for(path);
+                path.select_one(&**value)
+                    .map(|value| SelectedValue::Json(value, integers))
+                    .into_iter()
+                    .collect()
+            }
             SelectorSource::Many(path) => {
-                let integers = &event.payload.integers;
-                let selected = path.select(&*event.payload.value, integers).into_iter();
+                let JsonTree { value, integers } = event.payload.document.tree_for(path);
+                let selected = path.select(&**value, integers).into_iter();
                 Selected::Many(
                     selected
                         .map(|value| SelectedValue::Json(value, integers))

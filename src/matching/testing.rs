@@ -73,7 +73,7 @@ fn event_of(payload: Payload) -> Event {
             client: Some("::ffff:10.1.2.3".parse().unwrap()),
             certificate: None,
             headers,
-            body: Bytes::from(payload.value.to_string()),
+            body: Bytes::from(payload.whole().value.to_string()),
         }),
         payload,
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::base::jsonpath::LargeIntegers;
+use crate::base::json::{JsonDocument, JsonTree};
 use crate::payload::undecodable::Undecodable;
 
 /// The format in which a body was decoded.
@@ -31,10 +31,9 @@ pub enum BodyKind {
 #[derive(Clone, Debug)]
 pub struct Payload {
     pub kind: BodyKind,
-    /// Shared: templates and conditions read it without copying.
-    pub value: Arc<Value>,
-    /// The digits of integers that do not fit 64 bits.
-    pub integers: LargeIntegers,
+    /// The content. Of JSON, only the parts that the rules select are in memory until something
+    /// asks for the rest.
+    pub document: JsonDocument,
     /// The reason why the body could not be decoded.
     pub decode_error: Option<Arc<str>>,
 }
@@ -42,10 +41,13 @@ pub struct Payload {
 impl Payload {
     /// A payload without large integers.
     pub fn new(kind: BodyKind, value: Arc<Value>) -> Self {
+        Self::of(kind, JsonTree::from(value).into())
+    }
+
+    pub(super) fn of(kind: BodyKind, document: JsonDocument) -> Self {
         Self {
             kind,
-            value,
-            integers: LargeIntegers::default(),
+            document,
             decode_error: None,
         }
     }
@@ -57,5 +59,10 @@ impl Payload {
             decode_error: Some(why.to_string().into()),
             ..Self::new(BodyKind::Unreadable, Arc::new(Value::Null))
         }
+    }
+
+    /// The whole content.
+    pub fn whole(&self) -> &JsonTree {
+        self.document.whole()
     }
 }

@@ -11,11 +11,12 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::base::json;
+use crate::base::json::{self, JsonTree};
+use crate::base::json_plan::Plan;
 use crate::base::jsonpath::LargeIntegers;
 use crate::payload::content::{BodyKind, Payload};
 use crate::payload::content_type::{ContentType, Media};
-use crate::payload::json_body::{as_json, of_json, structure};
+use crate::payload::json_body::{as_json, as_structure, of_json, structure};
 use crate::payload::undecodable::Undecodable;
 use crate::payload::{charset, content_encoding, form, multipart, xml};
 
@@ -68,25 +69,37 @@ impl Decode {
 /// Decodes `body` as `decode` says, after removing its content codings. The decompressed body has
 /// at most `limit` bytes.
 pub fn decode(decode: Decode, headers: &HeaderMap, body: &Bytes, limit: u64) -> Result<Payload, Undecodable> {
-    let plain = content_encoding::decoded(headers, body, limit)?;
+    decode_planned(decode, headers, body, limit, &Arc::new(Plan::everything()))
+}
+
+/// As [`decode`]. Of a JSON body, only the values of `plan` are kept, and the rest is read when
+/// something asks for it.
+pub fn decode_planned(
+    decode: Decode,
+    headers: &HeaderMap,
+    body: &Bytes,
+    limit: u64,
+    plan: &Arc<Plan>,
+) -> Result<Payload, Undecodable> {
+    let decoded = content_encoding::decoded(headers, body, limit)?;
     let content_type = ContentType::of(headers);
     let label = content_type.charset.as_deref();
     let mut payload = match (decode, content_type.media) {
-        (Decode::Json, _) | (Decode::Auto, Media::Json) => as_json(label, &plain)?,
-        (Decode::Form, _) => fields(BodyKind::Form, form::fields(charset::named(label)?, &plain)?),
-        (Decode::Auto, Media::Form) => auto_form(charset::named(label)?, &plain)?,
+        (Decode::Json, _) | (Decode::Auto, Media::Json) => as_json(label, &decoded, plan)?,
+        (Decode::Form, _) => fields(BodyKind::Form, form::fields(charset::named(label)?, &decoded)?),
+        (Decode::Auto, Media::Form) => auto_form(charset::named(label)?, &decoded)?,
         (Decode::Multipart, _) | (Decode::Auto, Media::Multipart) => {
             let boundary = content_type.boundary.as_deref();
-            fields(BodyKind::Multipart, multipart::fields(boundary, &plain)?)
+            fields(BodyKind::Multipart, multipart::fields(boundary, &decoded)?)
         }
         (Decode::Xml, _) | (Decode::Auto, Media::Xml) => {
-            Payload::new(BodyKind::Xml, Arc::new(xml::document(label, &plain)?))
+            Payload::new(BodyKind::Xml, Arc::new(xml::document(label, &decoded)?))
         }
-        (Decode::Text, _) | (Decode::Auto, Media::Text) => text(charset::of(label, &plain)?, &plain),
-        (Decode::Auto, Media::Other) => decode_unknown(label, &plain),
+        (Decode::Text, _) | (Decode::Auto, Media::Text) => text(charset::of(label, &decoded)?, &decoded),
+        (Decode::Auto, Media::Other) => decode_unknown(label, &decoded, plan),
     };
     // The decompressed body differs from the body as sent.
-    if payload.kind == BodyKind::Json && plain.as_ptr() != body.as_ptr() {
+    if payload.kind == BodyKind::Json && decoded.as_ptr() != body.as_ptr() {
         payload.kind = BodyKind::InnerJson;
     }
     Ok(payload)
@@ -99,13 +112,16 @@ pub fn known(decode: Decode, headers: &HeaderMap, body: &[u8], json: &Arc<Value>
     let is_json = decode == Decode::Json || (decode == Decode::Auto && content_type.media == Media::Json);
     let is_plain_utf8 = charset::named(content_type.charset.as_deref()) == Ok(UTF_8)
         && !headers.contains_key(http::header::CONTENT_ENCODING);
-    (is_json && is_plain_utf8).then(|| Payload {
-        // The body is valid JSON, therefore UTF-8.
-        integers: LargeIntegers::read(
-            std::str::from_utf8(json::without_marks(body)).unwrap_or_default(),
-            json,
-        ),
-        ..Payload::new(BodyKind::Json, Arc::clone(json))
+    (is_json && is_plain_utf8).then(|| {
+        let tree = JsonTree {
+            // The body is valid JSON, therefore UTF-8.
+            integers: LargeIntegers::read(
+                std::str::from_utf8(json::without_marks(body)).unwrap_or_default(),
+                json,
+            ),
+            value: Arc::clone(json),
+        };
+        Payload::of(BodyKind::Json, tree.into())
     })
 }
 
@@ -140,14 +156,8 @@ fn auto_form(charset: &'static Encoding, body: &[u8]) -> Result<Payload, Undecod
 }
 
 /// Decodes a body whose content type is not conclusive.
-fn decode_unknown(label: Option<&str>, body: &[u8]) -> Payload {
+fn decode_unknown(label: Option<&str>, body: &Bytes, plan: &Arc<Plan>) -> Payload {
     // No charset was promised, so an unknown label counts as none.
     let charset = charset::of(label, body).unwrap_or(UTF_8);
-    let read = charset::text(charset, body)
-        .ok()
-        .and_then(|text| structure(&text));
-    match read {
-        Some(read) => of_json(read, charset == UTF_8),
-        None => text(charset, body),
-    }
+    as_structure(charset, body, plan).unwrap_or_else(|| text(charset, body))
 }

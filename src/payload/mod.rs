@@ -6,7 +6,7 @@
 //! [`Event::received`].
 //!
 //! [`crate::base::json`] parses JSON, and also the tokens that verification reads from bodies.
-//! Nesting is at most 127 levels deep, and the last of duplicate keys wins. Invalid bytes and lone
+//! Of a JSON body, [`decode_planned`] keeps only the values that a plan names. Nesting is at most 127 levels deep, and the last of duplicate keys wins. Invalid bytes and lone
 //! surrogates become U+FFFD. Invalid bytes of text become U+FFFD too. XML that is not valid in its
 //! charset is rejected. `xml.rs` documents the shape of XML payloads, `multipart.rs` that of
 //! multipart forms.
@@ -30,7 +30,7 @@ mod weight;
 mod xml;
 
 pub use content::{BodyKind, Payload};
-pub use decode::{Decode, decode, known};
+pub use decode::{Decode, decode, decode_planned, known};
 pub use event::Event;
 pub use undecodable::Undecodable;
 pub use weight::weight;

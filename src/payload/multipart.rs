@@ -7,14 +7,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use memchr::memmem::{self, Finder};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use crate::payload::content_type::{ContentType, Media};
-use crate::payload::json_body::as_json;
+use crate::payload::json_body;
 use crate::payload::parameter::parameters;
 use crate::payload::undecodable::{MAX_PARTS, Undecodable, excerpt};
 use crate::payload::{charset, form, xml};
@@ -188,9 +187,7 @@ impl PartHeaders {
 /// then text, and does not spoil the other parts.
 fn structure(media: Media, label: Option<&str>, content: &[u8]) -> Option<Value> {
     match media {
-        Media::Json => as_json(label, content)
-            .ok()
-            .map(|payload| Arc::unwrap_or_clone(payload.value)),
+        Media::Json => json_body::value(label, content),
         Media::Xml => xml::document(label, content).ok(),
         Media::Form => {
             let charset = charset::named(label).ok()?;

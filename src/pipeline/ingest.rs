@@ -141,7 +141,12 @@ impl Ingest {
             .read()
             .and_then(|json| payload::known(format, headers, body, json));
         let memory = self.decode_limits.memory(received, limit).await?;
-        let decode = || known.map_or_else(|| payload::decode(format, headers, body, limit), Ok);
+        let decode = || {
+            known.map_or_else(
+                || payload::decode_planned(format, headers, body, limit, &endpoint.plan),
+                Ok,
+            )
+        };
         Some((memory, self.decode_limits.run(received, decode).await?))
     }
 

@@ -9,6 +9,7 @@ use http::{HeaderName, Method};
 
 use super::respond::Respond;
 use super::rule::{PayloadUse, Rule, is_allowed};
+use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
 use crate::matching::Matcher;
 use crate::payload::{Decode, Event};
@@ -37,6 +38,8 @@ pub struct Endpoint {
     pub rules: Vec<Rule>,
     /// Indexed conditions of the rules.
     pub matcher: Matcher,
+    /// Values of a JSON payload that the conditions, the names of groups and the answers read.
+    pub plan: Arc<Plan>,
     /// Headers that carry a sender's signature or secret. They are never stored, forwarded or
     /// logged.
     pub credentials: Vec<HeaderName>,

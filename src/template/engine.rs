@@ -12,6 +12,7 @@ use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 use parking_lot::{Mutex, RwLock};
 
+use crate::base::json_plan::Plan;
 use crate::base::jsonpath::{JsonPath, Refused};
 use crate::base::patterns::Patterns;
 use crate::base::secret::Secret;
@@ -54,6 +55,13 @@ impl Resolved {
         let mut paths = self.paths.write();
         paths.insert(text.to_owned(), query);
         Ok(())
+    }
+
+    /// Adds the values that a path reads of a JSON payload to `plan`.
+    pub fn add_to(&self, path: &str, plan: &mut Plan) {
+        if let Some(path) = self.paths.read().get(path) {
+            path.add_to(plan);
+        }
     }
 
     /// The text with every secret masked, for errors.

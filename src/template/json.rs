@@ -3,6 +3,7 @@
 //! A payload is never converted as a whole. A [`JsonObject`] refers to a value inside a shared one.
 //! A lookup returns another reference, or the scalar. `output.rs` writes them.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
@@ -10,22 +11,21 @@ use std::sync::Arc;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
 use minijinja::{Error, Value};
 
-use crate::base::jsonpath::{JsonPath, LargeIntegers, Node};
+use crate::base::json::{JsonDocument, JsonTree};
+use crate::base::json_plan::Plan;
+use crate::base::jsonpath::{JsonPath, Node};
 use crate::template::json_text::as_text;
 use crate::template::work;
 
 /// An object or a list in a shared JSON value.
+///
+/// Of a payload, only planned parts may be in memory. What a plan does not tell is looked up in the
+/// whole value, so that a template renders the same text with any plan.
 pub struct JsonObject {
-    root: Root,
+    /// The value that holds the place. A lookup outside of the plan goes on in the whole value.
+    root: JsonDocument,
     /// `None` for the root.
     place: Option<Arc<JsonPlace>>,
-}
-
-/// A shared value with the digits of its large integers.
-#[derive(Clone)]
-struct Root {
-    value: Arc<serde_json::Value>,
-    integers: LargeIntegers,
 }
 
 /// An integer beyond the range of minijinja's numbers.
@@ -110,30 +110,36 @@ impl JsonPlace {
             JsonStep::Index(index) => parent.get(index),
         }
     }
+
+    /// The plan of the value at this path, if `plan` keeps it.
+    fn plan<'p>(&self, plan: &'p Plan) -> Option<&'p Plan> {
+        let parent = match &self.above {
+            Some(above) => above.plan(plan)?,
+            None => plan,
+        };
+        match &self.step {
+            JsonStep::Key(key) => parent.of_name(key),
+            JsonStep::Index(index) => parent.of_index(*index),
+        }
+    }
 }
 
 /// The value for templates. Only a scalar is copied.
 pub fn value(root: &Arc<serde_json::Value>) -> Value {
-    exact_value(root, LargeIntegers::NONE)
+    document_value(&JsonTree::from(Arc::clone(root)).into())
 }
 
-/// The value for templates, with the large integers of its text.
-pub fn exact_value(root: &Arc<serde_json::Value>, integers: &LargeIntegers) -> Value {
-    let shared = Root {
-        value: Arc::clone(root),
-        integers: integers.clone(),
+/// The value of a document, for templates.
+pub fn document_value(document: &JsonDocument) -> Value {
+    let root = Located {
+        value: &document.parts().value,
+        place: None,
     };
-    convert(
-        &shared,
-        Located {
-            value: root,
-            place: None,
-        },
-    )
+    convert(document, root)
 }
 
 /// A located value of `root`, for templates.
-fn convert(root: &Root, located: Located<'_>) -> Value {
+fn convert(root: &JsonDocument, located: Located<'_>) -> Value {
     match located.value {
         serde_json::Value::Null => Value::from(()),
         serde_json::Value::Bool(flag) => Value::from(*flag),
@@ -145,7 +151,7 @@ fn convert(root: &Root, located: Located<'_>) -> Value {
         serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(whole), _) => Value::from(whole),
             (None, Some(whole)) => Value::from(whole),
-            (None, None) => match root.integers.digits(located.value) {
+            (None, None) => match root.parts().integers.digits(located.value) {
                 Some(digits) => large_integer(digits),
                 None => Value::from(number.as_f64().unwrap_or(f64::NAN)),
             },
@@ -165,38 +171,77 @@ fn large_integer(digits: &str) -> Value {
 }
 
 impl JsonObject {
-    /// The JSON value that this refers to.
+    /// The value that this refers to, with all that the document holds of it.
     fn here(&self) -> &serde_json::Value {
+        self.find(self.root.parts())
+    }
+
+    /// The whole value that this refers to, and the tree that it is in.
+    fn whole(&self) -> (&JsonTree, &serde_json::Value) {
+        let tree = if self.knows(|plan| plan.is_whole().then_some(plan)) {
+            self.root.parts()
+        } else {
+            self.root.whole()
+        };
+        (tree, self.find(tree))
+    }
+
+    fn find<'v>(&self, tree: &'v JsonTree) -> &'v serde_json::Value {
         // Finding a value takes one step for each level.
         work::charge(1 + self.place.as_ref().map_or(0, |place| place.depth) / 4);
         let found = match &self.place {
-            Some(place) => place.find(&self.root.value),
-            None => Some(&*self.root.value),
+            Some(place) => place.find(&tree.value),
+            None => Some(&*tree.value),
         };
         found.unwrap_or(&serde_json::Value::Null)
     }
 
+    /// True if the document holds what `below` looks up in the plan of this value.
+    fn knows<'p>(&'p self, below: impl FnOnce(&'p Plan) -> Option<&'p Plan>) -> bool {
+        let Some(plan) = self.root.plan() else {
+            return true;
+        };
+        let here = match &self.place {
+            Some(place) => place.plan(plan),
+            None => Some(plan),
+        };
+        here.and_then(below).is_some()
+    }
+
+    /// The document in which to look up a part of this value. The whole one, unless the part is
+    /// known.
+    fn root_if(&self, known: bool) -> Cow<'_, JsonDocument> {
+        if known {
+            Cow::Borrowed(&self.root)
+        } else {
+            Cow::Owned(self.root.to_whole())
+        }
+    }
+
     /// The JSON text of the value, with all digits.
     pub fn written(&self) -> Result<String, Error> {
-        let written = as_text(&self.root.integers.exactly(self.here()))?;
+        let (tree, here) = self.whole();
+        let written = as_text(&tree.integers.exactly(here))?;
         work::charge_text(written.len());
         Ok(written)
     }
 
     /// The values that `path` selects, starting at this value.
     pub fn select(&self, path: &JsonPath) -> Vec<Value> {
+        let root = self.root_if(self.knows(|plan| path.is_covered(plan).then_some(plan)));
+        let tree = root.parts();
         let start = Located {
-            value: self.here(),
+            value: self.find(tree),
             place: self.place.clone(),
         };
         let selected = if path.is_singular() {
             path.select_one(start).into_iter().collect()
         } else {
-            path.select(start, &self.root.integers)
+            path.select(start, &tree.integers)
         };
         selected
             .into_iter()
-            .map(|located| convert(&self.root, located))
+            .map(|located| convert(&root, located))
             .collect()
     }
 
@@ -207,13 +252,13 @@ impl JsonObject {
             (Some(left), Some(right)) => Arc::ptr_eq(left, right),
             _ => false,
         };
-        same_place && Arc::ptr_eq(&self.root.value, &other.root.value)
+        same_place && Arc::ptr_eq(&self.root.parts().value, &other.root.parts().value)
     }
 
-    fn below(&self, value: &serde_json::Value, step: JsonStep) -> Value {
+    fn below(&self, root: &JsonDocument, value: &serde_json::Value, step: JsonStep) -> Value {
         let above = self.place.clone();
         convert(
-            &self.root,
+            root,
             Located {
                 value,
                 place: Some(JsonPlace::below(above, step)),
@@ -243,17 +288,19 @@ impl Object for JsonObject {
             return self.get_value_by_str(key);
         }
         let index = key.as_usize()?;
-        let here = self.here().as_array()?.get(index)?;
-        Some(self.below(here, JsonStep::Index(index)))
+        let root = self.root_if(self.knows(|plan| plan.of_index(index)));
+        let here = self.find(root.parts()).as_array()?.get(index)?;
+        Some(self.below(&root, here, JsonStep::Index(index)))
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        let here = self.here().as_object()?.get(key)?;
-        Some(self.below(here, JsonStep::Key(Box::from(key))))
+        let root = self.root_if(self.knows(|plan| plan.of_name(key)));
+        let here = self.find(root.parts()).as_object()?.get(key)?;
+        Some(self.below(&root, here, JsonStep::Key(Box::from(key))))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        match self.here() {
+        match self.whole().1 {
             serde_json::Value::Array(items) => Enumerator::Seq(items.len()),
             serde_json::Value::Object(fields) => {
                 work::charge(fields.len());
@@ -264,7 +311,7 @@ impl Object for JsonObject {
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
-        match self.here() {
+        match self.whole().1 {
             serde_json::Value::Array(items) => Some(items.len()),
             serde_json::Value::Object(fields) => Some(fields.len()),
             _ => Some(0),

@@ -29,13 +29,14 @@ use minijinja::value::Object;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 use parking_lot::{Mutex, RwLock};
 
+use crate::base::json_plan::Plan;
 use crate::template::engine::{MASKED, Resolved, environment};
 use crate::template::scan::scan;
 
 pub use embedding::warn_of_values;
 pub use expression::{Form, Value as PieceValue};
 pub use fixed::fixed;
-pub use json::{exact_value, value as json_value};
+pub use json::{document_value, value as json_value};
 pub use pieces::{TemplatePiece, pieces};
 pub use place::{Place, Step};
 pub use scan::{PartRead, is_template};
@@ -197,6 +198,26 @@ impl Template {
         match self.compiled {
             Some(_) => scan(&self.source).parts,
             None => Vec::new(),
+        }
+    }
+
+    /// Adds the values that the template reads of a JSON payload to `plan`. What it reads otherwise,
+    /// for example through a variable, is found in the whole payload. Scans the source again, so it
+    /// is meant for loading only.
+    pub fn add_to(&self, plan: &mut Plan) {
+        let Some(Compiled { shared, .. }) = &self.compiled else {
+            return;
+        };
+        let found = scan(&self.source);
+        for steps in &found.payload {
+            let at = steps.iter().fold(&mut *plan, |at, step| match step {
+                Step::Name(name) => at.name(name),
+                Step::Index(index) => at.index(i64::try_from(*index).unwrap_or(-1)),
+            });
+            at.all();
+        }
+        for path in &found.paths {
+            shared.resolved.add_to(path, plan);
         }
     }
 

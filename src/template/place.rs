@@ -62,32 +62,36 @@ pub(super) fn named(part: &str, rest: &[TagToken]) -> Option<Place> {
 }
 
 /// Parses a sequence of `.name`, `['name']` and `[0]`.
-pub(super) fn accessors(mut tokens: &[TagToken]) -> Option<Vec<Step>> {
+pub(super) fn accessors(tokens: &[TagToken]) -> Option<Vec<Step>> {
+    let (steps, rest) = leading_steps(tokens);
+    rest.is_empty().then_some(steps)
+}
+
+/// The steps with which an expression begins, and the tokens after them.
+pub(super) fn leading_steps(mut tokens: &[TagToken]) -> (Vec<Step>, &[TagToken]) {
     let mut steps = Vec::new();
     loop {
-        tokens = match tokens {
-            [] => return Some(steps),
+        let (step, rest) = match tokens {
             [TagToken::Sign('.'), TagToken::Word(name), rest @ ..]
             | [
                 TagToken::Sign('['),
                 TagToken::Text(name),
                 TagToken::Sign(']'),
                 rest @ ..,
-            ] => {
-                steps.push(Step::Name(name.clone()));
-                rest
-            }
+            ] => (Some(Step::Name(name.clone())), rest),
             [
                 TagToken::Sign('['),
                 TagToken::Word(index),
                 TagToken::Sign(']'),
                 rest @ ..,
-            ] => {
-                steps.push(Step::Index(index.parse().ok()?));
-                rest
-            }
-            _ => return None,
+            ] => (index.parse().ok().map(Step::Index), rest),
+            _ => (None, tokens),
         };
+        match step {
+            Some(step) => steps.push(step),
+            None => return (steps, tokens),
+        }
+        tokens = rest;
     }
 }
 

@@ -7,6 +7,7 @@
 //! render.
 
 use crate::template::growth::{Extent, Growth};
+use crate::template::place::{Step, leading_steps};
 use crate::template::tags::{Section, TagToken, sections};
 
 /// The names that a template uses.
@@ -30,6 +31,9 @@ pub struct Scan {
     pub elifs: usize,
     /// The parts of a request that the template reads.
     pub parts: Vec<PartRead>,
+    /// The values of the payload that the template reads, as far as their paths are written out. A
+    /// path may be of a variable that has this name.
+    pub payload: Vec<Vec<Step>>,
     /// The largest value that the template builds from its own lists and mappings.
     pub growth: Extent,
 }
@@ -111,6 +115,11 @@ fn note(tokens: &[TagToken], block: bool, found: &mut Scan) {
                 let part = PARTS.iter().find(|part| *part == name);
                 found.parts.extend(part.map(|part| PartRead { part, name: read }));
             }
+            TagToken::Word(name) if name == "payload" && !attribute => {
+                found
+                    .payload
+                    .push(leading_steps(tokens.get(at + 1..).unwrap_or_default()).0);
+            }
             TagToken::Word(name) if RESOLVED_AT_LOAD.contains(&name.as_str()) && !attribute => {
                 match tokens.get(at + 2) {
                     Some(TagToken::Text(argument)) if sign(Some(at + 1), '(') && sign(Some(at + 3), ')') => {
@@ -188,6 +197,28 @@ mod tests {
     }
 
     #[test]
+    fn values_of_the_payload_are_found_as_far_as_their_path_is_written_out() {
+        for (text, expected) in [
+            ("{{ payload.a['b c'][0].d | upper }}", &["a.b c.0.d"][..]),
+            ("{{ payload[\"a\"].b[payload.c].d }}", &["a.b", "c"]),
+            ("{% for x in payload.a %}{{ x.b }}{% endfor %}", &["a"]),
+            ("{% if payload.a is defined and 'b' in payload %}", &["a", ""]),
+            ("{{ payload.a[1:2] }}{{ payload.b[-1].c }}", &["a", "b"]),
+            ("{{ payload | tojson }}", &[""]),
+            ("{{ x.payload.a }} payload.b {# payload.c #}", &[]),
+        ] {
+            let found = scan(text).payload.into_iter().map(|steps| {
+                let steps = steps.into_iter().map(|step| match step {
+                    Step::Name(name) => name,
+                    Step::Index(index) => index.to_string(),
+                });
+                steps.collect::<Vec<_>>().join(".")
+            });
+            assert_eq!(found.collect::<Vec<_>>(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn comments_raw_blocks_texts_and_attributes_hold_no_names() {
         for text in [
             "{# {{ secret(x) }} #}",
@@ -199,6 +230,7 @@ mod tests {
         ] {
             let named = Scan {
                 longest: 0,
+                payload: Vec::new(),
                 ..scan(text)
             };
             assert_eq!(named, Scan::default(), "{text}");

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::base::json::JsonTree;
 use crate::base::jsonpath::LargeIntegers;
 use crate::base::secret::Keyring;
 
@@ -253,7 +254,11 @@ fn integers_beyond_64_bits_are_written_exactly() {
     let text = r#"{"a":18446744073709551617,"b":[-18446744073709551617,{"c":340282366920938463463374607431768211457}]}"#;
     let payload = Arc::new(serde_json::from_str(text).unwrap());
     let integers = LargeIntegers::read(text, &payload);
-    let values = Value::from_pairs([("payload", exact_value(&payload, &integers))]);
+    let tree = JsonTree {
+        value: payload,
+        integers,
+    };
+    let values = Value::from_pairs([("payload", document_value(&tree.into()))]);
     for (source, expected) in [
         ("{{ payload }}", text),
         ("{{ payload | tojson }}", text),

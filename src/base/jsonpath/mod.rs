@@ -16,6 +16,7 @@ mod large;
 mod number;
 mod operands;
 mod pattern;
+mod planned;
 mod singular;
 mod translate;
 mod walk;

@@ -11,6 +11,7 @@ use super::select::{DeliveryStatus, event};
 use super::{find, look};
 use crate::base::count::counted;
 use crate::base::escape;
+use crate::base::json::JsonTree;
 use crate::cli::explain::{self, Explained};
 use crate::cli::location::unusable;
 use crate::cli::{Format, NO, YES, complain, say};
@@ -195,7 +196,7 @@ impl EventView {
             Err(why) => json!({"error": why}),
         });
         let payload = match &self.event {
-            Ok(event) => json!(event.payload.value),
+            Ok(event) => json!(event.payload.whole().value),
             Err(_) => Value::Null,
         };
         json!({
@@ -211,7 +212,8 @@ impl EventView {
 
 /// Pretty-prints a payload, with all digits of its integers.
 fn written(payload: &Payload) -> String {
-    serde_json::to_string_pretty(&payload.integers.exactly(&payload.value)).unwrap_or_default()
+    let JsonTree { value, integers } = payload.whole();
+    serde_json::to_string_pretty(&integers.exactly(value)).unwrap_or_default()
 }
 
 /// The line after a payload that was cut.

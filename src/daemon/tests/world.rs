@@ -228,7 +228,9 @@ fn perform(
     let (end, ended) = oneshot::channel();
     begun.lock().push(Begun {
         rule: action_context.rule.to_owned(),
-        group: action_context.event.payload.value["group"].as_u64().unwrap(),
+        group: action_context.event.payload.whole().value["group"]
+            .as_u64()
+            .unwrap(),
         event: action_context.event.received.id,
         for_failure: action_context.failure.is_some(),
         end: Some(end),

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::base::json_plan::Plan;
 use crate::matching::answer::Ternary;
 use crate::matching::condition::Condition;
 use crate::matching::explanation::Explanation;
@@ -72,6 +73,11 @@ impl Matcher {
             considered(*rule) && self.terms(*rule).iter().all(|term| term.answer(&facts).holds())
         });
         rules
+    }
+
+    /// Adds the values that the conditions read of a JSON payload to `plan`.
+    pub fn add_to(&self, plan: &mut Plan) {
+        self.selectors.iter().for_each(|selector| selector.add_to(plan));
     }
 
     /// True if `rule` matches `event` or its answer is unknown.

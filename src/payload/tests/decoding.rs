@@ -416,8 +416,8 @@ fn json_that_is_already_parsed_equals_the_decoded_payload() {
             };
             let decoded = decode(how, &headers, &body, 1 << 20).unwrap();
             assert_eq!(
-                (known.kind, &known.value),
-                (decoded.kind, &decoded.value),
+                (known.kind, &known.whole().value),
+                (decoded.kind, &decoded.whole().value),
                 "{content_type} {how:?}"
             );
         }

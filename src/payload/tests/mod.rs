@@ -31,6 +31,6 @@ fn read(how: Decode, content_type: &str, body: impl AsRef<[u8]>) -> Read {
 
 fn read_with(how: Decode, headers: &HeaderMap, body: impl AsRef<[u8]>) -> Read {
     decode(how, headers, &Bytes::copy_from_slice(body.as_ref()), LIMIT)
-        .map(|payload| (payload.kind, (*payload.value).clone()))
+        .map(|payload| (payload.kind, Value::clone(&payload.whole().value)))
         .map_err(|error| error.to_string())
 }

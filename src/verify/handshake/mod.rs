@@ -182,7 +182,7 @@ impl Handshake {
         let json = if self.definition.forms.iter().any(HandshakeForm::reads_body) {
             json::read(&received.body)
                 .ok()
-                .map(|read| Arc::unwrap_or_clone(read.value))
+                .map(|read| Arc::unwrap_or_clone(read.tree.value))
         } else {
             None
         };

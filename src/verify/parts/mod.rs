@@ -8,5 +8,4 @@ pub mod secrets;
 pub mod settings;
 pub mod sign_body;
 pub mod source;
-pub mod sparse;
 pub mod unsigned;

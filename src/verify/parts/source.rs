@@ -3,15 +3,17 @@
 //! Parsing is strict. The text is signed as received, so each instant has a single valid spelling.
 //! A value is never combined from two locations. A header that occurs twice is refused.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::sparse::Plan;
 use crate::base::clock::Timestamp;
 use crate::base::json;
 use crate::base::json::Json;
+use crate::base::json_plan::Plan;
 use crate::base::jsonpath::SingularPath;
 use crate::event::Received;
 use crate::payload::content_encoding;
@@ -195,7 +197,7 @@ pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64) -> Result<Json, Re
 ///
 /// A stranger must not be able to make this expensive. Only the planned values are kept, and the
 /// body is decompressed only if the rules allow it.
-pub fn unverified_json(received: &Received, plan: &Plan, bounds: Unverified) -> Result<Value, Refusal> {
+pub fn unverified_json(received: &Received, plan: &Plan, bounds: Unverified) -> Result<Arc<Value>, Refusal> {
     let Received { headers, body, .. } = received;
     let unreadable = |needed: String, too_large| Refusal::UnreadableBody { needed, too_large };
     if content_encoding::is_encoded(headers) && !body.is_empty() && !bounds.decompress {
@@ -207,7 +209,8 @@ pub fn unverified_json(received: &Received, plan: &Plan, bounds: Unverified) -> 
         let too_large = matches!(fault, content_encoding::EncodingError::TooLarge(_));
         unreadable(format!("readable: {fault}"), too_large)
     })?;
-    plan.read(&decoded).map_err(|fault| not_json(&fault))
+    let read = json::read_planned(&decoded, plan).map_err(|fault| not_json(&fault))?;
+    Ok(read.tree.value)
 }
 
 /// Limits for reading an unverified body.

@@ -79,7 +79,7 @@ fn id_at<'r>(
             let Ok(json) = source::json(headers, &received.body, max_body) else {
                 return Ok(None);
             };
-            let id = source::id_at(path, &json.value).ok();
+            let id = source::id_at(path, &json.tree.value).ok();
             *read = json.as_sent();
             id.map(Cow::Owned)
         }

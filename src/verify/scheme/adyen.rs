@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::Scheme;
 use crate::base::clock::Timestamp;
 use crate::base::diagnostic::Diagnostics;
+use crate::base::json_plan::Plan;
 use crate::base::jsonpath::SingularPath;
 use crate::base::weak_secret::SHORT;
 use crate::event::{DedupKey, Received};
@@ -26,7 +27,6 @@ use crate::verify::parts::secrets;
 use crate::verify::parts::settings::{Settings, shape};
 use crate::verify::parts::sign_body::Body;
 use crate::verify::parts::source::{self, Unverified};
-use crate::verify::parts::sparse::Plan;
 use crate::verify::proof::Proof;
 use crate::verify::refusal::Refusal;
 
@@ -177,13 +177,15 @@ impl Scheme for Adyen {
 /// Parts of the body that are read: the signed fields and the signature of each item.
 fn plan() -> Plan {
     let mut plan = Plan::default();
+    let items = plan.name("notificationItems");
     // One more item shows that there are too many.
-    let items = plan.name("notificationItems").each(MAX_ITEMS + 1);
-    let item = items.name("NotificationRequestItem");
-    for field in FIELDS {
-        field.iter().fold(&mut *item, |plan, name| plan.name(name));
+    for index in (0..=MAX_ITEMS).filter_map(|index| i64::try_from(index).ok()) {
+        let item = items.index(index).name("NotificationRequestItem");
+        for field in FIELDS {
+            field.iter().fold(&mut *item, |plan, name| plan.name(name));
+        }
+        item.name("additionalData").name("hmacSignature");
     }
-    item.name("additionalData").name("hmacSignature");
     plan
 }
 

@@ -31,12 +31,12 @@ use self::content::{Content, Piece};
 use self::keys::Keys;
 use super::Scheme;
 use crate::base::clock::Timestamp;
+use crate::base::json_plan::Plan;
 use crate::event::Received;
 use crate::verify::outgoing::{OutgoingRequest, Signed};
 use crate::verify::parts::keys::ConfiguredKey;
 use crate::verify::parts::mac::{Encoding, Mac};
 use crate::verify::parts::source::{Location, TimestampSource, Unverified};
-use crate::verify::parts::sparse::Plan;
 use crate::verify::proof::Proof;
 use crate::verify::refusal::Refusal;
 

@@ -21,10 +21,10 @@ impl Signature {
         } else {
             None
         };
-        let claim = self.claim(received, early.as_ref())?;
+        let claim = self.claim(received, early.as_deref())?;
         let claimed = self.claimed(&claim)?;
-        let stamp = self.timestamp_text(received, &claim, early.as_ref())?;
-        let id = self.id_text(received, &claim, early.as_ref())?;
+        let stamp = self.timestamp_text(received, &claim, early.as_deref())?;
+        let id = self.id_text(received, &claim, early.as_deref())?;
         let body = self.signed_body(&received.headers, &received.body)?;
         let urls = self.urls_of(received);
         let fields = if self.content.covers(&Piece::Fields) {
@@ -73,7 +73,7 @@ impl Signature {
             }
             _ => None,
         };
-        let json = whole.as_ref().map(|json| &*json.value).or(early.as_ref());
+        let json = whole.as_ref().map(|json| &*json.tree.value).or(early.as_deref());
         let proof = self.proof(&filling, &claim, json, compared)?;
         Ok(Proof {
             read: whole

@@ -4,6 +4,15 @@
 //! The reader repairs what senders do send and a strict parser rejects. Byte order marks before the
 //! text are skipped. A byte that is not UTF-8 and an escape of a lone surrogate (`"\ud83d"`) become
 //! U+FFFD. Otherwise the syntax is that of RFC 8259. The last of duplicate keys wins.
+//!
+//! A [`Plan`] names the values to keep. The others are validated and dropped, so that a part of a
+//! body costs a fraction of its tree. Whatever is kept, the same bodies are rejected. A
+//! [`JsonDocument`] reads the rest later, if something asks for it.
+
+mod document;
+mod reader;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +21,10 @@ use std::sync::Arc;
 use memchr::memchr;
 use serde_json::{Error, Value};
 
+use crate::base::json_plan::Plan;
 use crate::base::jsonpath::LargeIntegers;
+
+pub use document::{JsonDocument, JsonTree};
 
 /// Maximum nesting depth of lists and objects.
 pub const MAX_DEPTH: usize = 127;
@@ -24,27 +36,32 @@ const ESCAPE: usize = 6;
 /// A parsed text.
 #[derive(Clone, Debug)]
 pub struct Json {
-    pub value: Arc<Value>,
-    /// The digits of integers that do not fit 64 bits.
-    pub integers: LargeIntegers,
+    pub tree: JsonTree,
     /// True if a part of the text was replaced, so that other parsers would reject the original
     /// text.
     pub is_repaired: bool,
 }
 
 impl Json {
-    fn new(text: &str, value: Value, is_repaired: bool) -> Self {
+    /// The values that were kept of `text`.
+    fn new(text: &str, plan: &Plan, value: Value, is_repaired: bool) -> Self {
         let value = Arc::new(value);
+        // Searching a small part for floating point numbers is faster than searching the text for
+        // large integers, which become such numbers.
+        let integers = if plan.is_whole() || holds_float(&value) {
+            LargeIntegers::read(text, &value)
+        } else {
+            LargeIntegers::default()
+        };
         Self {
-            integers: LargeIntegers::read(text, &value),
-            value,
+            tree: JsonTree { value, integers },
             is_repaired,
         }
     }
 
     /// The value, if the original text is valid JSON.
     pub fn as_sent(self) -> Option<Arc<Value>> {
-        (!self.is_repaired).then_some(self.value)
+        (!self.is_repaired).then_some(self.tree.value)
     }
 }
 
@@ -85,22 +102,21 @@ impl std::error::Error for JsonError {}
 
 /// Parses a body as JSON.
 pub fn read(bytes: &[u8]) -> Result<Json, JsonError> {
+    read_planned(bytes, &Plan::everything())
+}
+
+/// Parses a body as JSON and keeps the planned values. All others are missing, or null if a later
+/// element of their list is planned.
+pub fn read_planned(bytes: &[u8], plan: &Plan) -> Result<Json, JsonError> {
     let bytes = without_marks(bytes);
     // Checking the body once as a whole is fast; the parser would check string by string.
     match text(bytes) {
-        Cow::Borrowed(text) => read_text(text),
-        Cow::Owned(text) => read_text(&text).map(|json| Json {
+        Cow::Borrowed(text) => read_text_planned(text, plan),
+        Cow::Owned(text) => read_text_planned(&text, plan).map(|json| Json {
             is_repaired: true,
             ..json
         }),
     }
-}
-
-/// Reads a body with a parser that keeps only a part of it. The parser gets the text that [`read`]
-/// would parse. It must reject every text that `serde_json` rejects for a whole value.
-pub fn read_with<T>(bytes: &[u8], parse: impl Fn(&str) -> Result<T, Error>) -> Result<T, JsonError> {
-    let text = text(without_marks(bytes));
-    repairing(&text, parse).map(|(value, _)| value)
 }
 
 /// The bytes as text, with wrong bytes as U+FFFD.
@@ -111,29 +127,28 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Parses a text as JSON.
 pub fn read_text(text: &str) -> Result<Json, JsonError> {
-    let text = text.trim_start_matches('\u{FEFF}');
-    let (value, repaired) = repairing(text, parsed)?;
-    let is_repaired = repaired.is_some();
-    Ok(Json::new(repaired.as_deref().unwrap_or(text), value, is_repaired))
+    read_text_planned(text, &Plan::everything())
 }
 
-/// The parser's result, and the repaired text if the original had to be repaired.
-fn repairing<T>(
-    text: &str,
-    parse: impl Fn(&str) -> Result<T, Error>,
-) -> Result<(T, Option<String>), JsonError> {
-    match parse(text) {
-        Ok(value) => Ok((value, None)),
+fn read_text_planned(text: &str, plan: &Plan) -> Result<Json, JsonError> {
+    let text = text.trim_start_matches('\u{FEFF}');
+    match reader::read(text, plan) {
+        Ok(value) => Ok(Json::new(text, plan, value, false)),
         // Only rejected text is searched for surrogates: valid JSON costs nothing more.
         Err(error) => match without_lone_surrogates(text) {
-            Some(repaired) => Ok((parse(&repaired)?, Some(repaired))),
+            Some(repaired) => Ok(Json::new(&repaired, plan, reader::read(&repaired, plan)?, true)),
             None => Err(error.into()),
         },
     }
 }
 
-fn parsed(text: &str) -> Result<Value, Error> {
-    serde_json::from_str(text)
+fn holds_float(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(elements) => elements.iter().any(holds_float),
+        Value::Object(members) => members.values().any(holds_float),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
 }
 
 /// The bytes without leading byte order marks. Two occur if a program that writes one sends a file
@@ -178,7 +193,7 @@ fn unit(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 #[cfg(test)]
-mod tests {
+mod repair_tests {
     use std::fmt::Write as _;
 
     use proptest::prelude::*;
@@ -211,7 +226,11 @@ mod tests {
         ];
         for (text, value, is_repaired) in cases {
             for json in [read(text.as_bytes()).unwrap(), read_text(text).unwrap()] {
-                assert_eq!((&*json.value, json.is_repaired), (value, *is_repaired), "{text}");
+                assert_eq!(
+                    (&*json.tree.value, json.is_repaired),
+                    (value, *is_repaired),
+                    "{text}"
+                );
             }
         }
     }
@@ -221,10 +240,14 @@ mod tests {
         let marks = "\u{FEFF}".repeat(3);
         for text in ["[1]", "\u{FEFF}[1]", &format!("{marks}[1]")] {
             let json = read(text.as_bytes()).unwrap();
-            assert_eq!((&*json.value, json.is_repaired), (&json!([1]), false), "{text:?}");
+            assert_eq!(
+                (&*json.tree.value, json.is_repaired),
+                (&json!([1]), false),
+                "{text:?}"
+            );
         }
         let latin = read(b"{\"a\": \"na\xEFve\"}").unwrap();
-        assert_eq!(*latin.value, json!({"a": "na\u{FFFD}ve"}));
+        assert_eq!(*latin.tree.value, json!({"a": "na\u{FFFD}ve"}));
         assert!(latin.is_repaired);
         // Nothing is repaired between tokens.
         for wrong in [&b"[1,\xEF\xBB\xBF2]"[..], b"[1\xFF]", b"\xFF\xFE[\x001\x00]\x00"] {
@@ -265,7 +288,7 @@ mod tests {
                 write!(text, "\\u{unit:04x}").unwrap();
             }
             let expected = String::from_utf16_lossy(&units);
-            prop_assert_eq!(read_text(&format!("\"{text}\"")).unwrap().value, Arc::new(json!(expected)));
+            prop_assert_eq!(read_text(&format!("\"{text}\"")).unwrap().tree.value, Arc::new(json!(expected)));
         }
 
         #[test]
