@@ -3,6 +3,8 @@
 //! Every part is checked, whichever part is wrong. Agreement with other rules is left to
 //! `cross_checks.rs`.
 
+use std::sync::Arc;
+
 use super::cross_checks::CrossChecks;
 use super::document::RuleShape;
 use super::endpoint::EndpointBuilder;
@@ -10,6 +12,7 @@ use super::endpoints::EndpointBuilders;
 use super::{concurrency, debounce, respond};
 use crate::act::{Action, CompileContext, Retry};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
+use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
 use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
@@ -131,6 +134,7 @@ impl<'d> RuleCompiler<'d, '_> {
                 .unwrap_or_default(),
             needs_structure: condition.needs_structure(),
             payload_use: payload_use(&condition, &actions),
+            plan: Arc::new(plan(&actions, &on_failure)),
             actions,
             retries,
             on_failure,
@@ -210,6 +214,16 @@ fn payload_use(condition: &Condition, actions: &[Action]) -> PayloadUse {
     } else {
         PayloadUse::None
     }
+}
+
+/// Returns the values of a JSON payload that the actions read.
+fn plan(actions: &[Action], on_failure: &[(Action, Retry)]) -> Plan {
+    let mut plan = Plan::default();
+    let on_failure = on_failure.iter().map(|(action, _)| action);
+    for template in actions.iter().chain(on_failure).flat_map(Action::templates) {
+        template.add_to(&mut plan);
+    }
+    plan
 }
 
 /// Reports a rule that no verification covers.

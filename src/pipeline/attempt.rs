@@ -53,7 +53,6 @@ impl Dispatcher {
             && lease.failure.is_none()
         {
             self.waiters.end(lease.received.id, &lease.rule, done);
-            self.payload_cache.remove(lease.received.id);
         }
         if end != Some(true) || lease.in_group {
             // The queue has changed: this delivery may be due before the next look, another
@@ -123,7 +122,9 @@ impl Dispatcher {
             return self.undeliverable(lease, "its action is gone".to_owned(), None, false);
         };
         let started = self.clock.now();
-        let outcome = self.perform(lease, endpoint, action, &attempting.stop).await;
+        let outcome = self
+            .perform(lease, endpoint, &rule.plan, action, &attempting.stop)
+            .await;
         let progress = Progress {
             action: lease.action,
             actions: rule.steps(for_failure),

@@ -63,7 +63,7 @@ impl DecodeLimits {
     /// Works on a request's body, on a blocking thread if the body is heavy. `None` if no slot is
     /// free in time.
     pub async fn run<T>(&self, received: &Received, work: impl FnOnce() -> T) -> Option<T> {
-        if received.body.len() <= LIGHT && !content_encoding::is_encoded(&received.headers) {
+        if is_light(received) {
             return Some(work());
         }
         let client = self.client(received);
@@ -72,11 +72,17 @@ impl DecodeLimits {
             Some((own, self.slots.acquire().await.ok()?))
         };
         let _turn = timeout(WAIT, turn).await.ok()??;
-        Some(match Handle::current().runtime_flavor() {
-            RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
-            // A current-thread runtime has no other thread that could continue with other tasks.
-            _ => work(),
-        })
+        Some(blocking(work))
+    }
+
+    /// Works on the body of a delivery, on a blocking thread if the body is heavy. The memory
+    /// permits bound the number of such bodies.
+    pub fn aside<T>(received: &Received, work: impl FnOnce() -> T) -> T {
+        if is_light(received) {
+            work()
+        } else {
+            blocking(work)
+        }
     }
 
     /// Returns the queue of the request's client.
@@ -109,6 +115,20 @@ impl DecodeLimits {
             return None;
         }
         Arc::clone(&self.decoded).acquire_many_owned(kib).await.ok()
+    }
+}
+
+/// True if the body is decoded on the async thread.
+fn is_light(received: &Received) -> bool {
+    received.body.len() <= LIGHT && !content_encoding::is_encoded(&received.headers)
+}
+
+/// Works while other threads continue with the tasks of this one.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        // A current-thread runtime has no other thread that could continue with other tasks.
+        _ => work(),
     }
 }
 

@@ -22,7 +22,6 @@ use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
 use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
-use crate::pipeline::payload_cache::PayloadCache;
 use crate::pipeline::running::Running;
 use crate::pipeline::supersede::Supersede;
 use crate::report::{self, Metrics};
@@ -50,8 +49,6 @@ pub struct Dispatcher {
     pub(super) wake: Arc<Notify>,
     /// Senders that wait for an outcome.
     pub(super) waiters: Arc<OutcomeWaiters>,
-    /// Decoded payloads of the latest events.
-    pub(super) payload_cache: Arc<PayloadCache>,
     /// Attempts in progress.
     pub(super) running: Arc<Running>,
     /// Ends deliveries that a debounced one supersedes.

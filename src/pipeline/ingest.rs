@@ -21,7 +21,6 @@ use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::enroll::SecretEnrollment;
 use crate::pipeline::new_delivery::new_delivery;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
-use crate::pipeline::payload_cache::PayloadCache;
 use crate::pipeline::refuse::{INVALID, TOO_LARGE, altered, refuse, refuse_unreadable, refuse_untrusted};
 use crate::pipeline::response::{ResponseBuilder, outcome};
 use crate::pipeline::supersede::Supersede;
@@ -44,8 +43,6 @@ pub struct Ingest {
     pub(super) wake: Arc<Notify>,
     /// Senders that wait for an outcome.
     pub(super) waiters: Arc<OutcomeWaiters>,
-    /// Decoded payloads of the latest events.
-    pub(super) payload_cache: Arc<PayloadCache>,
     /// Cancelled when the daemon is about to end. Senders that wait for an outcome are answered
     /// then.
     pub(super) closing: CancellationToken,
@@ -211,7 +208,6 @@ impl Ingest {
             .count();
         // Both before the write: dispatch may finish the deliveries before the write returns.
         let wait = (awaited > 0).then(|| self.waiters.enter(id, awaited)).flatten();
-        self.payload_cache.add(&event);
         let now = self.clock.now();
         let new_event = NewEvent {
             received: Arc::clone(&kept),
@@ -231,7 +227,6 @@ impl Ingest {
             verified: matched.iter().all(|one| one.unverified.is_none()),
         };
         if !enqueued.iter().any(Enqueued::is_new) {
-            self.payload_cache.remove(id);
             return self.duplicate(endpoint, &reply, matched, &enqueued).await;
         }
         let new_awaited = matched

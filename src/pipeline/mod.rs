@@ -16,7 +16,6 @@ mod handshake;
 mod ingest;
 mod new_delivery;
 mod outcome_waiters;
-mod payload_cache;
 mod perform;
 mod refuse;
 mod response;
@@ -49,7 +48,6 @@ use crate::base::live::Live;
 use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::enroll::SecretEnrollment;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
-use crate::pipeline::payload_cache::PayloadCache;
 use crate::pipeline::running::Running;
 use crate::pipeline::supersede::Supersede;
 use crate::report::Metrics;
@@ -102,9 +100,9 @@ impl Pipeline {
             heartbeat,
         } = connections;
         let (wake, waiters) = (Arc::default(), Arc::new(OutcomeWaiters::new(max_waiting)));
-        let (payload_cache, running) = (Arc::<PayloadCache>::default(), Arc::<Running>::default());
-        let (runner, usage) = (Arc::new(runner), Arc::<Usage>::default());
-        let supersede = Supersede::new(&metrics, &running, &waiters, &payload_cache, &runner);
+        let (running, usage) = (Arc::<Running>::default(), Arc::<Usage>::default());
+        let runner = Arc::new(runner);
+        let supersede = Supersede::new(&metrics, &running, &waiters, &runner);
         let (reload, reload_requests) = mpsc::channel(1);
         let dispatcher = Dispatcher {
             store: Arc::clone(&store),
@@ -114,7 +112,6 @@ impl Pipeline {
             clock: clock.clone(),
             wake: Arc::clone(&wake),
             waiters: Arc::clone(&waiters),
-            payload_cache: Arc::clone(&payload_cache),
             running,
             supersede: supersede.clone(),
             begun: parking_lot::Mutex::default(),
@@ -126,7 +123,6 @@ impl Pipeline {
             metrics,
             wake: Arc::clone(&wake),
             waiters,
-            payload_cache,
             closing,
             writing,
             enrollment: SecretEnrollment::new(reload),

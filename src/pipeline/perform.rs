@@ -10,7 +10,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::{self, Action, ActionContext, Outcome, Verdict};
+use crate::base::json_plan::Plan;
 use crate::payload::Event;
+use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::dispatch::Dispatcher;
 use crate::rules::Endpoint;
 use crate::store::Lease;
@@ -19,11 +21,13 @@ use crate::store::Lease;
 const DETAIL_KEPT: usize = 1024;
 
 impl Dispatcher {
-    /// Performs the action. A panic ends only this attempt.
+    /// Performs the action. `plan` names the values of a JSON payload that it reads. A panic ends
+    /// only this attempt.
     pub(super) async fn perform(
         &self,
         lease: &Lease,
         endpoint: &Endpoint,
+        plan: &Arc<Plan>,
         action: &Action,
         stop: &CancellationToken,
     ) -> Outcome {
@@ -34,7 +38,10 @@ impl Dispatcher {
                 return Outcome::new(Verdict::Stopped, "stopped before it began", Duration::ZERO);
             }
         };
-        let event = match self.event(lease) {
+        let decode = || Event::from_store(Arc::clone(received), &lease.decode, plan);
+        let decoded = DecodeLimits::aside(received, decode);
+        let decoded = decoded.map_err(|error| format!("the stored body cannot be decoded: {error}"));
+        let event = match decoded {
             Ok(event) => event,
             Err(message) => return Outcome::new(Verdict::Dead, message, Duration::ZERO),
         };
@@ -68,15 +75,5 @@ impl Dispatcher {
         let end = outcome.detail.floor_char_boundary(DETAIL_KEPT);
         outcome.detail.truncate(end);
         outcome
-    }
-
-    /// Returns the event, from the cache or decoded from the stored body.
-    fn event(&self, lease: &Lease) -> Result<Event, String> {
-        let received = Arc::clone(&lease.received);
-        if let Some(payload) = self.payload_cache.payload(received.id) {
-            return Ok(Event { received, payload });
-        }
-        Event::from_store(received, &lease.decode)
-            .map_err(|error| format!("the stored body cannot be decoded: {error}"))
     }
 }

@@ -1,13 +1,12 @@
 //! Consequences of superseded deliveries.
 //!
-//! Running ones are stopped. For ended ones a line is logged, their senders stop waiters, and their
-//! cached state is removed.
+//! Running ones are stopped. For ended ones a line is logged, their senders stop waiting, and the
+//! state of their actions is removed.
 
 use std::sync::Arc;
 
 use crate::act::ActionRunner;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
-use crate::pipeline::payload_cache::PayloadCache;
 use crate::pipeline::running::Running;
 use crate::report::{self, Metrics};
 use crate::store::Displaced;
@@ -18,7 +17,6 @@ pub struct Supersede {
     metrics: Arc<Metrics>,
     running: Arc<Running>,
     waiters: Arc<OutcomeWaiters>,
-    payload_cache: Arc<PayloadCache>,
     runner: Arc<ActionRunner>,
 }
 
@@ -27,14 +25,12 @@ impl Supersede {
         metrics: &Arc<Metrics>,
         running: &Arc<Running>,
         waiters: &Arc<OutcomeWaiters>,
-        payload_cache: &Arc<PayloadCache>,
         runner: &Arc<ActionRunner>,
     ) -> Self {
         Self {
             metrics: Arc::clone(metrics),
             running: Arc::clone(running),
             waiters: Arc::clone(waiters),
-            payload_cache: Arc::clone(payload_cache),
             runner: Arc::clone(runner),
         }
     }
@@ -47,7 +43,6 @@ impl Supersede {
         for ended in &displaced.ended {
             report::superseded(&self.metrics, ended.event, &ended.rule, ended.reason);
             self.waiters.end(ended.event, &ended.rule, false);
-            self.payload_cache.remove(ended.event);
             self.runner.forget(&ended.delivery.to_string());
         }
     }

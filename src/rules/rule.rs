@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::respond::Respond;
 use crate::act::{Action, Retry};
+use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
 use crate::store::{Debounce, Overlap};
 use crate::template::Template;
@@ -30,6 +31,8 @@ pub struct Rule {
     pub needs_structure: bool,
     /// Part of the rule that reads the payload, which may be unreadable.
     pub payload_use: PayloadUse,
+    /// Values of a JSON payload that the actions read, those of `on_failure` too.
+    pub plan: Arc<Plan>,
     /// Actions in the order in which they run.
     pub actions: Vec<Action>,
     /// Retry policies of the actions, by the same index.

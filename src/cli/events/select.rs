@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::{Diagnostics, Source};
+use crate::base::json_plan::Plan;
 use crate::base::units::HumanDuration;
 use crate::base::yaml::Document;
 use crate::event::EventId;
@@ -219,7 +220,8 @@ impl Search {
 
 /// Decodes a stored event. The error says why that fails.
 pub fn event(stored: &StoredEvent) -> Result<Event, String> {
-    Event::from_store(Arc::clone(&stored.received), &stored.decode)
+    let plan = Arc::new(Plan::everything());
+    Event::from_store(Arc::clone(&stored.received), &stored.decode, &plan)
 }
 
 /// Coarse state of a delivery.
