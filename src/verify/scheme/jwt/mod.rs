@@ -4,6 +4,9 @@
 //! then finds a key that verifies the signature, and only then checks the claims. All keys come
 //! from the rules file. If a claim holds the SHA-256 of the body, the request is signed. Otherwise
 //! a token authorises any body and may be sent many times.
+//!
+//! The crate `jsonwebtoken` (tried: 12.0) would save 208 of 1508 lines. But it keeps the last of two
+//! members with one name, accepts keys at load that can verify nothing, and reads the clock itself.
 
 mod algorithm;
 mod claims;
