@@ -1,7 +1,8 @@
-//! Appender of lines to one file: each in one `write`, by one writer at a time.
+//! Appender of lines to one file: never in parts, by one writer at a time.
 //!
 //! The file is opened for every batch of lines, so a file that was rotated away or deleted is
-//! created again. Lines that arrive during a write are written by the same thread afterwards,
+//! created again. A batch is one write. If that fails, or if the file may be due for rotation within
+//! it, each line is a write of its own. Lines that arrive during a write are written by the same thread afterwards,
 //! because a thread for each would cost more than the line. The file may be rotated between any two
 //! lines.
 
@@ -101,10 +102,19 @@ impl Appender {
     }
 
     /// Writes these lines. If the file is due between two of them, rotates it.
-    fn write(&self, lines: Vec<QueuedLine>) {
+    fn write(&self, mut lines: Vec<QueuedLine>) {
         let mut locked = LockedFile::open_locked(&self.path, self.rotate.is_some());
         let mut done = Vec::with_capacity(lines.len());
         let mut not_rotated = None;
+        if lines.len() > 1
+            && let Ok(file) = &mut locked
+        {
+            let complete = self.write_together(file, &lines);
+            done.extend(lines.drain(..complete).map(|line| {
+                let (length, not_rotated) = (line.bytes.len(), None);
+                (line, LineOutcome { length, not_rotated })
+            }));
+        }
         for line in lines {
             let now = Clock::system().now();
             if let (Some(rotate), Ok(file)) = (&self.rotate, &locked)
@@ -136,6 +146,21 @@ impl Appender {
         if let Ok(file) = &locked {
             self.finish(file, &mut done);
         }
+    }
+
+    /// Writes the lines at once if the file is certainly not due for rotation. Returns the number of
+    /// lines that were written.
+    fn write_together(&self, file: &mut LockedFile, lines: &[QueuedLine]) -> usize {
+        let now = Clock::system().now();
+        let total = lines.iter().map(|line| line.bytes.len()).sum();
+        let is_due = |rotate: Rotate| {
+            // An empty file is never due, but it is one no longer after the first line.
+            rotate.is_due(file.length.max(1), file.written, total, now)
+        };
+        if !file.regular || self.rotate.is_some_and(is_due) {
+            return 0;
+        }
+        file.write_many(lines.iter().map(|line| &*line.bytes), now)
     }
 
     /// Syncs the written lines to disk if required, and reports their results.

@@ -6,7 +6,7 @@
 //! not fit on the disk is removed again, so that no later line is glued to half of it.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Seek, Write};
+use std::io::{self, ErrorKind, IoSlice, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -21,6 +21,9 @@ const LOCK_TRIES: u32 = 10_000;
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
 /// Maximum times that the file may be replaced while its lock is waited for.
 const REPLACEMENTS: u32 = 100;
+
+/// Maximum lines of one write. The kernel takes no more.
+const MAX_SLICES: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct LockedFile {
@@ -85,6 +88,32 @@ impl LockedFile {
             .saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
         self.written = now;
         Ok(length)
+    }
+
+    /// Appends lines in one write, at most [`MAX_SLICES`]. Returns the number of lines that were
+    /// written. The rest of a line that was cut off is removed.
+    pub(super) fn write_many<'l>(&mut self, lines: impl Iterator<Item = &'l [u8]>, now: Timestamp) -> usize {
+        let slices: Vec<IoSlice<'_>> = lines.take(MAX_SLICES).map(IoSlice::new).collect();
+        let Ok(mut left) = self.file.write_vectored(&slices) else {
+            return 0;
+        };
+        let mut complete = 0;
+        for slice in &slices {
+            if slice.len() > left {
+                break;
+            }
+            left -= slice.len();
+            complete += 1;
+            let length = u64::try_from(slice.len()).unwrap_or(u64::MAX);
+            self.length = self.length.saturating_add(length);
+        }
+        if left > 0 {
+            remove_partial(&mut self.file, left);
+        }
+        if complete > 0 {
+            self.written = now;
+        }
+        complete
     }
 
     /// Waits until all data is on disk, and the name of a new file too.
@@ -179,6 +208,22 @@ mod tests {
         write(&mut open(&path).unwrap(), b"other\n").unwrap();
         remove_partial(&mut file, 2);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole\nnext\nhaother\n");
+    }
+
+    #[test]
+    fn lines_are_appended_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let now = Timestamp::from_seconds(7);
+        let mut file = LockedFile::open_locked(&path, false).unwrap();
+        let lines: Vec<Vec<u8>> = (0..MAX_SLICES + 6)
+            .map(|number| format!("{number}\n").into_bytes())
+            .collect();
+        assert_eq!(file.write_many(lines.iter().map(|line| &**line), now), MAX_SLICES);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.as_bytes(), lines[..MAX_SLICES].concat());
+        assert_eq!((file.length, file.written), (text.len() as u64, now));
+        assert_eq!(file.write_many(std::iter::empty(), now), 0);
     }
 
     #[test]
