@@ -55,10 +55,12 @@ pub fn controls(letter: char) -> bool {
 
 /// The text with unfit characters escaped. Text without any is not copied.
 fn escaped(text: &str, is_unfit: impl Fn(char) -> bool) -> Cow<'_, str> {
-    let Some(first) = text.find(&is_unfit) else {
+    let skipped = plain(text);
+    let (_, rest) = text.split_at(skipped);
+    let Some(first) = rest.find(&is_unfit) else {
         return Cow::Borrowed(text);
     };
-    let (fit, rest) = text.split_at(first);
+    let (fit, rest) = text.split_at(skipped + first);
     let mut escaped = String::with_capacity(text.len() + 16);
     escaped.push_str(fit);
     for letter in rest.chars() {
@@ -69,6 +71,18 @@ fn escaped(text: &str, is_unfit: impl Fn(char) -> bool) -> Cow<'_, str> {
         }
     }
     Cow::Owned(escaped)
+}
+
+/// Length of the beginning of a text that holds printable ASCII only. Most texts are plain to the
+/// end. Blocks are compared as a whole, which the compiler turns into vector instructions.
+fn plain(text: &str) -> usize {
+    const BLOCK: usize = 32;
+    let is_plain = |block: &&[u8]| {
+        let unfit = |byte: &u8| !(0x20..0x7f).contains(byte);
+        !block.iter().fold(false, |any, byte| any | unfit(byte))
+    };
+    let blocks = text.as_bytes().chunks_exact(BLOCK).take_while(is_plain);
+    blocks.count() * BLOCK
 }
 
 /// Appends the JSON escape of a character.
@@ -117,6 +131,16 @@ mod tests {
         assert_eq!(line("a\n\tb"), "a\\n\\tb");
         assert_eq!(text("a\n\tb"), "a\n\tb");
         assert!(matches!(line("plain"), Cow::Borrowed(_)));
+        // At every place of a long text.
+        for place in 0..100 {
+            let (before, after) = ("x".repeat(place), "é".repeat(100 - place));
+            for (letter, expected) in [("\n", "\\n"), ("\u{7f}", "\\u007f"), ("\u{9b}", "\\u009b")] {
+                assert_eq!(
+                    line(&format!("{before}{letter}{after}")),
+                    format!("{before}{expected}{after}")
+                );
+            }
+        }
     }
 
     #[test]
