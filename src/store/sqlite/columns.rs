@@ -22,18 +22,46 @@ pub(super) const RECEIVED: &str = "e.id, e.received_at, e.endpoint, e.method, e.
 
 /// Formats the headers as a column.
 pub(super) fn headers_column(headers: &HeaderMap) -> String {
-    let pairs = headers.iter().map(|(name, value)| {
-        let value = match str::from_utf8(value.as_bytes()) {
-            Ok(text) => Value::from(text),
-            Err(_) => json!({ "base64": BASE64.encode(value.as_bytes()) }),
-        };
-        json!([name.as_str(), value])
-    });
-    Value::Array(pairs.collect()).to_string()
+    // Written as it goes: a tree of values would cost three allocations for each header.
+    let mut column = String::with_capacity(headers.len() * 64 + 2);
+    column.push('[');
+    for (name, value) in headers {
+        if column.len() > 1 {
+            column.push(',');
+        }
+        column.push('[');
+        push_text(&mut column, name.as_str());
+        column.push(',');
+        if let Ok(text) = str::from_utf8(value.as_bytes()) {
+            push_text(&mut column, text);
+        } else {
+            column.push_str("{\"base64\":\"");
+            BASE64.encode_append(value.as_bytes(), &mut column);
+            column.push_str("\"}");
+        }
+        column.push(']');
+    }
+    column.push(']');
+    column
+}
+
+/// Appends a text as JSON.
+fn push_text(column: &mut String, text: &str) {
+    let is_plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        column.push('"');
+        column.push_str(text);
+        column.push('"');
+    } else {
+        column.push_str(&Value::from(text).to_string());
+    }
 }
 
 /// Formats the path parameters as a column.
 pub(super) fn parameters_column(parameters: &[(String, String)]) -> String {
+    if parameters.is_empty() {
+        return "[]".to_owned();
+    }
     Value::Array(
         parameters
             .iter()
@@ -128,15 +156,17 @@ mod tests {
             ("x-a", b"caf\xe9"),
             ("x-b", b""),
             ("x-c", br#"{"base64":"AA=="}"#),
+            ("x-d", b"C:\\temp\tx"),
         ] {
             given.append(name, HeaderValue::from_bytes(value).unwrap());
         }
         let column = headers_column(&given);
         assert_eq!(
             column,
-            r#"[["x-b","plain"],["x-b",""],["x-a","café"],["x-a",{"base64":"Y2Fm6Q=="}],["x-c","{\"base64\":\"AA==\"}"]]"#
+            r#"[["x-b","plain"],["x-b",""],["x-a","café"],["x-a",{"base64":"Y2Fm6Q=="}],["x-c","{\"base64\":\"AA==\"}"],["x-d","C:\\temp\tx"]]"#
         );
         assert_eq!(headers(&column).unwrap(), given);
+        assert_eq!(headers_column(&HeaderMap::new()), "[]");
     }
 
     #[test]
