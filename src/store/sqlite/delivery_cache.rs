@@ -18,6 +18,8 @@ const BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct FirstAttempt {
     pub delivery: DeliveryId,
+    /// Row of the event.
+    pub event: i64,
     pub rule: Arc<str>,
     pub received: Arc<Received>,
     /// The decoding of the body.

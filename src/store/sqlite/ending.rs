@@ -15,6 +15,11 @@ const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4,
      WHERE seq = ?1 AND (state = 'ready' OR state = 'queued' OR state = 'debounced') AND replays = coalesce(?5, replays) \
      RETURNING event, group_key, failure_of IS NOT NULL";
 
+/// As [`END`], for a leased delivery without a group, of which the rest of the row is known.
+/// `RETURNING` would fill a temporary table each time.
+const END_LEASED: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, begun_at = NULL \
+     WHERE seq = ?1 AND state = 'ready' AND replays = ?5";
+
 const EVENT_DELIVERY_ENDED: &str = "UPDATE events SET pending = pending - 1, dead = max(dead, ?2), \
      ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = ?1";
 
@@ -39,6 +44,35 @@ pub(super) fn end(
     let Some((event, group, for_failure)) = found.optional()? else {
         return Ok(None);
     };
+    end_of_event(batch, event, state, for_failure)?;
+    Ok(Some(EndedDelivery { group }))
+}
+
+/// Ends a leased delivery without a group, as [`end`] does.
+pub(super) fn end_leased(
+    batch: &mut Batch<'_>,
+    (seq, epoch): (i64, u32),
+    event: i64,
+    state: &DeliveryState,
+    for_failure: bool,
+) -> rusqlite::Result<Option<EndedDelivery>> {
+    let at = state.ended_at().map(Timestamp::as_millis);
+    let mut end = batch.connection.prepare_cached(END_LEASED)?;
+    if end.execute(params![seq, state.name(), at, state.reason(), epoch])? == 0 {
+        return Ok(None);
+    }
+    end_of_event(batch, event, state, for_failure)?;
+    Ok(Some(EndedDelivery { group: None }))
+}
+
+/// Updates the totals of an event of which a delivery has ended.
+fn end_of_event(
+    batch: &mut Batch<'_>,
+    event: i64,
+    state: &DeliveryState,
+    for_failure: bool,
+) -> rusqlite::Result<()> {
+    let at = state.ended_at().map(Timestamp::as_millis);
     // A delivery that was made for the failure of another is never a dead letter.
     let dead = matches!(state, DeliveryState::Dead { .. }) && !for_failure;
     let mut update = batch.connection.prepare_cached(EVENT_DELIVERY_ENDED)?;
@@ -49,5 +83,5 @@ pub(super) fn end(
     } else {
         batch.effects.counters.done += 1;
     }
-    Ok(Some(EndedDelivery { group }))
+    Ok(())
 }

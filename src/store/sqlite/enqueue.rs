@@ -166,15 +166,16 @@ impl Enqueue {
                 batch
                     .effects
                     .first_attempts
-                    .push((seq, self.first_attempt(id, delivery)));
+                    .push((seq, self.first_attempt(event, id, delivery)));
             }
         }
         Ok(Enqueued::in_place_of(id, displaced))
     }
 
-    fn first_attempt(&self, id: DeliveryId, delivery: &NewDelivery) -> FirstAttempt {
+    fn first_attempt(&self, event: i64, id: DeliveryId, delivery: &NewDelivery) -> FirstAttempt {
         FirstAttempt {
             delivery: id,
+            event,
             rule: Arc::clone(&delivery.rule),
             received: Arc::clone(&self.new_event.received),
             decode: self.new_event.decode.clone(),

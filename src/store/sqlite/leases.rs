@@ -16,6 +16,10 @@ pub(super) struct LeasedDelivery {
     /// delivery, which begins another epoch: a settlement counts only in the epoch of its lease.
     pub epoch: u32,
     pub snapshot: LeaseSnapshot,
+    /// Row of the event. A delivery keeps it.
+    pub event: i64,
+    /// True if the delivery belongs to a concurrency group.
+    pub in_group: bool,
     /// Time of the lease, in milliseconds.
     pub since: i64,
     pub start: AttemptStart,
@@ -36,7 +40,7 @@ pub(super) enum AttemptStart {
 
 impl LeasedDelivery {
     /// Makes the record of a lease.
-    pub fn new(lease: &Lease, entry: ReadyEntry, cost: LeaseCost, now: Timestamp) -> Self {
+    pub fn new(lease: &Lease, entry: ReadyEntry, event: i64, cost: LeaseCost, now: Timestamp) -> Self {
         Self {
             epoch: lease.replays,
             snapshot: LeaseSnapshot {
@@ -47,6 +51,8 @@ impl LeasedDelivery {
                 for_failure: lease.failure.is_some(),
             },
             entry,
+            event,
+            in_group: lease.in_group,
             since: now.as_millis(),
             cost,
             start: if lease.begins_by_itself() {

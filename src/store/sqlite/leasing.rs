@@ -22,8 +22,8 @@ type Events = HashMap<i64, (Arc<Received>, String)>;
 
 /// The content of a queue entry.
 enum QueueSlot {
-    /// A delivery that can be leased, and the bytes read for it.
-    Lease(Box<Lease>, usize),
+    /// A delivery that can be leased, the row of its event, and the bytes read for it.
+    Lease(Box<Lease>, i64, usize),
     /// The entry is outdated.
     Nothing,
     /// A delivery whose event cannot be read back.
@@ -116,10 +116,10 @@ impl Writer {
             let Some(entry) = self.queue.next(wanted, now.as_millis()) else {
                 break;
             };
-            let lease = match self.take_slot(&entry, now, &mut events)? {
-                QueueSlot::Lease(lease, read) => {
+            let (lease, event) = match self.take_slot(&entry, now, &mut events)? {
+                QueueSlot::Lease(lease, event, read) => {
                     bytes += read;
-                    *lease
+                    (*lease, event)
                 }
                 QueueSlot::Nothing => {
                     self.queue.remove(&entry);
@@ -137,7 +137,7 @@ impl Writer {
                 }
             };
             let cost = wanted.cost(&lease.rule, lease.received.body.len());
-            let kept = LeasedDelivery::new(&lease, entry, cost, now);
+            let kept = LeasedDelivery::new(&lease, entry, event, cost, now);
             self.queue.lease(lease.delivery, kept);
             leased.leases.push(lease);
         }
@@ -153,8 +153,8 @@ impl Writer {
         events: &mut Events,
     ) -> Result<QueueSlot, StoreError> {
         if let Some(first) = self.first_attempts.take(entry.key.seq) {
-            let bytes = first.received.body.len();
-            return Ok(QueueSlot::Lease(Box::new(first.lease()), bytes));
+            let (event, bytes) = (first.event, first.received.body.len());
+            return Ok(QueueSlot::Lease(Box::new(first.lease()), event, bytes));
         }
         let read = self.read(entry, now, events);
         read.map_err(|error| self.map_error(&error))
@@ -190,6 +190,8 @@ impl Writer {
                         entry: entry.clone(),
                         epoch: waiting.replays,
                         snapshot: waiting.snapshot(entry.key),
+                        event: waiting.event,
+                        in_group: waiting.in_group,
                         since: now.as_millis(),
                         start: AttemptStart::Separate,
                         cost: LeaseCost::Slot,
@@ -213,7 +215,7 @@ impl Writer {
             interrupted: waiting.interrupted,
             suspect: entry.key.seq <= self.suspect_up_to,
         };
-        Ok(QueueSlot::Lease(Box::new(lease), bytes))
+        Ok(QueueSlot::Lease(Box::new(lease), waiting.event, bytes))
     }
 
     /// Makes a dead letter of a delivery that cannot be read back, so that it does not block its

@@ -253,6 +253,8 @@ mod tests {
                 for_failure: false,
             },
             entry,
+            event: 1,
+            in_group: false,
             since: 0,
             start: AttemptStart::WithLease,
             cost: LeaseCost::Slot,

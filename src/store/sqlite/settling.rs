@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::integer;
-use super::ending::{EndedDelivery, end};
+use super::ending::{EndedDelivery, end, end_leased};
 use super::failures;
 use super::groups::{leave, release_dropped};
 use super::leases::{AttemptStart, LeasedDelivery};
@@ -43,8 +43,9 @@ impl WriteOp for Settle {
             return Err(not_leased());
         };
         let (seq, epoch) = (leased.entry.key.seq, leased.epoch);
+        let (event, in_group, snapshot) = (leased.event, leased.in_group, leased.snapshot);
         let rule = Arc::clone(&leased.entry.rule);
-        match settle(leased.snapshot, &self.0.settlement) {
+        match settle(snapshot, &self.0.settlement) {
             Effect::Continue(next) => {
                 if !continue_delivery(batch, seq, epoch, next)? {
                     return Err(not_leased());
@@ -58,7 +59,12 @@ impl WriteOp for Settle {
                 forget_dedup_keys,
                 failure,
             } => {
-                let Some(EndedDelivery { group }) = end(batch, seq, &state, Some(epoch))? else {
+                let ended = if in_group {
+                    end(batch, seq, &state, Some(epoch))?
+                } else {
+                    end_leased(batch, (seq, epoch), event, &state, snapshot.for_failure)?
+                };
+                let Some(EndedDelivery { group }) = ended else {
                     return Err(not_leased());
                 };
                 if forget_dedup_keys {
