@@ -68,6 +68,9 @@ manual: build (pytest "test_proxies.py" "test_configurations.py")
 # Test certificates from an ACME authority (needs openssl and pebble).
 acme: build (pytest "test_acme.py")
 
+# Test that no event is answered before its sync (needs strace and root).
+sync: build (pytest "test_sync_order.py")
+
 # Test the Debian package in a container (needs root or sudo, cargo-deb, debootstrap, systemd-nspawn).
 [positional-arguments]
 package *arguments: tools
