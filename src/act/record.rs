@@ -43,7 +43,7 @@ impl<'r> RecordPayload<'r> {
     fn of(event: &'r Event) -> Self {
         let body = event.received.body.trim_ascii();
         if event.payload.kind == BodyKind::Json
-            && !body.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+            && memchr::memchr2(b'\n', b'\r', body).is_none()
             && let Ok(sent) = serde_json::from_slice(body)
         {
             return Self::Sent(sent);
