@@ -34,6 +34,8 @@ const MAX_HEAVY_PER_CLIENT: usize = 4;
 /// Memory of a decoded body up to which a delivery needs no reservation, in KiB. The number of
 /// deliveries bounds the sum of these.
 const SMALL_KIB: u32 = 512;
+/// The same for a delivery whose action is light, in KiB. More of these run at once.
+const SMALL_LIGHT_KIB: u32 = 64;
 
 /// Parts of the common queue by client, each with the number of the client's bodies.
 type ClientQueues = HashMap<(u8, u64), (Arc<Semaphore>, usize)>;
@@ -109,9 +111,14 @@ impl DecodeLimits {
 
     /// Reserves memory for the payload of a delivery until the permit is dropped. Waits as long as
     /// that takes. A small payload needs no permit, and so never waits for large ones.
-    pub async fn delivery_memory(&self, received: &Received, max_body: u64) -> Option<OwnedSemaphorePermit> {
+    pub async fn delivery_memory(
+        &self,
+        received: &Received,
+        max_body: u64,
+        is_light: bool,
+    ) -> Option<OwnedSemaphorePermit> {
         let kib = decoded_kib(received, max_body);
-        if kib <= SMALL_KIB {
+        if kib <= if is_light { SMALL_LIGHT_KIB } else { SMALL_KIB } {
             return None;
         }
         Arc::clone(&self.decoded).acquire_many_owned(kib).await.ok()
@@ -253,12 +260,16 @@ mod tests {
         let small = received(b"{}".to_vec(), None);
         // 100,000 small objects in 800 KB take more than half of the budget.
         let large = received("{\"a\":1},".repeat(100_000).into_bytes(), None);
-        let first = limits.delivery_memory(&large, 1 << 20).await;
+        let first = limits.delivery_memory(&large, 1 << 20, false).await;
         assert!(first.is_some());
-        let second = limits.delivery_memory(&large, 1 << 20);
+        let second = limits.delivery_memory(&large, 1 << 20, false);
         assert!(timeout(Duration::ZERO, second).await.is_err());
-        assert!(limits.delivery_memory(&small, 1 << 20).await.is_none());
+        assert!(limits.delivery_memory(&small, 1 << 20, false).await.is_none());
+        // More light deliveries run at once, so each may take less without a permit.
+        let medium = received("{\"a\":1},".repeat(200).into_bytes(), None);
+        assert!(limits.delivery_memory(&medium, 1 << 20, false).await.is_none());
+        assert!(limits.delivery_memory(&medium, 1 << 20, true).await.is_some());
         drop(first);
-        assert!(limits.delivery_memory(&large, 1 << 20).await.is_some());
+        assert!(limits.delivery_memory(&large, 1 << 20, false).await.is_some());
     }
 }

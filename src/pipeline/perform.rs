@@ -33,7 +33,7 @@ impl Dispatcher {
     ) -> Outcome {
         let received = &lease.received;
         let _memory = tokio::select! {
-            memory = self.decode_limits.delivery_memory(received, endpoint.max_body) => memory,
+            memory = self.decode_limits.delivery_memory(received, endpoint.max_body, action.is_light()) => memory,
             () = stop.cancelled() => {
                 return Outcome::new(Verdict::Stopped, "stopped before it began", Duration::ZERO);
             }
