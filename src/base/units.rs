@@ -117,8 +117,8 @@ impl fmt::Display for Size {
 impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         /// Accepts text only.
-        struct TextVisitor;
-        impl Visitor<'_> for TextVisitor {
+        struct DurationVisitor;
+        impl Visitor<'_> for DurationVisitor {
             type Value = HumanDuration;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a duration with its unit, such as `90s`, `10m` or `24h`")
@@ -127,15 +127,15 @@ impl<'de> Deserialize<'de> for HumanDuration {
                 HumanDuration::parse(text).map_err(E::custom)
             }
         }
-        deserializer.deserialize_any(TextVisitor)
+        deserializer.deserialize_any(DurationVisitor)
     }
 }
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         /// Accepts text, or a whole number of bytes.
-        struct TextVisitor;
-        impl Visitor<'_> for TextVisitor {
+        struct SizeVisitor;
+        impl Visitor<'_> for SizeVisitor {
             type Value = Size;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a size such as `64KiB` or `1MiB`")
@@ -147,7 +147,7 @@ impl<'de> Deserialize<'de> for Size {
                 Size::parse(&bytes.to_string()).map_err(E::custom)
             }
         }
-        deserializer.deserialize_any(TextVisitor)
+        deserializer.deserialize_any(SizeVisitor)
     }
 }
 

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::operator::{Limit, Operator, Relation, ValueType, folded, folded_value};
+use super::operator::{Operator, Relation, Threshold, ValueType, folded, folded_value};
 use super::selector::SelectedValue;
 use crate::base::jsonpath::LargeIntegers;
 
@@ -69,14 +69,14 @@ fn accepted(operator: &Operator) -> u8 {
         Operator::In(choices) => of(&choices.values),
         Operator::Contains(Value::String(_)) => string | bit(ValueType::Array),
         Operator::Contains(_) => bit(ValueType::Array),
-        Operator::Compare(_, Limit::Number(_)) => bit(ValueType::Number),
+        Operator::Compare(_, Threshold::Number(_)) => bit(ValueType::Number),
         Operator::Type(kinds) => kinds.iter().fold(0, |all, kind| all | bit(*kind)),
         Operator::Length(_) => string | bit(ValueType::Array) | bit(ValueType::Object),
         Operator::Prefix(_)
         | Operator::Suffix(_)
         | Operator::Matches(_)
         | Operator::Glob(_)
-        | Operator::Compare(_, Limit::Instant(_))
+        | Operator::Compare(_, Threshold::Instant(_))
         | Operator::InCidr(_) => string,
     }
 }
@@ -105,7 +105,7 @@ fn types(claims: &[Requirement<'_>], text: Option<&str>) -> Option<Contradiction
 }
 
 fn bounds(claims: &[Requirement<'_>]) -> Option<Contradiction> {
-    let mut seen: Vec<(Relation, Limit)> = Vec::new();
+    let mut seen: Vec<(Relation, Threshold)> = Vec::new();
     for (at, claim) in claims.iter().enumerate() {
         let Operator::Compare(relation, limit) = claim.operator else {
             continue;
@@ -125,10 +125,10 @@ fn bounds(claims: &[Requirement<'_>]) -> Option<Contradiction> {
 }
 
 /// The order of two limits; `None` if they are of different kinds.
-fn order(left: Limit, right: Limit) -> Option<Ordering> {
+fn order(left: Threshold, right: Threshold) -> Option<Ordering> {
     match (left, right) {
-        (Limit::Number(left), Limit::Number(right)) => Some(left.compare(right)),
-        (Limit::Instant(left), Limit::Instant(right)) => Some(left.cmp(&right)),
+        (Threshold::Number(left), Threshold::Number(right)) => Some(left.compare(right)),
+        (Threshold::Instant(left), Threshold::Instant(right)) => Some(left.cmp(&right)),
         _ => None,
     }
 }

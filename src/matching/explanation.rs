@@ -105,7 +105,7 @@ fn miss(term: &Term, answer: Ternary, facts: &SelectedValues<'_, '_>) -> Miss {
 
 /// The values that a test found. For a group, the values of each test with its selector.
 fn found(term: &Term, facts: &SelectedValues<'_, '_>) -> String {
-    let mut text = BoundedText::default();
+    let mut text = ShownText::default();
     let named = !matches!(term, Term::Test(_));
     term.each_test(&mut |test| {
         if text.is_full() {
@@ -130,7 +130,7 @@ fn found(term: &Term, facts: &SelectedValues<'_, '_>) -> String {
     text.finish()
 }
 
-fn show(selected: &Selected<'_>, text: &mut BoundedText) {
+fn show(selected: &Selected<'_>, text: &mut ShownText) {
     if selected.values().is_empty() {
         text.push("nothing");
     }
@@ -151,18 +151,18 @@ fn show(selected: &Selected<'_>, text: &mut BoundedText) {
 
 /// A value as JSON, shortened.
 pub(super) fn shortened(value: &Value) -> String {
-    let mut text = BoundedText::default();
+    let mut text = ShownText::default();
     text.json(value);
     text.finish()
 }
 
 /// A text buffer that stops at its limit, so that a large value is never serialized whole.
 #[derive(Default)]
-struct BoundedText {
+struct ShownText {
     bytes: Vec<u8>,
 }
 
-impl BoundedText {
+impl ShownText {
     /// Maximum length in bytes: a character has at most four.
     const BYTES: usize = 4 * (SHOWN + 1);
 
@@ -191,7 +191,7 @@ impl BoundedText {
     }
 }
 
-impl io::Write for BoundedText {
+impl io::Write for ShownText {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let remaining = Self::BYTES.saturating_sub(self.bytes.len()).min(bytes.len());
         self.bytes.extend(bytes.iter().take(remaining));

@@ -6,7 +6,7 @@
 use ipnet::IpNet;
 use serde_json::{Number, Value};
 
-use super::operator::{Choices, Limit, Operator, Relation, ValueType, folded, folded_value, instant};
+use super::operator::{Choices, Operator, Relation, Threshold, ValueType, folded, folded_value, instant};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::jsonpath::NumericValue;
 use crate::base::network;
@@ -203,11 +203,11 @@ fn glob(node: Node<'_>, pattern: &str, ignore_case: bool, patterns: &Patterns) -
         .map_err(|why| node.error("invalid-glob", format!("invalid glob: {why}")))
 }
 
-fn limit(node: Node<'_>, name: &str) -> Read<Limit> {
+fn limit(node: Node<'_>, name: &str) -> Read<Threshold> {
     refuse_large(node)?;
     match to_json(node.value()) {
-        Some(Value::Number(number)) => Ok(Limit::Number(NumericValue::of(&number))),
-        Some(Value::String(text)) => instant(&text).map(Limit::Instant).ok_or_else(|| {
+        Some(Value::Number(number)) => Ok(Threshold::Number(NumericValue::of(&number))),
+        Some(Value::String(text)) => instant(&text).map(Threshold::Instant).ok_or_else(|| {
             wrong(
                 node,
                 format!("`{name}` wants a number or an RFC 3339 instant, not the text `{text}`"),

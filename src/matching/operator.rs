@@ -37,7 +37,7 @@ pub(super) enum Operator {
     Contains(Value),
     Matches(Regex),
     Glob(regex::bytes::Regex),
-    Compare(Relation, Limit),
+    Compare(Relation, Threshold),
     InCidr(Vec<IpNet>),
     Type(Vec<ValueType>),
     Length(Vec<(Relation, u64)>),
@@ -61,7 +61,7 @@ pub(super) enum Relation {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Limit {
+pub(super) enum Threshold {
     Number(NumericValue<'static>),
     Instant(OffsetDateTime),
 }
@@ -234,14 +234,14 @@ impl Operator {
             Self::Contains(operand) => contains(found, operand),
             Self::Matches(regex) => of_text(&|text| regex.is_match(text)),
             Self::Glob(glob) => of_text(&|text| glob.is_match(text.as_bytes())),
-            Self::Compare(relation, Limit::Number(limit)) => match found {
+            Self::Compare(relation, Threshold::Number(limit)) => match found {
                 SelectedValue::Json(value, integers) => match NumericValue::exact(value, integers) {
                     Some(worth) => relation.holds(worth.compare(*limit)).into(),
                     None => Ternary::Unknown,
                 },
                 _ => Ternary::Unknown,
             },
-            Self::Compare(relation, Limit::Instant(limit)) => match found.text().and_then(instant) {
+            Self::Compare(relation, Threshold::Instant(limit)) => match found.text().and_then(instant) {
                 Some(at) => relation.holds(at.cmp(limit)).into(),
                 None => Ternary::Unknown,
             },

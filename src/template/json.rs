@@ -13,7 +13,7 @@ use minijinja::{Error, Value};
 
 use crate::base::json::{JsonDocument, JsonTree};
 use crate::base::json_plan::Plan;
-use crate::base::jsonpath::{JsonPath, Node};
+use crate::base::jsonpath::{JsonNode, JsonPath};
 use crate::template::json_text::as_text;
 use crate::template::work;
 
@@ -84,7 +84,7 @@ impl Located<'_> {
     }
 }
 
-impl<'v> Node<'v> for Located<'v> {
+impl<'v> JsonNode<'v> for Located<'v> {
     fn value(&self) -> &'v serde_json::Value {
         self.value
     }

@@ -12,7 +12,7 @@ const MAX_WRITTEN: usize = 8 << 20;
 /// The JSON text of a value, which ends with an error at [`MAX_WRITTEN`]. A short template can
 /// describe a value of any size.
 pub fn as_text(value: &impl Serialize) -> Result<String, Error> {
-    let mut written = BoundedText(Vec::new());
+    let mut written = BoundedBuffer(Vec::new());
     match serde_json::to_writer(&mut written, value) {
         Ok(()) => String::from_utf8(written.0).map_err(|error| {
             Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error)
@@ -23,9 +23,9 @@ pub fn as_text(value: &impl Serialize) -> Result<String, Error> {
 }
 
 /// A buffer that refuses what exceeds [`MAX_WRITTEN`].
-struct BoundedText(Vec<u8>);
+struct BoundedBuffer(Vec<u8>);
 
-impl io::Write for BoundedText {
+impl io::Write for BoundedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > MAX_WRITTEN {
             return Err(io::ErrorKind::FileTooLarge.into());

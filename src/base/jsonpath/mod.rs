@@ -10,7 +10,7 @@
 //! - Numbers compare exactly, integers beyond 64 bits too.
 //!
 //! A selection costs at most a small multiple of the payload's size. The walk is generic over
-//! [`Node`]: plain references for `match`, values with their paths for templates.
+//! [`JsonNode`]: plain references for `match`, values with their paths for templates.
 
 mod large;
 mod number;
@@ -30,7 +30,7 @@ pub use pattern::reason;
 pub use singular::SingularPath;
 
 /// A node of a payload during a walk.
-pub trait Node<'v>: Sized {
+pub trait JsonNode<'v>: Sized {
     fn value(&self) -> &'v Value;
     /// The member `value` of this object, under `key`.
     #[must_use]
@@ -40,7 +40,7 @@ pub trait Node<'v>: Sized {
     fn item(&self, index: usize, value: &'v Value) -> Self;
 }
 
-impl<'v> Node<'v> for &'v Value {
+impl<'v> JsonNode<'v> for &'v Value {
     fn value(&self) -> &'v Value {
         self
     }

@@ -9,18 +9,18 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::number::{NumericValue, same};
-use super::{Comparison, Filter, JsonPath, LargeIntegers, Node, Operand, PathSegment, Pick, Query};
+use super::{Comparison, Filter, JsonNode, JsonPath, LargeIntegers, Operand, PathSegment, Pick, Query};
 
 /// The payload of a walk.
 #[derive(Clone, Copy)]
-struct Document<'v> {
+struct WalkedPayload<'v> {
     root: &'v Value,
     integers: &'v LargeIntegers,
 }
 
 impl JsonPath {
     /// The value of a singular path.
-    pub fn select_one<'v, N: Node<'v>>(&self, root: N) -> Option<N> {
+    pub fn select_one<'v, N: JsonNode<'v>>(&self, root: N) -> Option<N> {
         let mut node = root;
         for step in &self.steps {
             node = match step.picks.first()? {
@@ -33,20 +33,20 @@ impl JsonPath {
     }
 
     /// All values that the path selects, in the order of the RFC.
-    pub fn select<'v, N: Node<'v>>(&self, root: N, integers: &'v LargeIntegers) -> Vec<N> {
-        let document = Document {
+    pub fn select<'v, N: JsonNode<'v>>(&self, root: N, integers: &'v LargeIntegers) -> Vec<N> {
+        let payload = WalkedPayload {
             root: root.value(),
             integers,
         };
-        self.select_from(root, document)
+        self.select_from(root, payload)
     }
 
-    fn select_from<'v, N: Node<'v>>(&self, start: N, document: Document<'v>) -> Vec<N> {
+    fn select_from<'v, N: JsonNode<'v>>(&self, start: N, payload: WalkedPayload<'v>) -> Vec<N> {
         let mut selected = vec![start];
         for step in &self.steps {
             let mut next = Vec::new();
             for node in selected {
-                step.select(&node, document, &mut next);
+                step.select(&node, payload, &mut next);
             }
             selected = next;
         }
@@ -55,34 +55,34 @@ impl JsonPath {
 }
 
 impl PathSegment {
-    fn select<'v, N: Node<'v>>(&self, node: &N, document: Document<'v>, selected: &mut Vec<N>) {
+    fn select<'v, N: JsonNode<'v>>(&self, node: &N, payload: WalkedPayload<'v>, selected: &mut Vec<N>) {
         for pick in &self.picks {
-            pick.select(node, document, selected);
+            pick.select(node, payload, selected);
         }
         if self.descends {
             for child in children(node) {
-                self.select(&child, document, selected);
+                self.select(&child, payload, selected);
             }
         }
     }
 }
 
 impl Pick {
-    fn select<'v, N: Node<'v>>(&self, node: &N, document: Document<'v>, selected: &mut Vec<N>) {
+    fn select<'v, N: JsonNode<'v>>(&self, node: &N, payload: WalkedPayload<'v>, selected: &mut Vec<N>) {
         match self {
             Self::Name(name) => selected.extend(member(node, name)),
             Self::Index(index) => selected.extend(item(node, *index)),
             Self::Wildcard => selected.extend(children(node)),
             Self::Slice { start, end, step } => slice(node, *start, *end, *step, selected),
             Self::Filter(filter) => {
-                selected.extend(children(node).filter(|child| filter.holds(child.value(), document)));
+                selected.extend(children(node).filter(|child| filter.holds(child.value(), payload)));
             }
         }
     }
 }
 
 /// The items of a list or the members of an object.
-fn children<'v, N: Node<'v>>(node: &N) -> impl Iterator<Item = N> {
+fn children<'v, N: JsonNode<'v>>(node: &N) -> impl Iterator<Item = N> {
     let items = node.value().as_array().into_iter().flatten().enumerate();
     let members = node.value().as_object().into_iter().flatten();
     items
@@ -90,13 +90,13 @@ fn children<'v, N: Node<'v>>(node: &N) -> impl Iterator<Item = N> {
         .chain(members.map(|(key, value)| node.member(key, value)))
 }
 
-fn member<'v, N: Node<'v>>(node: &N, name: &str) -> Option<N> {
+fn member<'v, N: JsonNode<'v>>(node: &N, name: &str) -> Option<N> {
     let (key, value) = node.value().as_object()?.get_key_value(name)?;
     Some(node.member(key, value))
 }
 
 /// The item of a list at `index`, counted from the end if negative.
-pub(super) fn item<'v, N: Node<'v>>(node: &N, index: i64) -> Option<N> {
+pub(super) fn item<'v, N: JsonNode<'v>>(node: &N, index: i64) -> Option<N> {
     let items = node.value().as_array()?;
     let index = if index < 0 {
         items
@@ -109,7 +109,13 @@ pub(super) fn item<'v, N: Node<'v>>(node: &N, index: i64) -> Option<N> {
 }
 
 /// Slice selector (RFC 9535, 2.3.4.2.2).
-fn slice<'v, N: Node<'v>>(node: &N, start: Option<i64>, end: Option<i64>, step: i64, selected: &mut Vec<N>) {
+fn slice<'v, N: JsonNode<'v>>(
+    node: &N,
+    start: Option<i64>,
+    end: Option<i64>,
+    step: i64,
+    selected: &mut Vec<N>,
+) {
     let Some(items) = node.value().as_array() else {
         return;
     };
@@ -143,20 +149,20 @@ fn slice<'v, N: Node<'v>>(node: &N, start: Option<i64>, end: Option<i64>, step: 
 }
 
 impl Filter {
-    fn holds(&self, current: &Value, document: Document<'_>) -> bool {
+    fn holds(&self, current: &Value, payload: WalkedPayload<'_>) -> bool {
         match self {
-            Self::Any(filters) => filters.iter().any(|filter| filter.holds(current, document)),
-            Self::All(filters) => filters.iter().all(|filter| filter.holds(current, document)),
-            Self::Not(filter) => !filter.holds(current, document),
-            Self::Exists(query) => !query.select(current, document).is_empty(),
+            Self::Any(filters) => filters.iter().any(|filter| filter.holds(current, payload)),
+            Self::All(filters) => filters.iter().all(|filter| filter.holds(current, payload)),
+            Self::Not(filter) => !filter.holds(current, payload),
+            Self::Exists(query) => !query.select(current, payload).is_empty(),
             Self::Pattern(operand, pattern) => operand
-                .value(current, document)
+                .value(current, payload)
                 .and_then(|value| value.as_str().map(|text| pattern.regex.is_match(text)))
                 .unwrap_or(false),
             Self::Compare(left, comparison, right) => comparison.holds(
-                left.value(current, document).as_deref(),
-                right.value(current, document).as_deref(),
-                document.integers,
+                left.value(current, payload).as_deref(),
+                right.value(current, payload).as_deref(),
+                payload.integers,
             ),
         }
     }
@@ -199,22 +205,22 @@ fn less(left: Option<&Value>, right: Option<&Value>, integers: &LargeIntegers) -
 }
 
 impl Query {
-    fn select<'v>(&self, current: &'v Value, document: Document<'v>) -> Vec<&'v Value> {
-        let start = if self.from_root { document.root } else { current };
-        self.path.select_from(start, document)
+    fn select<'v>(&self, current: &'v Value, payload: WalkedPayload<'v>) -> Vec<&'v Value> {
+        let start = if self.from_root { payload.root } else { current };
+        self.path.select_from(start, payload)
     }
 }
 
 impl Operand {
-    fn value<'v>(&'v self, current: &'v Value, document: Document<'v>) -> Option<Cow<'v, Value>> {
+    fn value<'v>(&'v self, current: &'v Value, payload: WalkedPayload<'v>) -> Option<Cow<'v, Value>> {
         match self {
             Self::Literal(value) => Some(Cow::Borrowed(value)),
-            Self::Single(query) => match query.select(current, document).as_slice() {
+            Self::Single(query) => match query.select(current, payload).as_slice() {
                 [one] => Some(Cow::Borrowed(*one)),
                 _ => None,
             },
             Self::Length(operand) => {
-                let length = match operand.value(current, document)?.as_ref() {
+                let length = match operand.value(current, payload)?.as_ref() {
                     Value::String(text) => text.chars().count(),
                     Value::Array(items) => items.len(),
                     Value::Object(members) => members.len(),
@@ -222,7 +228,7 @@ impl Operand {
                 };
                 Some(Cow::Owned(Value::from(length)))
             }
-            Self::Count(query) => Some(Cow::Owned(Value::from(query.select(current, document).len()))),
+            Self::Count(query) => Some(Cow::Owned(Value::from(query.select(current, payload).len()))),
         }
     }
 }

@@ -6,7 +6,7 @@ mod tests;
 use crate::reference::markdown::table;
 
 /// A condition with an example.
-struct Row {
+struct ConditionExample {
     /// The condition, as the first column shows it.
     name: &'static str,
     holds: &'static str,
@@ -24,8 +24,8 @@ const fn row(
     example: &'static str,
     yes: &'static str,
     no: &'static str,
-) -> Row {
-    Row {
+) -> ConditionExample {
+    ConditionExample {
         name,
         holds,
         example,
@@ -63,7 +63,7 @@ const SELECTORS: [(&str, &str, &str); 8] = [
 ];
 
 /// Conditions on the values of a selector.
-const CONDITIONS: [Row; 20] = [
+const CONDITIONS: [ConditionExample; 20] = [
     row(
         "a scalar, `equals`",
         "the value is equal",
@@ -207,7 +207,7 @@ const CONDITIONS: [Row; 20] = [
 ];
 
 /// Combinations of conditions.
-const GROUPS: [Row; 3] = [
+const GROUPS: [ConditionExample; 3] = [
     row(
         "`any`",
         "one condition of the list holds",
@@ -235,7 +235,7 @@ const GROUPS: [Row; 3] = [
 pub fn parts() -> Vec<(&'static str, String)> {
     let code = |text: &str| format!("`{text}`");
     let selectors = SELECTORS.map(|(name, what, example)| [name.to_owned(), what.to_owned(), code(example)]);
-    let rows = |rows: &[Row]| {
+    let rows = |rows: &[ConditionExample]| {
         let heads = [
             "condition",
             "holds if",

@@ -4,7 +4,7 @@
 //! others use `public_key` or `jwks`. The two kinds cannot be mixed.
 
 use super::algorithm::{JwtAlgorithm, Method, names};
-use super::keys::{self, Key};
+use super::keys::{self, JwtKey};
 use super::settings::JwtCompiler;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::weak_secret::SHORT;
@@ -76,7 +76,7 @@ impl JwtCompiler<'_> {
         &self,
         algorithms: &[JwtAlgorithm],
         diagnostics: &mut Diagnostics,
-    ) -> Vec<ConfiguredKey<Key>> {
+    ) -> Vec<ConfiguredKey<JwtKey>> {
         const FIELDS: [&str; 3] = ["secret", "public_key", "jwks"];
         let given: Vec<&str> = FIELDS
             .into_iter()
@@ -131,7 +131,11 @@ impl JwtCompiler<'_> {
     }
 
     /// Reads the shared secrets.
-    fn secrets(&self, algorithms: &[JwtAlgorithm], diagnostics: &mut Diagnostics) -> Vec<ConfiguredKey<Key>> {
+    fn secrets(
+        &self,
+        algorithms: &[JwtAlgorithm],
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<ConfiguredKey<JwtKey>> {
         // A key has at least as many bytes as the digest (RFC 7518 §3.2).
         let least = algorithms.iter().map(|algorithm| match algorithm.method() {
             Method::Secret(mac) => mac.length(),
@@ -151,7 +155,7 @@ impl JwtCompiler<'_> {
                         .hint("a public key stands under `public_key`, beside an algorithm such as `RS256`"),
                 );
             }
-            keys.push(held.with(Key::secret(secret, algorithms)));
+            keys.push(held.with(JwtKey::secret(secret, algorithms)));
         }
         keys
     }
@@ -163,7 +167,7 @@ impl JwtCompiler<'_> {
         field: &str,
         algorithms: &[JwtAlgorithm],
         diagnostics: &mut Diagnostics,
-    ) -> Vec<ConfiguredKey<Key>> {
+    ) -> Vec<ConfiguredKey<JwtKey>> {
         let holder = self.settings.at(field);
         let mut all = Vec::new();
         for (item, held) in secrets::public_keys(self.settings, field, self.keyring, diagnostics) {

@@ -19,7 +19,7 @@ use crate::base::secret::Secret;
 use crate::verify::parts::mac::Mac;
 
 /// Key, prepared for the algorithms that can use it.
-pub struct Key {
+pub struct JwtKey {
     /// `kid` of the key in its set. A key without one may have signed any token.
     kid: Option<String>,
     /// Algorithms that can use the key.
@@ -32,7 +32,7 @@ enum Prepared {
     PublicKey(ParsedPublicKey),
 }
 
-impl Key {
+impl JwtKey {
     /// Prepares a shared secret.
     pub fn secret(secret: &Secret, algorithms: &[JwtAlgorithm]) -> Self {
         let prepared = |algorithm: &JwtAlgorithm| match algorithm.method() {
@@ -115,7 +115,7 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for JwtKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[key]")
     }
@@ -124,7 +124,7 @@ impl fmt::Debug for Key {
 /// Reads the public keys of a PEM text (RFC 7468): its `PUBLIC KEY` sections.
 ///
 /// The error is a message and a hint.
-pub fn of_pem(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<Key>, (String, &'static str)> {
+pub fn of_pem(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<JwtKey>, (String, &'static str)> {
     const PUBLIC: &str = "a public key begins with `-----BEGIN PUBLIC KEY-----`";
     let mut keys = Vec::new();
     let mut other = None;
@@ -136,7 +136,7 @@ pub fn of_pem(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<Key>, (Str
             other = other.or(Some(kind));
             continue;
         }
-        let key = Key::public(None, &der, algorithms);
+        let key = JwtKey::public(None, &der, algorithms);
         keys.push(key.ok_or_else(|| {
             let message = format!("it is no key that {} can use", names(algorithms));
             (
@@ -182,7 +182,7 @@ struct Jwk {
 ///
 /// Keys for another purpose, kind or algorithm are skipped. A key that should be usable and is not
 /// causes an error.
-pub fn of_jwks(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<Key>, String> {
+pub fn of_jwks(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<JwtKey>, String> {
     let set = serde_json::from_slice(text).unwrap_or(Value::Null);
     let members = match set.get("keys") {
         Some(Value::Array(members)) => members.as_slice(),
@@ -209,7 +209,7 @@ pub fn of_jwks(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<Key>, Str
         }
         let key = jwk
             .bytes()
-            .and_then(|bytes| Key::public(jwk.kid.clone(), &bytes, &usable));
+            .and_then(|bytes| JwtKey::public(jwk.kid.clone(), &bytes, &usable));
         keys.push(key.ok_or_else(|| format!("{} is no key that {} can use", name(), names(&usable)))?);
     }
     if keys.is_empty() {
@@ -235,7 +235,7 @@ impl Jwk {
         usable
     }
 
-    /// Converts the key into a form that [`Key::public`] reads.
+    /// Converts the key into a form that [`JwtKey::public`] reads.
     fn bytes(&self) -> Option<Vec<u8>> {
         let decoded = |text: &Option<String>| BASE64URL_NOPAD.decode(text.as_ref()?.as_bytes()).ok();
         match (self.kty.as_str(), self.crv.as_deref()) {

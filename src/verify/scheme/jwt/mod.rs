@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use self::algorithm::JwtAlgorithm;
 use self::claims::Demands;
-use self::keys::Key;
+use self::keys::JwtKey;
 use self::token::{SignedToken, UniqueMembers};
 use super::Scheme;
 use super::credentials::BEARER;
@@ -50,7 +50,7 @@ pub struct Jwt {
     /// Accepted algorithms. The first one signs.
     algorithms: Vec<JwtAlgorithm>,
     /// Accepted keys. The first one signs.
-    keys: Vec<ConfiguredKey<Key>>,
+    keys: Vec<ConfiguredKey<JwtKey>>,
     place: TokenPlace,
     /// Required claims.
     demands: Demands,
