@@ -13,6 +13,7 @@ pub mod jsonpath;
 pub mod live;
 pub mod network;
 pub mod patterns;
+pub mod regex_cost;
 pub mod secret;
 pub mod throttle;
 pub mod units;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use globset::GlobBuilder;
 use regex::Regex;
-use regex_syntax::hir::{Class, Hir, HirKind};
 
-use super::jsonpath::{JsonPath, Refused, reason};
+use super::jsonpath::{JsonPath, Refused};
+use super::regex_cost::{last_line, reason, work};
 
 /// Maximum size of a compiled pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
@@ -27,8 +27,6 @@ const MAX_ALTERNATES: usize = 16;
 pub const MAX_WORK: u64 = 16 << 20;
 /// Work of a pattern beside its characters.
 const WORK_PER_PATTERN: u64 = 250;
-/// Work of a class of characters beside its ranges.
-const WORK_PER_CLASS: u64 = 16;
 /// Work for each byte of a `JSONPath`.
 const WORK_PER_BYTE: u64 = 20;
 
@@ -146,31 +144,6 @@ impl Patterns {
         self.spent.set(spent);
         Ok(())
     }
-}
-
-/// The work of compiling an expression: its characters and ranges, with repetitions written out.
-/// The parser bounds the nesting.
-pub fn work(hir: &Hir) -> u64 {
-    match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => 1,
-        HirKind::Literal(literal) => literal.0.len() as u64,
-        HirKind::Class(Class::Unicode(class)) => WORK_PER_CLASS + class.ranges().len() as u64,
-        HirKind::Class(Class::Bytes(class)) => WORK_PER_CLASS + class.ranges().len() as u64,
-        HirKind::Repetition(repetition) => {
-            let times = u64::from(repetition.max.unwrap_or(repetition.min.saturating_add(1)).max(1));
-            work(&repetition.sub).saturating_mul(times)
-        }
-        HirKind::Capture(capture) => work(&capture.sub),
-        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
-            parts.iter().map(work).fold(0, u64::saturating_add)
-        }
-    }
-}
-
-/// The last line of an error. The first lines draw the pattern, which the diagnostic shows itself.
-fn last_line(error: &str) -> String {
-    let last = error.lines().last().unwrap_or_default();
-    last.trim_start_matches("error: ").to_owned()
 }
 
 /// The nesting depth of `{…}`. A brace in `[…]` counts too, which errs on the safe side.

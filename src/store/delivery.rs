@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::base::clock::Timestamp;
 use crate::base::id::id_at;
 use crate::event::{DedupKey, EventId, Received};
-use crate::store::{Debounce, DeliveryState, Group, Interruption, Sighting};
+use crate::store::{Debounce, DeliveryState, Group, Sighting};
 
 /// Id of a delivery: a version 7 UUID, made by the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,6 +157,15 @@ pub struct Leased {
     /// Deliveries superseded by one whose wait for quiet is over, including that delivery itself if
     /// it was skipped.
     pub displaced: Displaced,
+}
+
+/// Set on a delivery whose latest attempt was interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interruption {
+    /// Number of consecutive interrupted attempts, including the latest.
+    pub in_a_row: u32,
+    /// Start of the latest interrupted attempt.
+    pub since: Timestamp,
 }
 
 /// A delivery that the caller is to work on until it settles or releases it.

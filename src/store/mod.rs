@@ -78,6 +78,7 @@ pub mod group;
 #[cfg(test)]
 pub(crate) mod memory;
 mod model;
+mod operator_access;
 mod records;
 mod settings;
 mod sighting;
@@ -89,17 +90,18 @@ use std::pin::Pin;
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 
-pub use decide::interruption::{INTERRUPTED, Interrupted, Interruption};
+pub use decide::interruption::{INTERRUPTED, Interrupted};
 pub use decide::turns::{Concurrency, MAX_LIGHT, Wanted};
 pub use delivery::{
-    AttemptRecord, Delivery, DeliveryFailure, DeliveryId, Displaced, Enqueued, Lease, Leased, NewDelivery,
-    NewEvent, RefusedRequest, SecretUse, Settled, Settlement, Superseded,
+    AttemptRecord, Delivery, DeliveryFailure, DeliveryId, Displaced, Enqueued, Interruption, Lease, Leased,
+    NewDelivery, NewEvent, RefusedRequest, SecretUse, Settled, Settlement, Superseded,
 };
 pub use error::StoreError;
 pub use group::{Debounce, Group, Overlap};
 pub use model::DeliveryState;
+pub use operator_access::Records;
 pub use records::{
-    CheckReport, DeliveryFilter, Dropped, ListedDelivery, Lookup, Named, Records, StoredEvent, Vacuumed,
+    CheckReport, DeliveryFilter, Dropped, ListedDelivery, Lookup, Named, StoredEvent, Vacuumed,
 };
 pub use settings::{Counts, Health, Keep, Settings};
 pub use sighting::{Headers, SIGHTINGS_KEPT, Sighting};

@@ -1,67 +1,12 @@
-//! The second door of a store: its records, for the operator's commands.
+//! Records of a store as the operator's commands see them.
 //!
-//! The commands read history, search, replay, drop, check and copy from processes of their own,
-//! whether a daemon runs or not. No module above this one knows how records are kept.
+//! The commands get them through `operator_access.rs`.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::sqlite::{self, History};
-use super::{Counts, Delivery, DeliveryId, SecretUse, StoreError};
+use super::{Counts, Delivery, DeliveryId};
 use crate::base::clock::Timestamp;
 use crate::event::{EventId, Received};
-
-/// The records of the store at a path. Each call opens the store again.
-#[derive(Clone, Debug)]
-pub struct Records {
-    path: PathBuf,
-}
-
-impl Records {
-    /// Names the store. Nothing is opened yet.
-    pub fn at(path: &Path) -> Self {
-        let path = path.to_path_buf();
-        Self { path }
-    }
-
-    /// Opens a snapshot of the store for reading.
-    pub fn history(&self) -> Result<History, StoreError> {
-        History::open(&self.path)
-    }
-
-    /// Lists the last use of each secret. Returns `None` if the store is missing.
-    pub fn secrets(&self) -> Result<Option<Vec<SecretUse>>, StoreError> {
-        sqlite::read_secrets(&self.path)
-    }
-
-    /// Replays deliveries that have ended, from their first action. Returns their number. Waiting
-    /// and missing ones are skipped.
-    pub fn replay(&self, deliveries: &[DeliveryId], now: Timestamp) -> Result<usize, StoreError> {
-        sqlite::replay(&self.path, deliveries, now)
-    }
-
-    /// Gives up waiting deliveries, and deletes ended ones. An event without deliveries is deleted
-    /// too. Its dedup keys stay.
-    pub fn drop_deliveries(&self, deliveries: &[DeliveryId], now: Timestamp) -> Result<Dropped, StoreError> {
-        sqlite::drop_deliveries(&self.path, deliveries, now)
-    }
-
-    /// Checks the whole store and counts its contents. A daemon may have it open.
-    pub fn check(&self) -> Result<CheckReport, StoreError> {
-        sqlite::check(&self.path)
-    }
-
-    /// Copies a snapshot of the store into a new file, completely or not at all. A daemon may go on
-    /// writing.
-    pub fn back_up(&self, target: &Path) -> Result<(), StoreError> {
-        sqlite::back_up(&self.path, target)
-    }
-
-    /// Rewrites the store at its minimum size. Fails if a daemon has it open.
-    pub fn vacuum(&self) -> Result<Vacuumed, StoreError> {
-        sqlite::vacuum(&self.path)
-    }
-}
 
 /// A filter for deliveries. `None` matches everything.
 #[derive(Clone, Debug, Default)]
@@ -137,7 +82,7 @@ pub struct CheckReport {
     pub free: u64,
 }
 
-/// The result of [`Records::vacuum`].
+/// The result of [`Records::vacuum`](super::Records::vacuum).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vacuumed {
     /// Bytes of the file before.

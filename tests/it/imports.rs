@@ -127,7 +127,7 @@ fn every_import_stands_in_the_table() {
 }
 
 /// Collects all source files below a folder.
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+pub fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -19,6 +19,7 @@
     reason = "a head of HTTP is put together line by line"
 )]
 
+mod circles;
 mod scenario;
 
 mod actions;

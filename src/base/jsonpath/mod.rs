@@ -26,7 +26,6 @@ use serde_json::Value;
 
 pub use large::{Exactly, LargeIntegers};
 pub use number::{NumericValue, same};
-pub use pattern::reason;
 pub use singular::SingularPath;
 
 /// A node of a payload during a walk.

@@ -3,23 +3,10 @@
 use regex::RegexBuilder;
 
 use super::{FilterPattern, Refused};
-use crate::base::patterns;
+use crate::base::regex_cost::{reason, work};
 
 /// Maximum size of a compiled pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
-
-/// The last line of a regex error. The first lines draw the pattern, which the diagnostic shows
-/// itself.
-pub fn reason(error: &regex::Error) -> String {
-    match error {
-        regex::Error::CompiledTooBig(_) => "it compiles to something too large".to_owned(),
-        other => {
-            let text = other.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            last.trim_start_matches("error: ").to_owned()
-        }
-    }
-}
 
 /// Translates an I-Regexp (RFC 9485) to a regex. A `.` in it does not match `\n` or `\r`.
 pub(super) fn regex(pattern: &str, whole: bool) -> Result<FilterPattern, Refused> {
@@ -52,7 +39,7 @@ pub(super) fn regex(pattern: &str, whole: bool) -> Result<FilterPattern, Refused
         (alone, _) => alone,
     };
     // What compiles can be parsed.
-    let work = regex_syntax::parse(&translated).map_or(0, |hir| patterns::work(&hir));
+    let work = regex_syntax::parse(&translated).map_or(0, |hir| work(&hir));
     compiled
         .map(|regex| FilterPattern { regex, work })
         .map_err(|error| Refused {

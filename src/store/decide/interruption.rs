@@ -1,7 +1,6 @@
 //! Attempts that began and did not end, because the daemon ended first.
 //!
-//! The caller decides which attempts
-//! count and when the next one is due.
+//! The caller decides which attempts count and when the next one is due.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +11,6 @@ use crate::store::{AttemptRecord, DeliveryId};
 
 /// The recorded outcome of an interrupted attempt.
 pub const INTERRUPTED: &str = "interrupted";
-
-/// Set on a delivery whose latest attempt was interrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interruption {
-    /// Number of consecutive interrupted attempts, including the latest.
-    pub in_a_row: u32,
-    /// Start of the latest interrupted attempt.
-    pub since: Timestamp,
-}
 
 /// An attempt that was found interrupted when the store was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

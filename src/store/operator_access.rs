@@ -1,0 +1,62 @@
+//! Access of the operator's commands to the records of a store.
+//!
+//! The commands read history, search, replay, drop, check and copy from processes of their own,
+//! whether a daemon runs or not. No module above this one knows how records are kept.
+
+use std::path::{Path, PathBuf};
+
+use super::sqlite::{self, History};
+use super::{CheckReport, DeliveryId, Dropped, SecretUse, StoreError, Vacuumed};
+use crate::base::clock::Timestamp;
+
+/// The records of the store at a path. Each call opens the store again.
+#[derive(Clone, Debug)]
+pub struct Records {
+    path: PathBuf,
+}
+
+impl Records {
+    /// Names the store. Nothing is opened yet.
+    pub fn at(path: &Path) -> Self {
+        let path = path.to_path_buf();
+        Self { path }
+    }
+
+    /// Opens a snapshot of the store for reading.
+    pub fn history(&self) -> Result<History, StoreError> {
+        History::open(&self.path)
+    }
+
+    /// Lists the last use of each secret. Returns `None` if the store is missing.
+    pub fn secrets(&self) -> Result<Option<Vec<SecretUse>>, StoreError> {
+        sqlite::read_secrets(&self.path)
+    }
+
+    /// Replays deliveries that have ended, from their first action. Returns their number. Waiting
+    /// and missing ones are skipped.
+    pub fn replay(&self, deliveries: &[DeliveryId], now: Timestamp) -> Result<usize, StoreError> {
+        sqlite::replay(&self.path, deliveries, now)
+    }
+
+    /// Gives up waiting deliveries, and deletes ended ones. An event without deliveries is deleted
+    /// too. Its dedup keys stay.
+    pub fn drop_deliveries(&self, deliveries: &[DeliveryId], now: Timestamp) -> Result<Dropped, StoreError> {
+        sqlite::drop_deliveries(&self.path, deliveries, now)
+    }
+
+    /// Checks the whole store and counts its contents. A daemon may have it open.
+    pub fn check(&self) -> Result<CheckReport, StoreError> {
+        sqlite::check(&self.path)
+    }
+
+    /// Copies a snapshot of the store into a new file, completely or not at all. A daemon may go on
+    /// writing.
+    pub fn back_up(&self, target: &Path) -> Result<(), StoreError> {
+        sqlite::back_up(&self.path, target)
+    }
+
+    /// Rewrites the store at its minimum size. Fails if a daemon has it open.
+    pub fn vacuum(&self) -> Result<Vacuumed, StoreError> {
+        sqlite::vacuum(&self.path)
+    }
+}
