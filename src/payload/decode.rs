@@ -11,9 +11,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::base::json::{self, JsonTree};
 use crate::base::json_plan::Plan;
-use crate::base::jsonpath::LargeIntegers;
 use crate::payload::content::{BodyKind, Payload};
 use crate::payload::content_type::{ContentType, Media};
 use crate::payload::json_body::{as_json, as_structure, of_json, structure};
@@ -103,26 +101,6 @@ pub fn decode_planned(
         payload.kind = BodyKind::InnerJson;
     }
     Ok(payload)
-}
-
-/// The result of [`decode`] for a body that was already parsed as JSON; `None` if [`decode`] would
-/// not parse it as JSON.
-pub fn known(decode: Decode, headers: &HeaderMap, body: &[u8], json: &Arc<Value>) -> Option<Payload> {
-    let content_type = ContentType::of(headers);
-    let is_json = decode == Decode::Json || (decode == Decode::Auto && content_type.media == Media::Json);
-    let is_plain_utf8 = charset::named(content_type.charset.as_deref()) == Ok(UTF_8)
-        && !headers.contains_key(http::header::CONTENT_ENCODING);
-    (is_json && is_plain_utf8).then(|| {
-        let tree = JsonTree {
-            // The body is valid JSON, therefore UTF-8.
-            integers: LargeIntegers::read(
-                std::str::from_utf8(json::without_marks(body)).unwrap_or_default(),
-                json,
-            ),
-            value: Arc::clone(json),
-        };
-        Payload::of(BodyKind::Json, tree.into())
-    })
 }
 
 fn fields(kind: BodyKind, fields: Map<String, Value>) -> Payload {

@@ -30,7 +30,7 @@ mod weight;
 mod xml;
 
 pub use content::{BodyKind, Payload};
-pub use decode::{Decode, decode, decode_planned, known};
+pub use decode::{Decode, decode, decode_planned};
 pub use event::Event;
 pub use undecodable::Undecodable;
 pub use weight::weight;

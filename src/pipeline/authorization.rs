@@ -8,8 +8,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::base::clock::Timestamp;
 use crate::event::{DedupKey, Received};
 use crate::pipeline::usage::Usage;
@@ -22,7 +20,6 @@ static NOTHING: Proof = Proof {
     timestamp: None,
     dedup_keys: Vec::new(),
     secret: None,
-    read: None,
 };
 
 /// A rule that accepts the event, with its proof.
@@ -133,13 +130,6 @@ impl<'e> Authorization<'e> {
     pub(super) fn is_verified(&self) -> bool {
         let mut authorization = self.endpoint.verifications.iter().zip(&self.proofs);
         authorization.any(|(verification, proof)| proof.is_ok() && !verification.is_none())
-    }
-
-    /// Returns the body as JSON, if a verification had to parse it.
-    pub(super) fn read(&self) -> Option<&Arc<Value>> {
-        self.proofs
-            .iter()
-            .find_map(|proof| proof.as_ref().ok()?.read.as_ref())
     }
 
     /// Returns the proof of the request for this rule, or the reason for refusing it.

@@ -79,7 +79,7 @@ impl Ingest {
         if !authorization.trusts_any() {
             return refuse_untrusted(&self.metrics, &*self.store, endpoint, &received, &authorization);
         }
-        let Some((_memory, decoded)) = self.decode(endpoint, &received, &authorization).await else {
+        let Some((_memory, decoded)) = self.decode(endpoint, &received).await else {
             return self.too_busy(&received);
         };
         let payload = match decoded {
@@ -130,20 +130,11 @@ impl Ingest {
         &self,
         endpoint: &Endpoint,
         received: &Received,
-        authorization: &Authorization<'_>,
     ) -> Option<(OwnedSemaphorePermit, Result<Payload, Undecodable>)> {
         let (format, limit) = (endpoint.decode, endpoint.max_body);
         let (headers, body) = (&received.headers, &received.body);
-        let known = authorization
-            .read()
-            .and_then(|json| payload::known(format, headers, body, json));
         let memory = self.decode_limits.memory(received, limit).await?;
-        let decode = || {
-            known.map_or_else(
-                || payload::decode_planned(format, headers, body, limit, &endpoint.plan),
-                Ok,
-            )
-        };
+        let decode = || payload::decode_planned(format, headers, body, limit, &endpoint.plan);
         Some((memory, self.decode_limits.run(received, decode).await?))
     }
 

@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::base::clock::Timestamp;
 use crate::event::DedupKey;
 use crate::verify::refusal::Refusal;
@@ -25,8 +23,6 @@ pub struct Proof {
     /// Source of the secret that matched, as the rules file names it. `None` if nothing is
     /// verified.
     pub secret: Option<Arc<str>>,
-    /// Whole body as JSON, if verification had to parse it. Saves parsing it twice.
-    pub read: Option<Arc<Value>>,
 }
 
 /// Time of sending, as the request states it.
@@ -86,7 +82,6 @@ mod tests {
             }),
             dedup_keys: Vec::new(),
             secret: None,
-            read: None,
         }
     }
 
@@ -117,7 +112,6 @@ mod tests {
             }),
             dedup_keys: Vec::new(),
             secret: None,
-            read: None,
         };
         assert!(a_millisecond_late.freshness(WINDOW, now).is_err());
     }

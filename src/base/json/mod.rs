@@ -58,11 +58,6 @@ impl Json {
             is_repaired,
         }
     }
-
-    /// The value, if the original text is valid JSON.
-    pub fn as_sent(self) -> Option<Arc<Value>> {
-        (!self.is_repaired).then_some(self.tree.value)
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::walk::item;
 use super::{JsonPath, Pick};
+use crate::base::json_plan::Plan;
 
 /// Maximum number of steps in a path.
 const MAX_STEPS: usize = 32;
@@ -20,6 +21,8 @@ const MAX_STEPS: usize = 32;
 pub struct SingularPath {
     text: String,
     steps: Vec<SingularSegment>,
+    /// Plan of a reader that needs a scalar at this path.
+    plan: Plan,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,13 +57,31 @@ impl SingularPath {
         if steps.is_empty() || steps.len() > MAX_STEPS {
             return Err(invalid(&format!("has not between 1 and {MAX_STEPS} steps")));
         }
-        Ok(Self {
+        let mut path = Self {
             text: text.to_owned(),
             steps,
-        })
+            plan: Plan::default(),
+        };
+        let mut plan = Plan::default();
+        path.add_to(&mut plan);
+        path.plan = plan;
+        Ok(path)
     }
 
-    /// The names and indices, for a reader that builds no tree.
+    /// Adds the value at the path to `plan`. Of a list or an object, only the type is kept.
+    pub fn add_to(&self, plan: &mut Plan) {
+        self.steps.iter().fold(plan, |plan, step| match step {
+            SingularSegment::Name(name) => plan.name(name),
+            SingularSegment::Index(index) => plan.index(*index),
+        });
+    }
+
+    /// Plan of a reader that needs a scalar at this path, and nothing else.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The names and indices.
     pub fn steps(&self) -> impl Iterator<Item = Result<&str, i64>> {
         self.steps.iter().map(|step| match step {
             SingularSegment::Name(name) => Ok(name.as_str()),

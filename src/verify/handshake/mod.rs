@@ -21,6 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Method, StatusCode};
+use memchr::memmem;
 use serde_json::Value;
 
 use self::answer::HandshakeRequest;
@@ -178,15 +179,17 @@ impl Handshake {
 
     /// Recognises a request of this handshake.
     fn question<'q>(&'q self, received: &'q Received) -> Option<HandshakeRequest<'q>> {
-        let mut forms = self.definition.forms.iter().filter(|form| form.may_be(received));
-        let json = if self.definition.forms.iter().any(HandshakeForm::reads_body) {
+        let forms = self.definition.forms.iter();
+        let forms: Vec<&HandshakeForm> = forms.filter(|form| form.may_be(received)).collect();
+        // Most requests are events. Their bodies are not parsed here.
+        let json = if forms.iter().any(|form| form.reads_body()) {
             json::read(&received.body)
                 .ok()
                 .map(|read| Arc::unwrap_or_clone(read.tree.value))
         } else {
             None
         };
-        let form = forms.find(|form| form.is(json.as_ref()))?;
+        let form = forms.into_iter().find(|form| form.is(json.as_ref()))?;
         Some(HandshakeRequest {
             handshake: self,
             reply: &form.reply,
@@ -242,7 +245,7 @@ fn may_hold(body: &[u8], at: &SingularPath, is: &Is) -> bool {
     // Other characters can be written in several ways.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     match needle.filter(|text| !text.is_empty() && text.bytes().all(plain)) {
-        Some(text) => body.windows(text.len()).any(|part| part == text.as_bytes()),
+        Some(text) => memmem::find(body, text.as_bytes()).is_some(),
         None => true,
     }
 }

@@ -12,7 +12,6 @@ use serde_json::Value;
 
 use crate::base::clock::Timestamp;
 use crate::base::json;
-use crate::base::json::Json;
 use crate::base::json_plan::Plan;
 use crate::base::jsonpath::SingularPath;
 use crate::event::Received;
@@ -181,16 +180,17 @@ pub fn only_query(
     Ok(first.map(|(_, value)| value.into_owned()))
 }
 
-/// Parses the body as JSON after removing its content encoding.
+/// Reads the values of `plan` from a body after removing its content encoding.
 ///
-/// Called only when the bytes are known to be genuine, or when the proof itself is in them. Neither
-/// the encoded body nor the decoded one is read beyond `max_body` bytes.
-pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64) -> Result<Json, Refusal> {
+/// Called only when the bytes are known to be genuine. Neither the encoded body nor the decoded one
+/// is read beyond `max_body` bytes.
+pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64, plan: &Plan) -> Result<Arc<Value>, Refusal> {
     let body = content_encoding::decoded(headers, body, max_body);
-    parsed(&body.map_err(|fault| Refusal::UnreadableBody {
+    let body = body.map_err(|fault| Refusal::UnreadableBody {
         too_large: matches!(fault, content_encoding::EncodingError::TooLarge(_)),
         needed: format!("readable: {fault}"),
-    })?)
+    })?;
+    parsed(&body, plan)
 }
 
 /// Reads the values of `plan` from an unverified body.
@@ -209,8 +209,7 @@ pub fn unverified_json(received: &Received, plan: &Plan, bounds: Unverified) -> 
         let too_large = matches!(fault, content_encoding::EncodingError::TooLarge(_));
         unreadable(format!("readable: {fault}"), too_large)
     })?;
-    let read = json::read_planned(&decoded, plan).map_err(|fault| not_json(&fault))?;
-    Ok(read.tree.value)
+    parsed(&decoded, plan)
 }
 
 /// Limits for reading an unverified body.
@@ -226,17 +225,15 @@ pub struct Unverified {
 pub fn plan<'p>(paths: impl IntoIterator<Item = &'p SingularPath>) -> Plan {
     let mut plan = Plan::default();
     for path in paths {
-        path.steps().fold(&mut plan, |plan, step| match step {
-            Ok(name) => plan.name(name),
-            Err(index) => plan.index(index),
-        });
+        path.add_to(&mut plan);
     }
     plan
 }
 
-/// Parses JSON.
-pub fn parsed(text: &[u8]) -> Result<Json, Refusal> {
-    json::read(text).map_err(|fault| not_json(&fault))
+/// Reads the values of `plan` from JSON.
+pub fn parsed(text: &[u8], plan: &Plan) -> Result<Arc<Value>, Refusal> {
+    let read = json::read_planned(text, plan).map_err(|fault| not_json(&fault))?;
+    Ok(read.tree.value)
 }
 
 /// Omits the parser's message, which could quote the body.

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use serde_json::Value;
 
 use super::keys::{ConfiguredKey, decide};
 use super::source::{self, Location, only_line, only_query};
@@ -47,10 +46,9 @@ pub fn proof(
     max_body: u64,
     secret: Option<Arc<str>>,
 ) -> Result<Proof, Refusal> {
-    let mut read = None;
     let mut dedup_keys = Vec::new();
     for place in ids {
-        if let Some(id) = id_at(place, received, max_body, &mut read)? {
+        if let Some(id) = id_at(place, received, max_body)? {
             dedup_keys.push(DedupKey::id(&id));
             break;
         }
@@ -59,29 +57,21 @@ pub fn proof(
         timestamp: None,
         dedup_keys,
         secret,
-        read,
     })
 }
 
-/// Reads the id at a location, if there is one. Stores a body that had to be parsed in `read`.
+/// Reads the id at a location, if there is one.
 fn id_at<'r>(
     place: &Location,
     received: &'r Received,
     max_body: u64,
-    read: &mut Option<Arc<Value>>,
 ) -> Result<Option<Cow<'r, [u8]>>, Refusal> {
     let headers = &received.headers;
     Ok(match place {
         Location::Json(path) => {
-            if let Some(json) = read {
-                return Ok(source::id_at(path, json).ok().map(Cow::Owned));
-            }
-            let Ok(json) = source::json(headers, &received.body, max_body) else {
-                return Ok(None);
-            };
-            let id = source::id_at(path, &json.tree.value).ok();
-            *read = json.as_sent();
-            id.map(Cow::Owned)
+            let json = source::json(headers, &received.body, max_body, path.plan());
+            let id = json.and_then(|json| source::id_at(path, &json));
+            id.ok().map(Cow::Owned)
         }
         Location::Headers(names) => match names.iter().find(|name| headers.contains_key(*name)) {
             Some(name) => only_line(headers, name)?

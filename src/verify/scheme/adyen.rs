@@ -129,7 +129,6 @@ impl Scheme for Adyen {
             timestamp: None,
             dedup_keys,
             secret,
-            read: None,
         })
     }
 

@@ -199,7 +199,6 @@ impl Jwt {
             timestamp,
             dedup_keys,
             secret: Some(secret),
-            read: None,
         })
     }
 

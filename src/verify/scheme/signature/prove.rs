@@ -6,7 +6,6 @@ use super::claim::ReceivedSignatures;
 use super::content::{Filling, Piece};
 use super::keys::Compared;
 use super::{Signature, twilio};
-use crate::base::json::Json;
 use crate::event::{DedupKey, Received};
 use crate::verify::parts::source::{self, Location};
 use crate::verify::proof::{Proof, SentAt};
@@ -55,14 +54,17 @@ impl Signature {
         if self.content.covers(&Piece::Fields) {
             twilio::check_body(&received.query, &received.body, &fields)?;
         }
-        let whole = match &early {
+        let json = match early {
             None if self.reads_body() => {
                 let json = match &body {
-                    Cow::Borrowed(_) => {
-                        source::json(&received.headers, &received.body, self.unverified.max_body)
-                    }
+                    Cow::Borrowed(_) => source::json(
+                        &received.headers,
+                        &received.body,
+                        self.unverified.max_body,
+                        &self.plan,
+                    ),
                     // The body's content encoding does not apply to the value of a form field.
-                    Cow::Owned(text) => source::parsed(text),
+                    Cow::Owned(text) => source::parsed(text, &self.plan),
                 };
                 match json {
                     // Other requests of the sender to the same URL need not be JSON, and have no
@@ -71,16 +73,9 @@ impl Signature {
                     json => Some(json.map_err(Refusal::genuinely)?),
                 }
             }
-            _ => None,
+            early => early,
         };
-        let json = whole.as_ref().map(|json| &*json.tree.value).or(early.as_deref());
-        let proof = self.proof(&filling, &claim, json, compared)?;
-        Ok(Proof {
-            read: whole
-                .filter(|_| matches!(body, Cow::Borrowed(_)))
-                .and_then(Json::as_sent),
-            ..proof
-        })
+        self.proof(&filling, &claim, json.as_deref(), compared)
     }
 
     /// Builds the proof of a genuine request.
@@ -126,7 +121,6 @@ impl Signature {
             timestamp,
             dedup_keys,
             secret: Some(compared.source),
-            read: None,
         })
     }
 }
