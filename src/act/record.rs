@@ -2,16 +2,15 @@
 //!
 //! The record holds no credential headers. The JSON is a single line, without any raw line break.
 
+use memchr::memchr2;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::act::action_context::{ActionContext, FailureContext, payload_error};
-use crate::base::json::JsonTree;
-use crate::base::jsonpath::Exactly;
+use crate::act::action_context::{ActionContext, payload_error};
+use crate::base::json::{self, JsonTree};
 use crate::payload::{BodyKind, Event};
 
-/// Fields in the order in which they are written.
+/// Fields before `payload`, in the order in which they are written.
 #[derive(Serialize)]
 struct Record<'r> {
     id: String,
@@ -24,42 +23,24 @@ struct Record<'r> {
     query: &'r str,
     client: Option<String>,
     headers: Map<String, Value>,
-    payload: RecordPayload<'r>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<FailureContext<'r>>,
 }
 
-/// Payload of the event.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum RecordPayload<'r> {
-    /// Body as it was sent, if it is one line of JSON. Keeps every digit and saves serialising.
-    Sent(&'r RawValue),
-    /// Payload as it was decoded.
-    Read(Exactly<'r>),
-}
-
-impl<'r> RecordPayload<'r> {
-    fn of(event: &'r Event) -> Self {
-        let body = event.received.body.trim_ascii();
-        if event.payload.kind == BodyKind::Json
-            && memchr::memchr2(b'\n', b'\r', body).is_none()
-            && let Ok(sent) = serde_json::from_slice(body)
-        {
-            return Self::Sent(sent);
-        }
-        let JsonTree { value, integers } = event.payload.whole();
-        Self::Read(integers.exactly(value))
-    }
+/// The body as it was sent, if it is one line of JSON. Keeps every digit and saves serializing.
+fn sent(event: &Event) -> Option<&[u8]> {
+    let body = event.received.body.trim_ascii();
+    // Decoding has validated the body. A byte order mark before it is no JSON.
+    let is_json = event.payload.kind == BodyKind::Json && json::without_marks(body).len() == body.len();
+    (is_json && memchr2(b'\n', b'\r', body).is_none()).then_some(body)
 }
 
 /// Returns the record as JSON without a line break. The error is the reason why there is none.
 pub fn json(action_context: &ActionContext<'_>) -> Result<Vec<u8>, String> {
-    let received = &action_context.event.received;
-    if let Some(error) = &action_context.event.payload.decode_error {
+    let ActionContext { event, failure, .. } = action_context;
+    if let Some(error) = &event.payload.decode_error {
         return Err(payload_error(error));
     }
-    serde_json::to_vec(&Record {
+    let received = &event.received;
+    let record = Record {
         id: received.id.to_string(),
         received_at: received.at.to_string(),
         endpoint: &received.endpoint,
@@ -70,10 +51,31 @@ pub fn json(action_context: &ActionContext<'_>) -> Result<Vec<u8>, String> {
         query: &received.query,
         client: received.client.map(|client| client.to_string()),
         headers: headers(action_context),
-        payload: RecordPayload::of(action_context.event),
-        failure: action_context.failure,
-    })
-    .map_err(|error| error.to_string())
+    };
+    let mut written = Vec::with_capacity(received.body.len() + HEAD);
+    write(&mut written, &record)?;
+    // The payload goes on where the object of the other fields ends.
+    written.pop();
+    written.extend_from_slice(b",\"payload\":");
+    if let Some(sent) = sent(event) {
+        written.extend_from_slice(sent);
+    } else {
+        let JsonTree { value, integers } = event.payload.whole();
+        write(&mut written, &integers.exactly(value))?;
+    }
+    if let Some(failure) = failure {
+        written.extend_from_slice(b",\"failure\":");
+        write(&mut written, failure)?;
+    }
+    written.push(b'}');
+    Ok(written)
+}
+
+/// Usual length of the fields before `payload`, in bytes.
+const HEAD: usize = 1024;
+
+fn write(record: &mut Vec<u8>, value: &impl Serialize) -> Result<(), String> {
+    serde_json::to_writer(record, value).map_err(|error| error.to_string())
 }
 
 /// Returns the headers without credentials. Several values of one name are joined, as RFC 9110 §5.3

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use super::*;
+use crate::base::json_plan::Plan;
+use crate::payload::{Decode, decode_planned};
 
 async fn append(action: &Action, payload: serde_json::Value) -> Outcome {
     let event = event(
@@ -57,6 +59,51 @@ async fn the_record_is_one_line_without_credentials() {
     assert!(text.starts_with(r#"{"id":""#), "{text}");
     let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode & !0o640, 0, "{mode:o}");
+}
+
+#[test]
+fn the_record_holds_the_json_of_any_body() {
+    for (body, expected) in [
+        (
+            &b" {\"n\": 18446744073709551617}\t"[..],
+            r#"{"n": 18446744073709551617}"#,
+        ),
+        (b"[1,\r\n 18446744073709551617]\n", "[1,18446744073709551617]"),
+        (b"\xEF\xBB\xBF{\"a\": 1e2}", r#"{"a":100.0}"#),
+        (b"{\"a\": \"\\ud83d\"}", "{\"a\":\"\u{FFFD}\"}"),
+        (b"{\"a\": \"\xFF\"}", "{\"a\":\"\u{FFFD}\"}"),
+        (b"true", "true"),
+    ] {
+        let mut event = event(json!(null), &[]);
+        let body = Bytes::copy_from_slice(body);
+        let plan = Arc::new(Plan::default());
+        let payload = decode_planned(Decode::Json, &HeaderMap::new(), &body, 1 << 20, &plan).unwrap();
+        Arc::make_mut(&mut event.received).body = body;
+        event.payload = payload;
+        for failure in [None, Some(("run", "exit 1"))] {
+            let failure = failure.map(|(action, reason)| FailureContext {
+                action,
+                reason,
+                output: "",
+            });
+            let context = ActionContext {
+                failure,
+                ..action_context(&event, &[])
+            };
+            let record = String::from_utf8(record::json(&context).unwrap()).unwrap();
+            let behind = if failure.is_some() {
+                r#","failure":{"action":"run","reason":"exit 1","output":""}}"#
+            } else {
+                "}"
+            };
+            let expected = format!(r#","payload":{expected}{behind}"#);
+            assert!(record.ends_with(&expected), "{record}");
+            assert!(
+                serde_json::from_str::<serde_json::Value>(&record).is_ok(),
+                "{record}"
+            );
+        }
+    }
 }
 
 #[tokio::test]
