@@ -253,9 +253,11 @@ impl<'d> EndpointBuilder<'d> {
         for condition in &mut self.conditions {
             condition.redact(is_secret);
         }
-        let matcher = Matcher::new(std::mem::take(&mut self.conditions));
+        let mut matcher = Matcher::new(std::mem::take(&mut self.conditions));
+        let plan = Arc::new(self.plan(&matcher));
+        matcher.read_by(&plan);
         Endpoint {
-            plan: Arc::new(self.plan(&matcher)),
+            plan,
             recognitions: self.recognitions(),
             path: self.path,
             methods: self.methods,

@@ -2,21 +2,28 @@
 //! at most once.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use super::selector::{Selected, Selector};
+use crate::base::json_plan::Plan;
 use crate::payload::Event;
 
 pub(super) struct SelectedValues<'m, 'e> {
     event: &'e Event,
     selectors: &'m [Selector],
+    /// True if the payload was read by a plan that covers all selectors, so that none has to be
+    /// compared with it.
+    covered: bool,
     found: Vec<OnceCell<Selected<'e>>>,
 }
 
 impl<'m, 'e> SelectedValues<'m, 'e> {
-    pub(super) fn new(event: &'e Event, selectors: &'m [Selector]) -> Self {
+    /// `plan` covers all selectors.
+    pub(super) fn new(event: &'e Event, selectors: &'m [Selector], plan: Option<&Arc<Plan>>) -> Self {
         Self {
             event,
             selectors,
+            covered: plan.is_some_and(|plan| event.payload.document.is_read_by(plan)),
             found: selectors.iter().map(|_| OnceCell::new()).collect(),
         }
     }
@@ -36,7 +43,7 @@ impl<'m, 'e> SelectedValues<'m, 'e> {
     /// The values that the selector at `slot` finds.
     pub(super) fn found(&self, slot: usize) -> &Selected<'e> {
         match (self.selectors.get(slot), self.found.get(slot)) {
-            (Some(selector), Some(found)) => found.get_or_init(|| selector.select(self.event)),
+            (Some(selector), Some(found)) => found.get_or_init(|| selector.select(self.event, self.covered)),
             // Slots come from the same table; one outside it would select nothing.
             _ => &Selected::Nothing,
         }

@@ -36,7 +36,7 @@ fn through_match(path: &str, payload: &JsonDocument) -> Ternary {
     };
     let mut event = event(Value::Null);
     event.payload.document = payload.clone();
-    let selected = selector.select(&event);
+    let selected = selector.select(&event, false);
     let value = |found: &SelectedValue<'_>| match found {
         SelectedValue::Json(value, _) => (*value).clone(),
         other => panic!("{path}: {other:?}"),

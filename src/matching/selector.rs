@@ -220,9 +220,10 @@ impl Selector {
         self.quiet = true;
     }
 
-    /// The values that the selector finds in `event`.
-    pub(super) fn select<'e>(&self, event: &'e Event) -> Selected<'e> {
-        self.source.select(event)
+    /// The values that the selector finds in `event`. `covered` says that the plan by which the
+    /// payload was read covers the selector.
+    pub(super) fn select<'e>(&self, event: &'e Event, covered: bool) -> Selected<'e> {
+        self.source.select(event, covered)
     }
 }
 
@@ -268,26 +269,33 @@ impl SelectorSource {
         }
     }
 
-    fn select<'e>(&self, event: &'e Event) -> Selected<'e> {
+    fn select<'e>(&self, event: &'e Event, covered: bool) -> Selected<'e> {
         let received = &event.received;
+        let tree_for = |path: &JsonPath| {
+            if covered {
+                event.payload.document.parts()
+            } else {
+                event.payload.document.tree_for(path)
+            }
+        };
         match self {
             SelectorSource::One(_) | SelectorSource::Many(_) if event.payload.decode_error.is_some() => {
                 Selected::Nothing
             }
             SelectorSource::First(parts) => {
-                let mut selected = parts.iter().map(|part| part.select(event));
+                let mut selected = parts.iter().map(|part| part.select(event, covered));
                 let found = selected.find(|selected| !selected.values().is_empty());
                 found.unwrap_or(Selected::Nothing)
             }
             SelectorSource::One(path) => {
-                let JsonTree { value, integers } = event.payload.document.tree_for(path);
+                let JsonTree { value, integers } = tree_for(path);
                 path.select_one(&**value)
                     .map(|value| SelectedValue::Json(value, integers))
                     .into_iter()
                     .collect()
             }
             SelectorSource::Many(path) => {
-                let JsonTree { value, integers } = event.payload.document.tree_for(path);
+                let JsonTree { value, integers } = tree_for(path);
                 let selected = path.select(&**value, integers).into_iter();
                 Selected::Many(
                     selected

@@ -126,7 +126,7 @@ mod tests {
 
     fn answer(text: &str, event: &Event) -> Ternary {
         let condition = condition(text);
-        let facts = SelectedValues::new(event, &condition.selectors);
+        let facts = SelectedValues::new(event, &condition.selectors, None);
         Ternary::all(condition.terms.iter().map(|term| term.answer(&facts)))
     }
 

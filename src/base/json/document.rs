@@ -105,6 +105,13 @@ impl JsonDocument {
         self.rest.as_ref().is_none_or(|rest| rest.whole.get().is_some())
     }
 
+    /// True if [`Self::parts`] were read by this very plan.
+    pub fn is_read_by(&self, plan: &Arc<Plan>) -> bool {
+        self.rest
+            .as_ref()
+            .is_some_and(|rest| Arc::ptr_eq(&rest.plan, plan))
+    }
+
     /// A tree in which `path` selects the same values as in the whole value.
     pub fn tree_for(&self, path: &JsonPath) -> &JsonTree {
         match &self.rest {

@@ -340,7 +340,7 @@ fn conditions_on_an_unreadable_payload_are_unknown() {
         ("body: {contains: a}", Ternary::True),
     ] {
         let condition = condition(text);
-        let facts = SelectedValues::new(&event, &condition.selectors);
+        let facts = SelectedValues::new(&event, &condition.selectors, None);
         let found = Ternary::all(condition.terms.iter().map(|term| term.answer(&facts)));
         assert_eq!(found, answer, "{text}");
     }

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::base::json_plan::Plan;
 use crate::matching::answer::Ternary;
@@ -31,6 +32,8 @@ pub struct Matcher {
     exact: Vec<Exact>,
     /// The rules that require no exact value.
     rest: Vec<usize>,
+    /// The plan by which the endpoint's payloads are read.
+    plan: Option<Arc<Plan>>,
 }
 
 /// The rules that require an exact value of one selector.
@@ -58,13 +61,14 @@ impl Matcher {
             selectors,
             exact,
             rest,
+            plan: None,
         }
     }
 
     /// The rules that match `event`, in the order of the file, among those that `considered`
     /// accepts.
     pub fn matching(&self, event: &Event, considered: &dyn Fn(usize) -> bool) -> Vec<usize> {
-        let facts = SelectedValues::new(event, &self.selectors);
+        let facts = self.facts(event);
         let mut rules = self.candidates(&facts);
         rules.extend(&self.rest);
         rules.sort_unstable();
@@ -80,16 +84,26 @@ impl Matcher {
         self.selectors.iter().for_each(|selector| selector.add_to(plan));
     }
 
+    /// Sets the plan by which payloads are read. It must contain what [`Self::add_to`] adds. The
+    /// values of such payloads are found without comparing each selector with the plan.
+    pub fn read_by(&mut self, plan: &Arc<Plan>) {
+        self.plan = Some(Arc::clone(plan));
+    }
+
+    fn facts<'e>(&self, event: &'e Event) -> SelectedValues<'_, 'e> {
+        SelectedValues::new(event, &self.selectors, self.plan.as_ref())
+    }
+
     /// True if `rule` matches `event` or its answer is unknown.
     pub fn might_want(&self, event: &Event, rule: usize) -> bool {
-        let facts = SelectedValues::new(event, &self.selectors);
+        let facts = self.facts(event);
         let answers = self.terms(rule).iter().map(|term| term.answer(&facts));
         Ternary::all(answers) != Ternary::False
     }
 
     /// Explains why `rule` does or does not match `event`.
     pub fn explain(&self, event: &Event, rule: usize) -> Explanation {
-        Explanation::of(self.terms(rule), &SelectedValues::new(event, &self.selectors))
+        Explanation::of(self.terms(rule), &self.facts(event))
     }
 
     /// The rule that matches `event` best without matching it: the one with most conditions held,
@@ -100,7 +114,7 @@ impl Matcher {
         event: &Event,
         considered: &dyn Fn(usize) -> bool,
     ) -> Option<(usize, Explanation)> {
-        let facts = SelectedValues::new(event, &self.selectors);
+        let facts = self.facts(event);
         let candidates = self.candidates(&facts);
         let mut candidates_checked: Vec<usize> = candidates
             .into_iter()

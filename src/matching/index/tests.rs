@@ -52,7 +52,7 @@ fn the_selector_that_tells_the_rules_apart_is_the_key() {
     assert!(matcher.rest.is_empty());
     let event = event(json!({"repository": "r7", "ref": "main"}));
     assert_eq!(
-        matcher.candidates(&SelectedValues::new(&event, &matcher.selectors)),
+        matcher.candidates(&SelectedValues::new(&event, &matcher.selectors, None)),
         [7]
     );
     assert_eq!(matcher.matching(&event, &|_| true), [7]);
@@ -212,7 +212,7 @@ fn compiled(text: &str) -> Option<Condition> {
 /// The answer of the condition alone, without an index.
 fn naive(text: &str, event: &Event) -> bool {
     let condition = compiled(text).unwrap();
-    let facts = SelectedValues::new(event, &condition.selectors);
+    let facts = SelectedValues::new(event, &condition.selectors, None);
     Ternary::all(condition.terms.iter().map(|term| term.answer(&facts))).holds()
 }
 
