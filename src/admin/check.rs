@@ -47,17 +47,17 @@ pub struct Judgement {
 #[derive(Clone)]
 pub struct Judge {
     /// Checks one file. Blocks on file access and compilation, so it runs outside async workers.
-    judge: Arc<dyn Fn(Question) -> Judgement + Send + Sync>,
+    check: Arc<dyn Fn(Question) -> Judgement + Send + Sync>,
     /// Maximum size of a question, in bytes.
     max_question: usize,
     one: Arc<Semaphore>,
 }
 
 impl Judge {
-    pub fn new(max_question: usize, judge: impl Fn(Question) -> Judgement + Send + Sync + 'static) -> Self {
+    pub fn new(max_question: usize, check: impl Fn(Question) -> Judgement + Send + Sync + 'static) -> Self {
         Self {
             max_question,
-            judge: Arc::new(judge),
+            check: Arc::new(check),
             one: Arc::new(Semaphore::new(1)),
         }
     }
@@ -76,9 +76,9 @@ impl Judge {
         let Ok(question) = serde_json::from_slice(&body) else {
             return text(StatusCode::BAD_REQUEST, "no question");
         };
-        let judge = Arc::clone(&self.judge);
+        let check = Arc::clone(&self.check);
         let judging = tokio::task::spawn_blocking(move || {
-            let judgement = judge(question);
+            let judgement = check(question);
             drop(permit);
             judgement
         });

@@ -16,23 +16,23 @@ impl Condition {
     /// True if no event that fulfils the condition has a text at `place` that begins with `letter`.
     /// Numbers are not checked.
     pub fn excludes(&self, place: &Place, letter: char) -> bool {
-        let wanted = Wanted {
+        let query = ExclusionQuery {
             condition: self,
             place,
             letter,
         };
-        self.terms.iter().any(|term| wanted.excluded_by(term))
+        self.terms.iter().any(|term| query.excluded_by(term))
     }
 }
 
 /// The question that is asked of the terms.
-struct Wanted<'w> {
+struct ExclusionQuery<'w> {
     condition: &'w Condition,
     place: &'w Place,
     letter: char,
 }
 
-impl Wanted<'_> {
+impl ExclusionQuery<'_> {
     fn excluded_by(&self, term: &Term) -> bool {
         match term {
             Term::All(terms) => terms.iter().any(|term| self.excluded_by(term)),

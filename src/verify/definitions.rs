@@ -284,29 +284,35 @@ fn definition<'d>(
             diagnostics.push(about.error("wrong-value", format!("`{key}` is text")));
         }
     }
+    if let Some(diagnostic) = base_error(base, settings, names) {
+        diagnostics.push(diagnostic);
+        return None;
+    }
+    Some((base, settings))
+}
+
+/// Checks the scheme on which a definition is based, and the form of its settings.
+fn base_error(base: &str, settings: Node<'_>, names: &HashSet<&str>) -> Option<Diagnostic> {
     if base == "none" {
         // Otherwise a rule could let anyone in without saying so.
         let message = "`none` verifies nothing: each rule says `verify: none` itself";
-        diagnostics.push(Diagnostic::error(settings.key_origin(), "one-scheme", message));
-        return None;
+        return Some(Diagnostic::error(settings.key_origin(), "one-scheme", message));
     }
     if !names.contains(base) && !built_in().any(|known| known == base) {
-        let built_in = built_in().map(|name| -> &'d str { name });
+        let built_in = built_in().map(|name| -> &str { name });
         let known = built_in.chain(names.iter().copied()).chain(ABOUT);
-        diagnostics.push(unknown(
+        return Some(unknown(
             settings.key_origin(),
             "unknown-scheme",
             "scheme",
             base,
             known,
         ));
-        return None;
     }
     if !settings.is_mapping() {
         let message = format!("the settings of `{base}` are a mapping here, perhaps an empty one");
         let diagnostic = Diagnostic::error(settings.key_origin(), "wrong-value", message);
-        diagnostics.push(diagnostic.hint(format!("`{base}: {{secret: env:NAME}}`, or `{base}: {{}}`")));
-        return None;
+        return Some(diagnostic.hint(format!("`{base}: {{secret: env:NAME}}`, or `{base}: {{}}`")));
     }
-    Some((base, settings))
+    None
 }

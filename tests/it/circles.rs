@@ -212,17 +212,16 @@ fn leaves(prefix: &[String], tree: &str, names: &mut BTreeMap<String, Vec<String
             .cloned()
             .chain(names_of_path.map(str::to_owned))
             .collect();
-        match inner {
-            Some(inner) => leaves(&whole, inner, names),
-            None => {
-                if whole.len() > 1 && whole.last().is_some_and(|last| last == "self") {
-                    whole.pop();
-                }
-                let Some(last) = whole.last().cloned() else {
-                    continue;
-                };
-                names.insert(alias.map_or(last, str::to_owned), whole);
-            }
+        if let Some(inner) = inner {
+            leaves(&whole, inner, names);
+            continue;
         }
+        if whole.len() > 1 && whole.last().is_some_and(|last| last == "self") {
+            whole.pop();
+        }
+        let Some(last) = whole.last().cloned() else {
+            continue;
+        };
+        names.insert(alias.map_or(last, str::to_owned), whole);
     }
 }

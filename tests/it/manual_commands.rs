@@ -310,9 +310,10 @@ impl Stage {
         let scenario = scenario
             .file("rules.yaml", text)
             .file("rules.example.yaml", example);
-        let scenario = match rules.is_some_and(|rules| rules.contains("fullchain.pem")) {
-            true => certified(scenario),
-            false => scenario,
+        let scenario = if rules.is_some_and(|rules| rules.contains("fullchain.pem")) {
+            certified(scenario)
+        } else {
+            scenario
         };
         Self {
             scenario: Some(scenario),

@@ -35,7 +35,7 @@ impl LargeIntegers {
         if !may_hold_any(text.as_bytes()) {
             return Self::default();
         }
-        let mut reader = Reader {
+        let mut reader = LargeIntegerReader {
             text,
             at: 0,
             digits: HashMap::new(),
@@ -120,13 +120,13 @@ fn may_hold_any(text: &[u8]) -> bool {
 
 /// The second pass over text that is known to be JSON. Recursion is no deeper than in the first
 /// pass.
-struct Reader<'t> {
+struct LargeIntegerReader<'t> {
     text: &'t str,
     at: usize,
     digits: HashMap<usize, Box<str>>,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> LargeIntegerReader<'t> {
     fn rest(&self) -> &'t str {
         self.text.get(self.at..).unwrap_or_default()
     }

@@ -1,6 +1,9 @@
 //! Verification of a signature, and the proof that follows from it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::Value;
 
 use super::claim::ReceivedSignatures;
 use super::content::{Filling, Piece};
@@ -54,28 +57,34 @@ impl Signature {
         if self.content.covers(&Piece::Fields) {
             twilio::check_body(&received.query, &received.body, &fields)?;
         }
+        let field = match &body {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(text) => Some(text.as_slice()),
+        };
         let json = match early {
-            None if self.reads_body() => {
-                let json = match &body {
-                    Cow::Borrowed(_) => source::json(
-                        &received.headers,
-                        &received.body,
-                        self.unverified.max_body,
-                        &self.plan,
-                    ),
-                    // The body's content encoding does not apply to the value of a form field.
-                    Cow::Owned(text) => source::parsed(text, &self.plan),
-                };
-                match json {
-                    // Other requests of the sender to the same URL need not be JSON, and have no
-                    // id.
-                    Err(_) if !self.stamps_body() => None,
-                    json => Some(json.map_err(Refusal::genuinely)?),
-                }
-            }
+            None if self.reads_body() => self.genuine_json(received, field)?,
             early => early,
         };
         self.proof(&filling, &claim, json.as_deref(), compared)
+    }
+
+    /// Parses the body of a genuine request, or the value of the form field that holds it.
+    fn genuine_json(&self, received: &Received, field: Option<&[u8]>) -> Result<Option<Arc<Value>>, Refusal> {
+        let json = match field {
+            None => source::json(
+                &received.headers,
+                &received.body,
+                self.unverified.max_body,
+                &self.plan,
+            ),
+            // The body's content encoding does not apply to the value of a form field.
+            Some(text) => source::parsed(text, &self.plan),
+        };
+        match json {
+            // Other requests of the sender to the same URL need not be JSON, and have no id.
+            Err(_) if !self.stamps_body() => Ok(None),
+            json => json.map(Some).map_err(Refusal::genuinely),
+        }
     }
 
     /// Builds the proof of a genuine request.
@@ -83,7 +92,7 @@ impl Signature {
         &self,
         filling: &Filling<'_>,
         claim: &ReceivedSignatures<'_>,
-        json: Option<&serde_json::Value>,
+        json: Option<&Value>,
         compared: Compared,
     ) -> Result<Proof, Refusal> {
         let timestamp = match &self.timestamp {
