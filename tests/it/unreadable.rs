@@ -267,3 +267,44 @@ rules:
         "\u{FEFF}\u{FEFF}{\"a\": 1, \"b\": 2}",
     );
 }
+
+#[test]
+fn what_no_rule_reads_is_validated_and_there_for_actions() {
+    let rules = r#"
+server: {listen: 127.0.0.1:0}
+rules:
+  - name: part
+    endpoint: /in
+    verify: none
+    match: {$.a.b: x, "$.list[*].n": {gt: 18446744073709551615}}
+    actions:
+      - {append: part.txt, line: "{{ payload.a.b }} {{ payload.list[0].n }}"}
+      - {append: rest.txt, line: "{% for key in payload %}{{ key }} {% endfor %}{{ payload.rest.deep | tojson }}"}
+      - {append: variable.txt, line: "{% set p = payload %}{{ p.rest.deep[1] }} {{ payload.a | length }}"}
+"#;
+    let daemon = Scenario::new().rules(rules).start();
+    let send = |rest: &str| {
+        let body = format!(
+            r#"{{"a":{{"b":"y"}},"a":{{"b":"x","c":0}},"list":[{{"n":18446744073709551617}}],"rest":{rest}}}"#
+        );
+        let sending = daemon.post("/in").header("Content-Type", "application/json");
+        sending.body(body.as_str()).send().outcome()
+    };
+    for broken in [
+        "1e999",
+        "01",
+        "\"\\ud83\"",
+        "[1,]",
+        &format!("{}1{}", "[".repeat(127), "]".repeat(127)),
+    ] {
+        assert_eq!(send(broken), said(400, "invalid payload"), "{broken}");
+    }
+    assert_eq!(
+        send(r#"{"deep":[1.50,"z\ud83d"],"other":null}"#),
+        said(200, "accepted")
+    );
+    daemon.eventually("all lines are written", || daemon.lines("variable.txt") == 1);
+    assert_eq!(daemon.read("part.txt"), "x 18446744073709551617\n");
+    assert_eq!(daemon.read("rest.txt"), "a list rest [1.5,\"z\u{FFFD}\"]\n");
+    assert_eq!(daemon.read("variable.txt"), "z\u{FFFD} 2\n");
+}
