@@ -258,14 +258,19 @@ fn deliveries_line(deliveries: &Deliveries) -> String {
 }
 
 fn store_line(store: &StoreStatus) -> String {
+    let unrecorded = match store.unrecorded {
+        0 => String::new(),
+        number => format!(" ({number} left out)"),
+    };
     let max = store.max_bytes.map(|bytes| format!(" of {}", Size(bytes)));
     format!(
-        "store: {}, {}{}, {}, {}, {}",
+        "store: {}, {}{}, {}, {}, {} and {} in the rings{unrecorded}",
         store.path,
         Size(store.bytes),
         max.unwrap_or_default(),
         counted(store.events, "event"),
         counted(store.dedup_keys, "dedup key"),
-        counted(store.refusals, "refusal")
+        counted(store.ignored, "ignored arrival"),
+        counted(store.refused, "refused one"),
     )
 }

@@ -100,13 +100,14 @@ fn as_text(path: &Path, found: &CheckReport) -> String {
             .map(|fault| format!("  {}", crate::base::escape::line(fault))),
     );
     lines.push(format!(
-        "{}; deliveries: {} wait, {} are done, {} dead; {} remembered; {}",
+        "{}; deliveries: {} wait, {} are done, {} dead; {} remembered; {} and {} in the rings",
         counted(counts.events, "event"),
         counts.waiting,
         counts.done,
         counts.dead,
         counted(counts.dedup_keys, "dedup key"),
-        counted(counts.refused, "refusal")
+        counted(counts.ignored.records, "ignored arrival"),
+        counted(counts.refused.records, "refused one")
     ));
     lines.join("\n")
 }
@@ -124,6 +125,7 @@ fn as_json(found: &CheckReport) -> serde_json::Value {
         "done": counts.done,
         "dead": counts.dead,
         "dedup_keys": counts.dedup_keys,
-        "refused": counts.refused,
+        "ignored": counts.ignored.records,
+        "refused": counts.refused.records,
     })
 }

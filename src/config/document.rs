@@ -76,6 +76,16 @@ pub struct DeliveriesShape {
 pub struct KeepShape {
     pub done: Option<HumanDuration>,
     pub dead: Option<HumanDuration>,
+    pub ignored: Option<u32>,
+    pub refused: Option<u32>,
+    pub ring_bytes: Option<Size>,
+}
+
+/// `keep:` of an endpoint.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointKeepShape {
+    pub ignored: Option<u32>,
     pub refused: Option<u32>,
 }
 
@@ -127,6 +137,7 @@ pub struct EndpointShape {
     pub decode: Option<Decode>,
     pub decompress_unverified: Option<bool>,
     pub respond: Option<IgnoredAny>,
+    pub keep: Option<IgnoredAny>,
 }
 
 /// `respond:` of an endpoint or a rule.

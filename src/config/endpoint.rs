@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method, header};
 use serde_yaml::Value;
 
-use super::document::EndpointShape;
+use super::document::{EndpointKeepShape, EndpointShape};
 use super::settings::{DEFAULT_MAX_BODY, reject_zero};
 use super::{limit, reads, respond};
 use crate::act::CompileContext;
@@ -17,7 +17,7 @@ use crate::base::units::Size;
 use crate::base::yaml::{self, Node};
 use crate::matching::{Condition, Matcher};
 use crate::payload::Decode;
-use crate::rules::{Endpoint, HandshakeVerifiers, RateLimits, Respond, Rule};
+use crate::rules::{Endpoint, EndpointKeep, HandshakeVerifiers, RateLimits, Respond, Rule};
 use crate::verify::{Reads, Recognition, SchemeContext, Verification};
 
 pub struct EndpointBuilder<'d> {
@@ -32,6 +32,7 @@ pub struct EndpointBuilder<'d> {
     /// Clients that the endpoint accepts. `None`: all.
     pub allow: Option<Networks>,
     limits: RateLimits,
+    keep: EndpointKeep,
     max_body: Size,
     /// Maximum to which a sender's documented body size may raise `max_body`, in bytes. `None` if
     /// the file sets `max_body`, here or for all endpoints.
@@ -93,6 +94,10 @@ impl<'d> EndpointBuilder<'d> {
                 .given("rate_limit")
                 .map(|node| limit::compile(node, diagnostics))
                 .unwrap_or_default(),
+            keep: node
+                .given("keep")
+                .map(|node| keep(node, diagnostics))
+                .unwrap_or_default(),
             max_body: max_body.unwrap_or(DEFAULT_MAX_BODY),
             raised_to: max_body.is_none().then_some(limits.max_inflight),
             respond: respond.unwrap_or_default(),
@@ -116,6 +121,7 @@ impl<'d> EndpointBuilder<'d> {
             methods: Vec::new(),
             allow: None,
             limits: RateLimits::default(),
+            keep: EndpointKeep::default(),
             max_body: limits.max_body.unwrap_or(DEFAULT_MAX_BODY),
             raised_to: limits.max_body.is_none().then_some(limits.max_inflight),
             seen: HashMap::new(),
@@ -266,6 +272,7 @@ impl<'d> EndpointBuilder<'d> {
             max_body: self.max_body.0,
             decode: self.shape.decode.unwrap_or_default(),
             respond: self.respond,
+            keep: self.keep,
             credential_queries,
             handshakes: HandshakeVerifiers::new(&self.verifications, &self.rules),
             verifications: self.verifications,
@@ -317,6 +324,15 @@ impl<'d> EndpointBuilder<'d> {
             Recognition::new(verification, reads, decoding, window)
         };
         verifications.map(recognition).collect()
+    }
+}
+
+/// Compiles `keep:` of an endpoint.
+fn keep(node: Node<'_>, diagnostics: &mut Diagnostics) -> EndpointKeep {
+    let shape: EndpointKeepShape = node.read(diagnostics).unwrap_or_default();
+    EndpointKeep {
+        ignored: shape.ignored.map(|records| records as usize),
+        refused: shape.refused.map(|records| records as usize),
     }
 }
 

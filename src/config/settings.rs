@@ -30,8 +30,10 @@ const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(30);
 const DEFAULT_KEEP_DONE: Duration = Duration::from_hours(168);
 /// Default of `store.keep.dead`: 30 days.
 const DEFAULT_KEEP_DEAD: Duration = Duration::from_hours(720);
-/// Default of `store.keep.refused`, in requests.
-const DEFAULT_KEEP_REFUSED: u32 = 1000;
+/// Default of `store.keep.ignored` and of `store.keep.refused`, in arrivals.
+const DEFAULT_KEEP_RING: u32 = 1000;
+/// Default of `store.keep.ring_bytes`, in bytes.
+const DEFAULT_RING_BYTES: Size = Size(64 << 20);
 /// Default of `store.max_size`, in bytes.
 const DEFAULT_MAX_SIZE: Size = Size(1 << 30);
 /// Default of `deliveries.limit`.
@@ -131,7 +133,9 @@ pub fn store(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagno
             keep: Keep {
                 done: period(keep.done, DEFAULT_KEEP_DONE),
                 dead: period(keep.dead, DEFAULT_KEEP_DEAD),
-                refused: keep.refused.unwrap_or(DEFAULT_KEEP_REFUSED) as usize,
+                ignored: keep.ignored.unwrap_or(DEFAULT_KEEP_RING) as usize,
+                refused: keep.refused.unwrap_or(DEFAULT_KEEP_RING) as usize,
+                ring_bytes: keep.ring_bytes.unwrap_or(DEFAULT_RING_BYTES).0,
             },
             max_size: Some(shape.max_size.unwrap_or(DEFAULT_MAX_SIZE).0),
             min_free: shape.min_free.unwrap_or(DEFAULT_MIN_FREE).0,

@@ -13,7 +13,7 @@ use crate::base::throttle;
 use crate::config::{self, Reloader};
 use crate::daemon::shared::Shared;
 use crate::daemon::{availability, certificate, sweep, usage, watch, watchdog};
-use crate::pipeline::{ReloadRequest, Usage};
+use crate::pipeline::{Recorder, ReloadRequest, Usage};
 use crate::status::Unavailable;
 use crate::sys::systemd;
 
@@ -48,6 +48,7 @@ pub(super) fn spawn_background_tasks(
     background: &mut JoinSet<()>,
     shared: &Shared,
     usage: &Arc<Usage>,
+    recorder: &Arc<Recorder>,
     renewer: Arc<RenewerHandle>,
     unavailable: &Arc<Live<Unavailable>>,
 ) {
@@ -59,6 +60,7 @@ pub(super) fn spawn_background_tasks(
     background.spawn(throttle::tell_left_out(stop.clone()));
     background.spawn(certificate::run(live(), clock.clone(), stop.clone()));
     background.spawn(sweep::run(store(), clock.clone(), stop.clone()));
+    background.spawn(Arc::clone(recorder).run(stop.clone()));
     background.spawn(usage::run(Arc::clone(usage), store(), stop.clone()));
 }
 

@@ -43,7 +43,7 @@ use crate::daemon::shared::Shared;
 use crate::daemon::signals::{Signal, Signals};
 use crate::daemon::stop::Stopping;
 use crate::daemon::systemd_status::SystemdStatus;
-use crate::pipeline::{Connections, Ingest, Pipeline, Usage};
+use crate::pipeline::{Connections, Ingest, Pipeline, Recorder, Usage};
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::server::RequestHandler;
@@ -181,6 +181,7 @@ async fn serve(
         &mut background,
         &shared,
         &pipeline.usage,
+        &pipeline.recorder,
         renewer,
         &status_service.unavailable,
     );
@@ -193,7 +194,7 @@ async fn serve(
         .stop(&mut answering, &mut dispatching, &mut signals, server.stop_grace)
         .await;
     background.shutdown().await;
-    close(&pipeline.usage, &*shared.store).await?;
+    close(&pipeline.usage, &pipeline.recorder, &*shared.store).await?;
     info!("stopped");
     ended
 }
@@ -265,9 +266,10 @@ fn judge(path: &Path) -> Judge {
     })
 }
 
-/// Writes the pending use of secrets, and closes the store.
-async fn close(usage: &Usage, store: &dyn Store) -> Result<(), String> {
+/// Writes the pending use of secrets and the pending records of arrivals, and closes the store.
+async fn close(usage: &Usage, recorder: &Recorder, store: &dyn Store) -> Result<(), String> {
     usage.write_down(store).await;
+    recorder.flush().await;
     let closed = store.close().await;
     closed.map_err(|error| format!("closing the store: {error}"))
 }

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use data_encoding::BASE64;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
 /// Maximum length of an id stored as is, in bytes. A longer id is replaced by its SHA-256.
@@ -55,6 +57,20 @@ impl DedupKey {
 
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+// As base64, in the record of an arrival.
+impl Serialize for DedupKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for DedupKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        BASE64.decode(text.as_bytes()).map(Self).map_err(D::Error::custom)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::base::clock::Timestamp;
 use crate::event::{DedupKey, Received};
 use crate::pipeline::usage::Usage;
 use crate::rules::{Endpoint, Rule};
-use crate::store::{Headers, Sighting};
+use crate::store::{Headers, ProofRecord, Sighting};
 use crate::verify::{Proof, Recognition, Refusal};
 
 /// Proof of a refused request that a rule accepts in `mode: observe`.
@@ -24,6 +24,8 @@ static NOTHING: Proof = Proof {
 
 /// A rule that accepts the event, with its proof.
 pub(super) struct Match<'e> {
+    /// Index of the rule in the endpoint.
+    pub(super) index: usize,
     pub(super) rule: &'e Rule,
     pub(super) proof: &'e Proof,
     /// Reason of the refusal, if the rule accepts the request all the same (`mode: observe`).
@@ -164,10 +166,39 @@ impl<'e> Authorization<'e> {
             }
         };
         Some(Match {
+            index,
             rule,
             proof,
             unverified,
         })
+    }
+
+    /// Returns the reason why the rule at `index` does not trust the request. `None` if it does.
+    pub(super) fn distrust(&self, index: usize) -> Option<String> {
+        if self.trusts(index) {
+            return None;
+        }
+        let rule = self.endpoint.rules.get(index)?;
+        if !rule.enabled {
+            return Some("it is not enabled".to_owned());
+        }
+        Some(self.judge(rule)?.err()?.to_string())
+    }
+
+    /// Returns records of the verifications that succeeded.
+    pub(super) fn records(&self) -> Vec<ProofRecord> {
+        let proofs = self.endpoint.verifications.iter().zip(&self.proofs);
+        let records = proofs.filter_map(|(verification, proof)| {
+            let proof = proof.as_ref().ok()?;
+            Some(ProofRecord {
+                scheme: Arc::clone(verification.scheme()),
+                secret: proof.secret.clone(),
+                sent_at: proof.timestamp.map(|sent| sent.at.as_millis()),
+                signed: proof.timestamp.is_some_and(|sent| sent.signed),
+                dedup_keys: proof.dedup_keys.clone(),
+            })
+        });
+        records.collect()
     }
 
     /// True if the rule at `index` is enabled and accepts the request.

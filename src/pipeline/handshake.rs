@@ -1,43 +1,39 @@
 //! Answers to senders' handshakes. A handshake creates no event and runs no action.
 
-use http::Method;
+use http::{Method, StatusCode};
 
-use crate::event::Received;
+use crate::event::ArrivalOutcome;
 use crate::pipeline::answer::Answer;
+use crate::pipeline::arrivals::{Arriving, Conclusion};
 use crate::pipeline::enroll::EnrollOutcome;
 use crate::pipeline::ingest::Ingest;
-use crate::pipeline::refuse::refuse;
 use crate::report::{self, Arrival};
-use crate::rules::Endpoint;
 use crate::verify::HandshakeReply;
 
 impl Ingest {
     /// Answers a handshake. `None` if the request is not one and continues as an event.
-    pub(super) async fn handshake(&self, endpoint: &Endpoint, received: &Received) -> Option<Answer> {
+    pub(super) async fn handshake(&self, arriving: Arriving<'_>) -> Option<Answer> {
+        let Arriving {
+            endpoint, received, ..
+        } = arriving;
         match endpoint.handshake_reply(received.client, |verification| verification.handshake(received)) {
-            Some(Ok(reply)) => Some(self.answer(endpoint, received, reply).await),
-            Some(Err(refusal)) => Some(refuse(&self.metrics, &*self.store, endpoint, received, &refusal)),
+            Some(Ok(reply)) => Some(self.answer(arriving, reply).await),
+            Some(Err(refusal)) => Some(self.refuse(arriving, &refusal, None)),
             None if endpoint.methods.contains(&received.method) => None,
             // The endpoint admits this method only for handshakes.
             None => {
                 let answer = Answer::other_method(&received.method, &endpoint.allowed_methods());
-                if received.method != Method::OPTIONS {
-                    let status = answer.status.as_u16();
-                    report::turned_away(
-                        &self.metrics,
-                        &received.path,
-                        received.client,
-                        status,
-                        "wrong method",
-                    );
+                if received.method == Method::OPTIONS {
+                    return Some(answer);
                 }
-                Some(answer)
+                Some(self.turn_away(arriving, answer, "wrong method"))
             }
         }
     }
 
     /// Returns the reply, after the secret that the handshake brings is stored.
-    async fn answer(&self, endpoint: &Endpoint, received: &Received, reply: HandshakeReply) -> Answer {
+    async fn answer(&self, arriving: Arriving<'_>, reply: HandshakeReply) -> Answer {
+        let received = arriving.received;
         let mut news = String::new();
         if let Some(new_secret) = &reply.lesson {
             match self.enrollment.enroll(new_secret, &self.writing).await {
@@ -49,13 +45,7 @@ impl Ingest {
                 }
                 EnrollOutcome::Before => {}
                 EnrollOutcome::Another => {
-                    return refuse(
-                        &self.metrics,
-                        &*self.store,
-                        endpoint,
-                        received,
-                        &new_secret.contradicted(),
-                    );
+                    return self.refuse(arriving, &new_secret.contradicted(), None);
                 }
                 EnrollOutcome::Failed(why) => {
                     let why = format!(
@@ -63,11 +53,30 @@ impl Ingest {
                         new_secret.handshake
                     );
                     report::arrival(&self.metrics, &Arrival::failed(received, &why).withheld());
-                    return Answer::unavailable();
+                    let answer = Answer::unavailable();
+                    self.record_greeting(arriving, ArrivalOutcome::Unavailable, answer.status, &why);
+                    return answer;
                 }
             }
         }
+        let reason = format!("the handshake `{}` was answered", reply.handshake);
+        self.record_greeting(arriving, ArrivalOutcome::Handshake, reply.status, &reason);
         report::arrival(&self.metrics, &Arrival::greeted(received, &reply.handshake, news));
         Answer::handshake(reply.status, reply.headers, reply.body)
+    }
+
+    fn record_greeting(
+        &self,
+        arriving: Arriving<'_>,
+        outcome: ArrivalOutcome,
+        status: StatusCode,
+        reason: &str,
+    ) {
+        let conclusion = Conclusion {
+            outcome,
+            status,
+            reason,
+        };
+        self.record(arriving, &conclusion, None, Vec::new);
     }
 }

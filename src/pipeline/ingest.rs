@@ -13,21 +13,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::clock::Clock;
-use crate::event::Received;
+use crate::event::{ArrivalOutcome, Received, RuleDecision};
 use crate::payload::{self, Event, Payload, Undecodable};
 use crate::pipeline::answer::Answer;
+use crate::pipeline::arrivals::{Arriving, Conclusion, decisions};
 use crate::pipeline::authorization::{Authorization, Match, Recognised};
 use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::enroll::SecretEnrollment;
 use crate::pipeline::new_delivery::new_delivery;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
-use crate::pipeline::refuse::{INVALID, TOO_LARGE, altered, refuse, refuse_unreadable, refuse_untrusted};
+use crate::pipeline::recorder::Recorder;
+use crate::pipeline::refuse::{INVALID, TOO_LARGE, altered, altered_of};
 use crate::pipeline::response::{ResponseBuilder, outcome};
 use crate::pipeline::supersede::Supersede;
 use crate::pipeline::unmatched::{blind, no_rule, unstructured};
 use crate::pipeline::usage::Usage;
 use crate::report::{self, Arrival, Metrics};
-use crate::rules::Endpoint;
+use crate::rules::{Endpoint, RuleSet};
 use crate::store::group::reason;
 use crate::store::{Enqueued, NewEvent, Sighting, Store};
 use crate::verify::Refusal;
@@ -58,14 +60,27 @@ pub struct Ingest {
     pub(super) usage: Arc<Usage>,
     /// Limits on decoding.
     pub(super) decode_limits: DecodeLimits,
+    /// Records arrivals that become no event.
+    pub(super) recorder: Arc<Recorder>,
 }
 
 impl Ingest {
     /// Processes one request on `endpoint` and returns the answer. `hold` is dropped when the body
     /// is no longer needed. The event may be written after the sender has disconnected.
-    pub async fn accept(&self, endpoint: &Endpoint, received: Received, hold: Hold) -> Answer {
+    pub async fn accept(
+        &self,
+        rules: &RuleSet,
+        endpoint: &Endpoint,
+        received: Received,
+        hold: Hold,
+    ) -> Answer {
+        let arriving = Arriving {
+            rules,
+            endpoint,
+            received: &received,
+        };
         if !endpoint.handshakes.is_empty()
-            && let Some(answer) = self.handshake(endpoint, &received).await
+            && let Some(answer) = self.handshake(arriving).await
         {
             return answer;
         }
@@ -73,26 +88,20 @@ impl Ingest {
             .decode_limits
             .run(&received, || Authorization::new(endpoint, &received));
         let Some(authorization) = judging.await else {
-            return self.too_busy(&received);
+            return self.too_busy(arriving);
         };
         authorization.note(&self.usage);
         if !authorization.trusts_any() {
-            return refuse_untrusted(&self.metrics, &*self.store, endpoint, &received, &authorization);
+            return self.refuse_untrusted(arriving, &authorization);
         }
         let Some((_memory, decoded)) = self.decode(endpoint, &received).await else {
-            return self.too_busy(&received);
+            return self.too_busy(arriving);
         };
         let payload = match decoded {
             Ok(payload) => payload,
             Err(error) if error.is_too_large() => {
-                return refuse_unreadable(
-                    &self.metrics,
-                    &*self.store,
-                    endpoint,
-                    &received,
-                    TOO_LARGE,
-                    &error.to_string(),
-                );
+                let why = error.to_string();
+                return self.refuse_unreadable(arriving, TOO_LARGE, &why, Some(&authorization));
             }
             // Rules that do not read the payload accept the event all the same.
             Err(error) => Payload::unreadable(&error),
@@ -104,13 +113,14 @@ impl Ingest {
         let considered = |index: usize| authorization.trusts(index) && endpoint.can_act(index, &event);
         let matched = endpoint.matcher.matching(&event, &considered);
         if matched.is_empty() {
-            return self.ignore(endpoint, &event, &authorization);
+            return self.ignore(rules, endpoint, &event, &authorization);
         }
         if let Some(fault) = &event.payload.decode_error {
             let others = |index: usize| authorization.trusts(index) && !matched.contains(&index);
             report::not_asked(&event.received, blind(endpoint, &event, others), fault);
         }
         let recognised = authorization.recognised(&event.received);
+        let decided = decisions(endpoint, &event, &authorization, &matched);
         let matched: Vec<Match<'_>> = matched
             .into_iter()
             .filter_map(|index| authorization.matched(index))
@@ -121,7 +131,14 @@ impl Ingest {
                 self.remember(recognised);
             }
         }
-        self.enqueue(endpoint, event, &matched, &recognised, hold).await
+        let accepted = Acceptance {
+            rules,
+            endpoint,
+            authorization: &authorization,
+            matched: &matched,
+            recognised: &recognised,
+        };
+        self.enqueue(&accepted, event, decided, hold).await
     }
 
     /// Decodes the body, with a permit for the payload's memory. `None` if too many bodies are
@@ -146,41 +163,33 @@ impl Ingest {
     }
 
     /// Answers a request that found no slot: too many large bodies are being decoded.
-    fn too_busy(&self, received: &Received) -> Answer {
-        let answer = Answer::unavailable();
+    fn too_busy(&self, arriving: Arriving<'_>) -> Answer {
         let why = "too many large or compressed bodies at once";
-        report::turned_away(
-            &self.metrics,
-            &received.path,
-            received.client,
-            answer.status.as_u16(),
-            why,
-        );
-        answer
+        self.turn_away(arriving, Answer::unavailable(), why)
     }
 
     /// Refuses a request from an address that the endpoint does not allow. Its body need not have
     /// been read.
-    pub fn bar(&self, endpoint: &Endpoint, received: &Received) -> Answer {
-        let client = received.client;
-        refuse(
-            &self.metrics,
-            &*self.store,
-            endpoint,
-            received,
-            &Refusal::AddressNotAllowed { client },
-        )
+    pub fn bar(&self, arriving: Arriving<'_>) -> Answer {
+        let client = arriving.received.client;
+        self.refuse(arriving, &Refusal::AddressNotAllowed { client }, None)
     }
 
     /// Stores the event in one durable write and answers.
     async fn enqueue(
         &self,
-        endpoint: &Endpoint,
+        acceptance: &Acceptance<'_>,
         event: Event,
-        matched: &[Match<'_>],
-        recognised: &[Recognised],
+        decided: Vec<RuleDecision>,
         hold: Hold,
     ) -> Answer {
+        let &Acceptance {
+            rules,
+            endpoint,
+            matched,
+            recognised,
+            ..
+        } = acceptance;
         let Event { received, payload } = event;
         let id = received.id;
         // No other owner is left, so nothing is copied.
@@ -200,6 +209,12 @@ impl Ingest {
         // Both before the write: dispatch may finish the deliveries before the write returns.
         let wait = (awaited > 0).then(|| self.waiters.enter(id, awaited)).flatten();
         let now = self.clock.now();
+        let arriving = Arriving {
+            rules,
+            endpoint,
+            received: &kept,
+        };
+        let decision = arriving.decision(decided);
         let new_event = NewEvent {
             received: Arc::clone(&kept),
             decode: endpoint.decode.name().to_owned(),
@@ -207,10 +222,18 @@ impl Ingest {
                 .iter()
                 .map(|one| new_delivery(one, recognised, &event, now))
                 .collect(),
+            status: (awaited == 0).then(|| respond.status.as_u16()),
+            decision,
+            is_replay: false,
             now,
         };
-        let Some(enqueued) = self.write(&kept, new_event, Arc::clone(&hold)).await else {
-            return Answer::unavailable();
+        let enqueued = match self.write(&kept, new_event, Arc::clone(&hold)).await {
+            Ok(enqueued) => enqueued,
+            Err(why) => {
+                let answer = Answer::unavailable();
+                self.conclude(acceptance, &event, &answer, &why);
+                return answer;
+            }
         };
         let reply = ResponseBuilder {
             respond,
@@ -218,7 +241,9 @@ impl Ingest {
             verified: matched.iter().all(|one| one.unverified.is_none()),
         };
         if !enqueued.iter().any(Enqueued::is_new) {
-            return self.duplicate(endpoint, &reply, matched, &enqueued).await;
+            let answer = self.duplicate(endpoint, &reply, matched, &enqueued).await;
+            self.conclude(acceptance, &event, &answer, &taken_before(&enqueued));
+            return answer;
         }
         let new_awaited = matched
             .iter()
@@ -235,12 +260,46 @@ impl Ingest {
         }
     }
 
-    /// Writes the event, wakes dispatch and logs the arrival. `None` if the event cannot be
-    /// written.
+    /// Records an arrival that matched, but was accepted before or cannot be stored.
+    fn conclude(&self, acceptance: &Acceptance<'_>, event: &Event, answer: &Answer, why: &str) {
+        let arriving = Arriving {
+            rules: acceptance.rules,
+            endpoint: acceptance.endpoint,
+            received: &event.received,
+        };
+        let outcome = match answer.outcome {
+            // A sender that waits is told that the first delivery is still pending.
+            "pending" => ArrivalOutcome::Duplicate,
+            word => ArrivalOutcome::of_answer(word),
+        };
+        let conclusion = Conclusion {
+            outcome,
+            status: answer.status,
+            reason: why,
+        };
+        let authorization = acceptance.authorization;
+        self.record(arriving, &conclusion, Some(authorization), || {
+            let matched = acceptance.matched.iter();
+            decisions(
+                acceptance.endpoint,
+                event,
+                authorization,
+                &matched.map(|one| one.index).collect::<Vec<_>>(),
+            )
+        });
+    }
+
+    /// Writes the event, wakes dispatch and logs the arrival. The error is the reason why the event
+    /// cannot be written.
     ///
     /// Runs as its own task: a sender that disconnects cancels the request's task. The event would
     /// then be stored without waking dispatch and without a log line.
-    async fn write(&self, kept: &Arc<Received>, new_event: NewEvent, hold: Hold) -> Option<Vec<Enqueued>> {
+    pub(super) async fn write(
+        &self,
+        kept: &Arc<Received>,
+        new_event: NewEvent,
+        hold: Hold,
+    ) -> Result<Vec<Enqueued>, String> {
         let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
         let (supersede, metrics) = (self.supersede.clone(), Arc::clone(&self.metrics));
         let written = self.writing.spawn(async move {
@@ -258,8 +317,9 @@ impl Ingest {
             let enqueued = match store.enqueue(new_event).await {
                 Ok(enqueued) => enqueued,
                 Err(error) => {
-                    report::arrival(&metrics, &Arrival::failed(&kept, &error.to_string()));
-                    return None;
+                    let why = error.to_string();
+                    report::arrival(&metrics, &Arrival::failed(&kept, &why));
+                    return Err(why);
                 }
             };
             for (rule, enqueued) in rules.iter().zip(&enqueued) {
@@ -273,9 +333,9 @@ impl Ingest {
                 }
             }
             wake.notify_one();
-            if let Some(arrival) = altered(&kept, &rules, &enqueued, &*store) {
+            if let Some(arrival) = altered(&kept, &rules, &enqueued) {
                 report::arrival(&metrics, &arrival);
-                return Some(enqueued);
+                return Ok(enqueued);
             }
             let named = |new: bool| {
                 let pairs = rules.iter().zip(&enqueued);
@@ -291,24 +351,28 @@ impl Ingest {
                     None => arrival,
                 },
             );
-            Some(enqueued)
+            Ok(enqueued)
         });
-        written.await.ok().flatten()
+        written.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     /// Answers a verified event that no rule matches.
-    fn ignore(&self, endpoint: &Endpoint, event: &Event, authorization: &Authorization<'_>) -> Answer {
+    fn ignore(
+        &self,
+        rules: &RuleSet,
+        endpoint: &Endpoint,
+        event: &Event,
+        authorization: &Authorization<'_>,
+    ) -> Answer {
+        let arriving = Arriving {
+            rules,
+            endpoint,
+            received: &event.received,
+        };
         if let Some(why) = unstructured(endpoint, event, &|index| authorization.trusts(index)) {
             // Not remembered, so that the sender can send the same content again with another
             // header.
-            return refuse_unreadable(
-                &self.metrics,
-                &*self.store,
-                endpoint,
-                &event.received,
-                INVALID,
-                &why,
-            );
+            return self.refuse_unreadable(arriving, INVALID, &why, Some(authorization));
         }
         for sighting in authorization.sightings(&event.received) {
             self.store.remember_sighting(sighting);
@@ -341,8 +405,38 @@ impl Ingest {
             event,
             verified: authorization.is_genuine(),
         };
-        reply.success("ignored", &[])
+        let answer = reply.success("ignored", &[]);
+        let conclusion = Conclusion {
+            outcome: ArrivalOutcome::Ignored,
+            status: answer.status,
+            reason: "",
+        };
+        self.record(arriving, &conclusion, Some(authorization), || {
+            decisions(endpoint, event, authorization, &[])
+        });
+        answer
     }
+}
+
+/// An event that rules accept, with everything that led to it.
+struct Acceptance<'r> {
+    rules: &'r RuleSet,
+    endpoint: &'r Endpoint,
+    authorization: &'r Authorization<'r>,
+    matched: &'r [Match<'r>],
+    recognised: &'r [Recognised],
+}
+
+/// Describes an event of which nothing is new.
+fn taken_before(enqueued: &[Enqueued]) -> String {
+    if let Some((of, header)) = altered_of(enqueued) {
+        return report::altered(of, header);
+    }
+    let first = enqueued.iter().find_map(|enqueued| match enqueued {
+        Enqueued::Duplicate { of } => Some(of),
+        _ => None,
+    });
+    first.map_or_else(String::new, |of| format!("a duplicate of {of}"))
 }
 
 /// Removes credentials from a received request, since secrets are not stored.

@@ -5,6 +5,7 @@
 //! pure: time is an argument.
 
 mod answer;
+mod arrivals;
 mod attempt;
 mod authorization;
 mod begin_marks;
@@ -17,6 +18,7 @@ mod ingest;
 mod new_delivery;
 mod outcome_waiters;
 mod perform;
+mod recorder;
 mod refuse;
 mod response;
 mod resumption;
@@ -28,9 +30,11 @@ mod unmatched;
 mod usage;
 
 pub use answer::{Answer, STATUS};
+pub use arrivals::Arriving;
 pub use dispatch::Dispatcher;
 pub use enroll::ReloadRequest;
 pub use ingest::{Hold, Ingest, without_credentials};
+pub use recorder::Recorder;
 pub use refuse::{INVALID, TOO_LARGE};
 pub use unmatched::unstructured;
 pub use usage::{EVERY as USAGE_WRITTEN_EVERY, Usage};
@@ -82,6 +86,8 @@ pub struct Pipeline {
     pub wake: Arc<Notify>,
     /// Last matches of the secrets.
     pub usage: Arc<Usage>,
+    /// Writes records of arrivals.
+    pub recorder: Arc<Recorder>,
     /// Requests for a reload, after a handshake has brought a secret.
     pub reload_requests: mpsc::Receiver<ReloadRequest>,
 }
@@ -104,6 +110,7 @@ impl Pipeline {
         let runner = Arc::new(runner);
         let supersede = Supersede::new(&metrics, &running, &waiters, &runner);
         let (reload, reload_requests) = mpsc::channel(1);
+        let recorder = Arc::new(Recorder::new(Arc::clone(&store), Arc::clone(&metrics)));
         let dispatcher = Dispatcher {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
@@ -130,12 +137,14 @@ impl Pipeline {
             clock,
             usage: Arc::clone(&usage),
             decode_limits: DecodeLimits::default(),
+            recorder: Arc::clone(&recorder),
         };
         Self {
             ingest,
             dispatcher: Arc::new(dispatcher),
             wake,
             usage,
+            recorder,
             reload_requests,
         }
     }

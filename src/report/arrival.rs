@@ -5,7 +5,7 @@ use tracing::{debug, error, info, warn};
 
 use super::metrics::Metrics;
 use crate::base::throttle;
-use crate::event::{EventId, Received};
+use crate::event::{ArrivalOutcome, EventId, Received};
 use crate::verify::Refusal;
 
 /// The log line of one arrival.
@@ -82,10 +82,10 @@ impl<'a> Arrival<'a> {
     }
 
     /// A genuine request with an unreadable body.
-    pub fn unread(received: &'a Received, outcome: &'static str, decode: &str, why: &str) -> Self {
+    pub fn unread(received: &'a Received, outcome: ArrivalOutcome, decode: &str, why: &str) -> Self {
         Self {
             why: format!("decode {decode}: {why}"),
-            ..Self::new(received, outcome)
+            ..Self::new(received, outcome.name())
         }
     }
 

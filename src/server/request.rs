@@ -19,7 +19,7 @@ use crate::base::clock::Clock;
 use crate::base::live::Live;
 use crate::base::url_path;
 use crate::event::{EventId, Received};
-use crate::pipeline::{Answer, Ingest, STATUS};
+use crate::pipeline::{Answer, Arriving, Ingest, STATUS};
 use crate::report::{self, Metrics};
 use crate::rules::{Endpoint, RuleSet};
 use crate::server::body::{BodyMemory, BodyRejection};
@@ -104,7 +104,7 @@ impl RequestHandler {
         let expects_continue = head.headers.contains_key(header::EXPECT);
         let (mut answer, unread) = match self.read_request(&rules, head, &mut body, peer).await {
             Ok((endpoint, received, (_in_progress, memory))) => {
-                (self.ingest.accept(endpoint, received, memory).await, None)
+                (self.ingest.accept(&rules, endpoint, received, memory).await, None)
             }
             Err(answer) => (
                 answer,
@@ -169,17 +169,25 @@ impl RequestHandler {
         received.certificate = peer
             .certificate
             .map(|presented| Arc::clone(&presented.certificate));
-        if !endpoint.allows(client) {
-            return Err(self.ingest.bar(endpoint, &received));
-        }
-        let turn_away = |received: &Received, answer: Answer, why: &str| {
-            let status = answer.status.as_u16();
-            report::turned_away(&self.metrics, &received.path, client, status, why);
-            answer
+        let arriving = |received| Arriving {
+            rules,
+            endpoint,
+            received,
         };
+        if !endpoint.admits(&received.method) {
+            let answer = Answer::other_method(&received.method, &endpoint.allowed_methods());
+            if received.method == Method::OPTIONS {
+                return Err(answer);
+            }
+            return Err(self.ingest.turn_away(arriving(&received), answer, "wrong method"));
+        }
+        if !endpoint.allows(client) {
+            return Err(self.ingest.bar(arriving(&received)));
+        }
         let now = Instant::now();
         if let Err(after) = self.limiter.admit(rules, endpoint, client, now) {
-            return Err(turn_away(&received, Answer::too_often(after), "rate limit"));
+            let answer = Answer::too_often(after);
+            return Err(self.ingest.turn_away(arriving(&received), answer, "rate limit"));
         }
         let memory = BodyMemory {
             budget: &self.body_budget,
@@ -201,7 +209,8 @@ impl RequestHandler {
             }
             Err(rejection) => Err(rejection),
         };
-        let (body, busy) = body_and_guards.map_err(|(answer, why)| turn_away(&received, answer, &why))?;
+        let (body, busy) = body_and_guards
+            .map_err(|(answer, why)| self.ingest.turn_away(arriving(&received), answer, &why))?;
         received.body = body;
         received.at = self.clock.now();
         received.id = EventId::new(received.at);
@@ -289,13 +298,6 @@ impl RequestHandler {
             );
             return Err(Box::new(answer));
         };
-        if !endpoint.admits(&head.method) {
-            let answer = Answer::other_method(&head.method, &endpoint.allowed_methods());
-            if head.method == Method::OPTIONS {
-                return Err(Box::new(answer));
-            }
-            return Err(turn_away(answer, "wrong method"));
-        }
         let at = self.clock.now();
         let received = Received {
             id: EventId::new(at),

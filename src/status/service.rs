@@ -251,7 +251,10 @@ impl StatusService {
             full: health.full.clone(),
             events: counts.events,
             dedup_keys: counts.dedup_keys,
-            refusals: counts.refused,
+            ignored: counts.ignored.records,
+            refused: counts.refused.records,
+            arrival_bytes: counts.ignored.bytes + counts.refused.bytes,
+            unrecorded: self.metrics.unrecorded_arrivals(),
         }
     }
 }

@@ -114,6 +114,12 @@ pub struct StoreStatus {
     pub events: u64,
     /// Number of remembered dedup keys.
     pub dedup_keys: u64,
-    /// Number of stored refusals.
-    pub refusals: u64,
+    /// Number of records of verified arrivals that became no event.
+    pub ignored: u64,
+    /// Number of records of all other arrivals.
+    pub refused: u64,
+    /// Bytes of these records.
+    pub arrival_bytes: u64,
+    /// Arrivals of which no record was kept, since the daemon started.
+    pub unrecorded: u64,
 }

@@ -4,7 +4,6 @@
 //! [`Settled`]. The other types are listed by history.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use uuid::Uuid;
 
 use crate::base::clock::Timestamp;
 use crate::base::id::id_at;
-use crate::event::{DedupKey, EventId, Received};
+use crate::event::{Decision, DedupKey, EventId, Received};
 use crate::store::{Debounce, DeliveryState, Group, Sighting};
 
 /// Id of a delivery: a version 7 UUID, made by the store.
@@ -49,6 +48,12 @@ pub struct NewEvent {
     /// The decoding of the body, in the caller's notation. Each [`Lease`] gives it back.
     pub decode: String,
     pub deliveries: Vec<NewDelivery>,
+    /// Status of the answer. `None` if the sender waits for the outcome of the deliveries.
+    pub status: Option<u16>,
+    pub decision: Decision,
+    /// True if the operator replays an arrival that was ignored. Its record is deleted in the same
+    /// write, so that it runs once.
+    pub is_replay: bool,
     /// The current time of the clock by which deliveries are leased. It differs from the arrival
     /// time if the machine's clock was set in between.
     pub now: Timestamp,
@@ -327,38 +332,4 @@ pub struct Delivery {
     pub unverified: Option<Arc<str>>,
     /// The delivery for whose failure this one was made.
     pub failure_of: Option<DeliveryId>,
-}
-
-/// A request that was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedRequest {
-    /// Arrival time.
-    pub at: Timestamp,
-    pub endpoint: Arc<str>,
-    pub client: Option<IpAddr>,
-    /// The reason, cut at [`RefusedRequest::REASON_KEPT`] bytes.
-    pub reason: String,
-    /// The headers, without those that must not be kept, cut at [`RefusedRequest::HEADERS_KEPT`]
-    /// bytes.
-    pub headers: String,
-}
-
-impl RefusedRequest {
-    /// Maximum bytes of a reason.
-    pub const REASON_KEPT: usize = 1024;
-    /// Maximum bytes of the headers.
-    pub const HEADERS_KEPT: usize = 4096;
-
-    /// Cuts the texts, because the sender decides how long they are.
-    pub(super) fn bounded(mut self) -> Self {
-        cut(&mut self.reason, Self::REASON_KEPT);
-        cut(&mut self.headers, Self::HEADERS_KEPT);
-        self
-    }
-}
-
-/// Cuts a text at a character boundary, to at most `bytes` bytes.
-fn cut(text: &mut String, bytes: usize) {
-    text.truncate(text.floor_char_boundary(bytes));
-    text.shrink_to_fit();
 }

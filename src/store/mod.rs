@@ -1,7 +1,7 @@
 //! Durable storage of events until their deliveries have ended.
 //!
 //! A [`Store`] keeps accepted events, their deliveries and attempts, the dedup keys by which an
-//! event is recognised, and a ring of refusals. This is the promise of every implementation.
+//! event is recognised, and two rings of arrivals that became no event. This is the promise of every implementation.
 //! `contract/` is the promise as tests. No module above this one knows how the promise is kept.
 //!
 //! **Durable.** A call that writes ([`enqueue`](Store::enqueue), [`settle`](Store::settle)) answers `Ok`
@@ -60,15 +60,20 @@
 //! out. A lease whose caller is gone is taken back. [`close`](Store::close) carries out earlier
 //! calls first. A store that is dropped without it loses nothing that was answered.
 //!
-//! **Bounds.** Calls wait in a bounded queue. Refusals never wait: they are dropped and counted if
-//! their buffer is full. Refusals have a ring of their own, so that unverified senders cannot push
-//! out good history. Waiting deliveries stay on disk until they are leased, and one call leases a
+//! **Arrivals.** [`record_arrivals`](Store::record_arrivals) keeps records of arrivals that became
+//! no event, also while the store is full. There is one ring for verified senders and one for all
+//! others, so that unverified senders cannot push out good history. The oldest records go beyond
+//! [`Keep::ignored`], [`Keep::refused`], [`Keep::ring_bytes`] and the limit of their endpoint. An
+//! event with [`NewEvent::is_replay`] takes the place of its record in one write.
+//!
+//! **Bounds.** Calls wait in a bounded queue. Waiting deliveries stay on disk until they are leased, and one call leases a
 //! bounded number of bytes. At [`Settings::max_size`], or with less than [`Settings::min_free`]
 //! left, new events are refused. Accepted events go on, and nothing is dropped.
 //!
 //! `model.rs` names the states of a delivery. `decide/` holds the decisions, which every
 //! implementation shares. [`Records`] is the second door, for the operator's commands.
 
+mod arrival;
 #[cfg(test)]
 mod contract;
 mod decide;
@@ -90,11 +95,12 @@ use std::pin::Pin;
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 
+pub use arrival::{ArrivalFilter, ArrivalRecord, ListedArrival, ProofRecord, RingSize, TailCursor};
 pub use decide::interruption::{INTERRUPTED, Interrupted};
 pub use decide::turns::{Concurrency, MAX_LIGHT, Wanted};
 pub use delivery::{
     AttemptRecord, Delivery, DeliveryFailure, DeliveryId, Displaced, Enqueued, Interruption, Lease, Leased,
-    NewDelivery, NewEvent, RefusedRequest, SecretUse, Settled, Settlement, Superseded,
+    NewDelivery, NewEvent, SecretUse, Settled, Settlement, Superseded,
 };
 pub use error::StoreError;
 pub use group::{Debounce, Group, Overlap};
@@ -145,8 +151,11 @@ pub trait Store: Send + Sync + 'static {
     /// The earliest due time of the waiting deliveries that `wanted` allows, perhaps in the past.
     fn next_due(&self, wanted: Wanted) -> Answer<'_, Option<Timestamp>>;
 
-    /// Records a refusal soon, or drops it. Never waits and never fails.
-    fn refuse(&self, refused: RefusedRequest);
+    /// Writes records of arrivals that became no event, and drops the oldest ones beyond the limits.
+    fn record_arrivals(&self, records: Vec<ArrivalRecord>) -> Answer<'_, ()>;
+
+    /// Reads the record of an arrival that became no event.
+    fn arrival(&self, id: EventId) -> Answer<'_, Option<ArrivalRecord>>;
 
     /// Remembers a genuine request that no rule wants. Never waits and never fails.
     fn remember_sighting(&self, sighting: Sighting);
@@ -168,9 +177,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Lists the attempts at a delivery, oldest first, at most the latest [`ATTEMPTS_LISTED`].
     fn attempts(&self, delivery: DeliveryId) -> Answer<'_, Vec<AttemptRecord>>;
-
-    /// Lists the latest refusals, newest first.
-    fn refused(&self, limit: usize) -> Answer<'_, Vec<RefusedRequest>>;
 
     /// Records the last use of secrets.
     fn note_secrets(&self, uses: Vec<SecretUse>) -> Answer<'_, ()>;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Counts, Delivery, DeliveryId};
 use crate::base::clock::Timestamp;
-use crate::event::{EventId, Received};
+use crate::event::{Decision, EventId, Received};
 
 /// A filter for deliveries. `None` matches everything.
 #[derive(Clone, Debug, Default)]
@@ -40,9 +40,14 @@ pub struct StoredEvent {
     pub received: Arc<Received>,
     /// The decoding of the body.
     pub decode: String,
+    /// Status of the answer. `None` if the sender waited for the outcome of the deliveries.
+    pub status: Option<u16>,
+    pub decision: Decision,
+    /// True if the event was ignored when it arrived, and the operator replayed it.
+    pub is_replay: bool,
 }
 
-/// The event or delivery that an id belongs to.
+/// The arrival or delivery that an id belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {
     Event(EventId),

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::arrival::RingSize;
+use crate::event::Ring;
+
 /// The settings of a store. They can change while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -14,18 +17,32 @@ pub struct Settings {
     pub min_free: u64,
 }
 
-/// Retention of ended events and of refusals.
+/// Retention of ended events, and of arrivals that became no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
     /// Time that an event is kept after its last delivery was done.
     pub done: Duration,
     /// Time that an event with a dead letter is kept after its last delivery ended.
     pub dead: Duration,
-    /// Maximum refusals kept, the latest ones.
+    /// Maximum verified arrivals kept that became no event, the latest ones.
+    pub ignored: usize,
+    /// Maximum other arrivals kept, the latest ones.
     pub refused: usize,
+    /// Maximum bytes of each of these two rings.
+    pub ring_bytes: u64,
 }
 
 const DAY: Duration = Duration::from_hours(24);
+
+impl Keep {
+    /// Maximum records of a ring.
+    pub fn records(&self, ring: Ring) -> usize {
+        match ring {
+            Ring::Ignored => self.ignored,
+            Ring::Refused => self.refused,
+        }
+    }
+}
 
 impl Default for Settings {
     fn default() -> Self {
@@ -42,7 +59,9 @@ impl Default for Keep {
         Self {
             done: DAY * 7,
             dead: DAY * 30,
+            ignored: 1000,
             refused: 1000,
+            ring_bytes: 64 << 20,
         }
     }
 }
@@ -79,7 +98,8 @@ pub struct Counts {
     pub dedup_keys: u64,
     /// Sightings, including expired ones until they are swept.
     pub sightings: u64,
-    pub refused: u64,
-    /// Refusals dropped since the store was opened, because their buffer was full.
-    pub refused_dropped: u64,
+    /// The ring of verified arrivals that became no event.
+    pub ignored: RingSize,
+    /// The ring of all other arrivals.
+    pub refused: RingSize,
 }

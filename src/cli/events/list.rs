@@ -1,31 +1,25 @@
-//! `hookyard events list`: deliveries or refusals, newest first, and the table format of
+//! `hookyard events list`: arrivals, newest first. Also the table formats of arrivals and of
 //! deliveries.
 
 use std::path::Path;
 
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
 use serde_json::{Value, json};
 
+use super::arrivals::ArrivalSelection;
 use super::look;
-use super::select::{DeliveryStatus, Selection};
+use super::select::DeliveryStatus;
 use crate::cli::location::unusable;
 use crate::cli::table::{aligned, one_line};
-use crate::cli::{Format, NO, UNKNOWN, YES, complain, fail, say, wrong};
-use crate::store::{History, ListedDelivery, RefusedRequest};
+use crate::cli::{Format, NO, UNKNOWN, YES, complain, say, wrong};
+use crate::store::{ListedArrival, ListedDelivery};
 
 /// Maximum length of a reason in a row, in characters.
 const REASON: usize = 80;
-/// Maximum refusals read. More than the default of `store.keep.refused`.
-const REFUSALS: usize = 100_000;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    selection: Selection,
-    /// Only deliveries in this state. `refused` lists the latest refused requests instead.
-    #[arg(long, value_enum)]
-    state: Option<Listed>,
+    selection: ArrivalSelection,
     /// Maximum number of rows.
     #[arg(long, default_value_t = 50, value_name = "NUMBER")]
     limit: usize,
@@ -34,43 +28,11 @@ pub struct Arguments {
     format: Format,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Listed {
-    /// Deliveries in this state.
-    Deliveries(DeliveryStatus),
-    /// Requests that were refused.
-    Refused,
-}
-
-impl ValueEnum for Listed {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[
-            Self::Deliveries(DeliveryStatus::Waiting),
-            Self::Deliveries(DeliveryStatus::Done),
-            Self::Deliveries(DeliveryStatus::Superseded),
-            Self::Deliveries(DeliveryStatus::Dead),
-            Self::Refused,
-        ]
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        match self {
-            Self::Deliveries(standing) => standing.to_possible_value(),
-            Self::Refused => Some(PossibleValue::new("refused").help("It was not let in")),
-        }
-    }
-}
-
 pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let history = look(path)?;
-    let selection = &arguments.selection;
-    let state = match arguments.state {
-        Some(Listed::Refused) => return refused(path, &history, arguments),
-        Some(Listed::Deliveries(standing)) => Some(standing.name()),
-        None => None,
-    };
-    let mut search = selection
-        .search(state)
+    let search = arguments
+        .selection
+        .search()
         .map_err(|diagnostics| wrong(&diagnostics))?;
     let found = search
         .newest(&history, arguments.limit)
@@ -78,33 +40,86 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     if found.cut {
         complain("there are older ones, which were not read");
     }
-    if found.entries.is_empty() && arguments.format == Format::Text {
-        complain(&format!(
-            "no delivery{} in `{}`",
-            search.described(),
-            path.display()
-        ));
-    }
     // A hit may be among the older ones.
     let none = if found.cut { UNKNOWN } else { NO };
-    if found.entries.is_empty() && arguments.format == Format::Text {
-        return Ok(none);
-    }
+    let code = if found.entries.is_empty() { none } else { YES };
     let text = match arguments.format {
         Format::Json => {
-            json!({"deliveries": found.entries.iter().map(as_json).collect::<Vec<_>>()}).to_string()
+            json!({"arrivals": found.entries.iter().map(arrival_as_json).collect::<Vec<_>>()}).to_string()
+        }
+        Format::Text if found.entries.is_empty() => {
+            complain(&format!(
+                "no arrival{} in `{}`",
+                search.described(),
+                path.display()
+            ));
+            return Ok(none);
         }
         Format::Text => {
-            let lines = found.entries.iter().map(line);
-            aligned(
-                &[COLUMN_NAMES.map(str::to_owned)]
-                    .into_iter()
-                    .chain(lines)
-                    .collect::<Vec<_>>(),
-            )
+            let lines = found.entries.iter().map(arrival_line);
+            let column_names = ARRIVAL_COLUMNS.map(str::to_owned);
+            aligned(&[column_names].into_iter().chain(lines).collect::<Vec<_>>())
         }
     };
-    Ok(say(&text, if found.entries.is_empty() { none } else { YES }))
+    Ok(say(&text, code))
+}
+
+/// Column titles for [`arrival_line`].
+pub const ARRIVAL_COLUMNS: [&str; 7] = [
+    "id",
+    "received at",
+    "endpoint",
+    "client",
+    "outcome",
+    "deliveries",
+    "reason",
+];
+
+/// Formats an arrival as a table row.
+pub fn arrival_line(arrival: &ListedArrival) -> [String; 7] {
+    let mut reason = arrival.reason.clone();
+    if arrival.is_replayed {
+        reason.push_str("replayed by the operator");
+    }
+    let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    [
+        arrival.id.to_string(),
+        arrival.received_at.to_string(),
+        one_line(&arrival.endpoint, REASON),
+        or_none(arrival.client.clone().unwrap_or_default()),
+        arrival.outcome.to_string(),
+        or_none(deliveries(arrival)),
+        one_line(&reason, REASON),
+    ]
+}
+
+/// Formats the deliveries of an arrival: each rule with its state.
+fn deliveries(arrival: &ListedArrival) -> String {
+    let deliveries = arrival.deliveries.iter().map(|entry| {
+        let made = if entry.delivery.failure_of.is_some() {
+            " (on_failure)"
+        } else {
+            ""
+        };
+        let state = DeliveryStatus::of(entry).name();
+        format!("{}{made} {state}", entry.delivery.rule)
+    });
+    one_line(&deliveries.collect::<Vec<_>>().join(", "), 2 * REASON)
+}
+
+/// Formats an arrival as JSON.
+pub fn arrival_as_json(arrival: &ListedArrival) -> Value {
+    json!({
+        "id": arrival.id.to_string(),
+        "received_at": arrival.received_at.to_string(),
+        "endpoint": arrival.endpoint,
+        "client": arrival.client,
+        "outcome": arrival.outcome.name(),
+        "status": arrival.status,
+        "reason": (!arrival.reason.is_empty()).then_some(&arrival.reason),
+        "replayed": arrival.is_replayed,
+        "deliveries": arrival.deliveries.iter().map(as_json).collect::<Vec<_>>(),
+    })
 }
 
 /// Column titles for [`line()`].
@@ -178,70 +193,5 @@ pub fn as_json(entry: &ListedDelivery) -> Value {
         "replays": entry.replays,
         "unverified": delivery.unverified.as_deref(),
         "failure_of": delivery.failure_of.map(|failed| failed.to_string()),
-    })
-}
-
-/// Lists the latest refusals.
-fn refused(path: &Path, history: &History, arguments: &Arguments) -> Result<u8, u8> {
-    let selection = &arguments.selection;
-    if selection.rule.is_some() || selection.condition.is_some() {
-        return Err(fail(
-            "what was refused has no rule, and its body is not kept: leave `--rule` and `--where` out",
-        ));
-    }
-    let search = selection
-        .search(None)
-        .map_err(|diagnostics| wrong(&diagnostics))?;
-    let filter = &search.filter;
-    let mut refused = history
-        .refused(REFUSALS)
-        .map_err(|error| unusable(path, &error))?;
-    refused.retain(|refused| {
-        filter.since.is_none_or(|since| refused.at >= since)
-            && filter
-                .endpoint
-                .as_ref()
-                .is_none_or(|endpoint| **endpoint == *refused.endpoint)
-    });
-    refused.truncate(arguments.limit);
-    let code = if refused.is_empty() { NO } else { YES };
-    let text = match arguments.format {
-        Format::Json => {
-            json!({"refused": refused.iter().map(refused_as_json).collect::<Vec<_>>()}).to_string()
-        }
-        Format::Text if refused.is_empty() => {
-            complain(&format!(
-                "no refused request{} in `{}`",
-                search.described(),
-                path.display()
-            ));
-            return Ok(NO);
-        }
-        Format::Text => {
-            let column_names = ["received at", "endpoint", "client", "reason"].map(str::to_owned);
-            let lines = refused.iter().map(|refused| {
-                [
-                    refused.at.to_string(),
-                    one_line(&refused.endpoint, REASON),
-                    refused
-                        .client
-                        .map_or_else(|| "-".to_owned(), |client| client.to_string()),
-                    one_line(&refused.reason, 2 * REASON),
-                ]
-            });
-            aligned(&[column_names].into_iter().chain(lines).collect::<Vec<_>>())
-        }
-    };
-    Ok(say(&text, code))
-}
-
-fn refused_as_json(refused: &RefusedRequest) -> Value {
-    json!({
-        "received_at": refused.at.to_string(),
-        "endpoint": &*refused.endpoint,
-        "client": refused.client.map(|client| client.to_string()),
-        "state": "refused",
-        "reason": refused.reason,
-        "headers": refused.headers,
     })
 }

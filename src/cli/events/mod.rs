@@ -1,5 +1,6 @@
 //! `hookyard events`: shows events and their deliveries, replays them, and drops them.
 
+mod arrivals;
 mod capture;
 mod change;
 mod list;
@@ -26,11 +27,11 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum EventsCommand {
-    /// List deliveries, newest first. A delivery is one event for one rule.
+    /// List arrivals, newest first: accepted, ignored and refused ones, with their deliveries.
     List(list::Arguments),
     /// Show an event: the request, the decision of each rule, and all attempts.
     Show(show::Arguments),
-    /// Print the latest deliveries, then each new one, until interrupted.
+    /// Print the latest arrivals, then each new one, until interrupted.
     Tail(tail::Arguments),
     /// Run ended deliveries again, from their first action, by the current rules.
     ///

@@ -9,15 +9,15 @@ use crate::base::diagnostic::{Diagnostics, Source};
 use crate::base::json_plan::Plan;
 use crate::base::units::HumanDuration;
 use crate::base::yaml::Document;
-use crate::event::EventId;
+use crate::event::{EventId, Received};
 use crate::matching::{Condition, Matcher};
 use crate::payload::Event;
 use crate::store::{DeliveryFilter, DeliveryState, History, ListedDelivery, StoreError, StoredEvent};
 
 /// Maximum deliveries read for a condition.
-const READ: usize = 10_000;
+pub const READ: usize = 10_000;
 /// Deliveries read at once for a condition.
-const PAGE: usize = 200;
+pub const PAGE: usize = 200;
 
 /// Filters of deliveries. All of them must hold.
 #[derive(Debug, Default, clap::Args)]
@@ -97,7 +97,7 @@ impl Since {
 }
 
 /// Compiles a condition.
-fn condition(text: &str) -> Result<Matcher, Diagnostics> {
+pub fn condition(text: &str) -> Result<Matcher, Diagnostics> {
     let mut diagnostics = Diagnostics::new();
     let source = Source {
         path: "--where".into(),
@@ -128,33 +128,6 @@ pub struct FoundEvent {
 }
 
 impl Search {
-    /// Describes the filters, to follow `no delivery`: ` of the rule `x`, in the state dead`.
-    pub fn described(&self) -> String {
-        let DeliveryFilter {
-            rule,
-            endpoint,
-            state,
-            since,
-        } = &self.filter;
-        let parts = [
-            rule.as_ref().map(|rule| format!("of the rule `{rule}`")),
-            endpoint
-                .as_ref()
-                .map(|endpoint| format!("on the endpoint `{endpoint}`")),
-            state.map(|state| format!("in the state `{state}`")),
-            since.map(|since| format!("received since {since}")),
-            self.condition
-                .as_ref()
-                .map(|_| "that meets the condition".to_owned()),
-        ];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
-        if parts.is_empty() {
-            String::new()
-        } else {
-            format!(" {}", parts.join(", "))
-        }
-    }
-
     /// Finds at most `limit` deliveries, newest first.
     pub fn newest(&mut self, history: &History, limit: usize) -> Result<FoundEvent, StoreError> {
         if self.condition.is_none() {
@@ -220,8 +193,13 @@ impl Search {
 
 /// Decodes a stored event. The error says why that fails.
 pub fn event(stored: &StoredEvent) -> Result<Event, String> {
+    decoded(&stored.received, &stored.decode)
+}
+
+/// Decodes the body of a request. The error says why that fails.
+pub fn decoded(received: &Arc<Received>, decode: &str) -> Result<Event, String> {
     let plan = Arc::new(Plan::everything());
-    Event::from_store(Arc::clone(&stored.received), &stored.decode, &plan)
+    Event::from_store(Arc::clone(received), decode, &plan)
 }
 
 /// Coarse state of a delivery.

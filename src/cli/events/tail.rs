@@ -1,4 +1,4 @@
-//! `hookyard events tail`: the latest deliveries, then each new one.
+//! `hookyard events tail`: the latest arrivals, then each new one.
 //!
 //! The store is read at intervals, so the command works with and without a running daemon.
 
@@ -7,25 +7,25 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::list::{COLUMN_NAMES, as_json, line};
+use super::arrivals::ArrivalSelection;
+use super::list::{ARRIVAL_COLUMNS, arrival_as_json, arrival_line};
 use super::look;
-use super::select::Selection;
 use crate::base::escape;
 use crate::cli::location::unusable;
 use crate::cli::table::{in_columns, widen};
 use crate::cli::{Format, YES, fail, wrong};
-use crate::store::{ListedDelivery, Records, StoreError};
+use crate::store::{ListedArrival, Records, StoreError};
 
 /// Interval between reads of the store.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Maximum new deliveries per read.
+/// Maximum new events, and maximum new records, per read.
 const PAGE: usize = 1000;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    selection: Selection,
-    /// Number of existing deliveries to print first.
+    selection: ArrivalSelection,
+    /// Number of existing arrivals to print first.
     #[arg(long, default_value_t = 10, value_name = "NUMBER")]
     lines: usize,
     /// Output format. JSON is one object per line.
@@ -36,34 +36,27 @@ pub struct Arguments {
 /// Runs until it is interrupted, or until the output is closed.
 pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let failed = |error: StoreError| unusable(path, &error);
-    let mut search = arguments
+    let search = arguments
         .selection
-        .search(None)
+        .search()
         .map_err(|diagnostics| wrong(&diagnostics))?;
     let history = look(path)?;
-    let mut seen = history.last_row().map_err(failed)?;
+    let mut seen = history.tail_cursor().map_err(failed)?;
     let mut latest = search.newest(&history, arguments.lines).map_err(failed)?.entries;
     drop(history);
     latest.reverse();
     let mut printer = Printer {
         format: arguments.format,
-        widths: [0; COLUMN_NAMES.len()],
+        widths: [0; ARRIVAL_COLUMNS.len()],
     };
-    printer.print(&latest, Some(COLUMN_NAMES.map(str::to_owned)))?;
+    printer.print(&latest, Some(ARRIVAL_COLUMNS.map(str::to_owned)))?;
     loop {
         thread::sleep(PAUSE);
         // Reopened each time, since a daemon may have started or stopped.
         let read = Records::at(path).history().and_then(|history| {
-            // After the newest rows are dropped, SQLite reuses their numbers.
-            seen = seen.min(history.last_row()?);
-            let mut new = history.after(&search.filter, seen, PAGE)?;
-            seen = match new.last() {
-                Some(last) if new.len() >= PAGE => last.row,
-                _ => history.last_row()?,
-            };
             let mut wanted = Vec::new();
-            for entry in new.drain(..) {
-                if search.reads(&history, &entry)? {
+            for entry in history.arrivals_after(&search.filter, &mut seen, PAGE)? {
+                if search.wants(&history, &entry)? {
                     wanted.push(entry);
                 }
             }
@@ -77,26 +70,32 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     }
 }
 
-/// Prints deliveries in columns that only grow.
+/// Prints arrivals in columns that only grow.
 struct Printer {
     format: Format,
-    widths: [usize; COLUMN_NAMES.len()],
+    widths: [usize; ARRIVAL_COLUMNS.len()],
 }
 
 impl Printer {
-    /// Prints deliveries below `column_names`. The error is the exit code.
+    /// Prints arrivals below `column_names`. The error is the exit code.
     fn print(
         &mut self,
-        entries: &[ListedDelivery],
-        column_names: Option<[String; COLUMN_NAMES.len()]>,
+        entries: &[ListedArrival],
+        column_names: Option<[String; ARRIVAL_COLUMNS.len()]>,
     ) -> Result<(), u8> {
         let text = match self.format {
             Format::Json => {
-                let lines: Vec<String> = entries.iter().map(|entry| as_json(entry).to_string()).collect();
+                let lines: Vec<String> = entries
+                    .iter()
+                    .map(|entry| arrival_as_json(entry).to_string())
+                    .collect();
                 lines.join("\n")
             }
             Format::Text => {
-                let lines: Vec<_> = column_names.into_iter().chain(entries.iter().map(line)).collect();
+                let lines: Vec<_> = column_names
+                    .into_iter()
+                    .chain(entries.iter().map(arrival_line))
+                    .collect();
                 widen(&mut self.widths, &lines);
                 in_columns(&self.widths, &lines)
             }

@@ -111,7 +111,11 @@ impl World {
             body: Bytes::from(format!("{{\"group\": {group}}}")),
         };
         let event = received.id;
-        let answer = self.life.ingest.accept(endpoint, received, Arc::new(())).await;
+        let answer = self
+            .life
+            .ingest
+            .accept(&rules, endpoint, received, Arc::new(()))
+            .await;
         assert_eq!(answer.status, StatusCode::OK);
         self.sent.push(Sent { rule, group, event });
         self.rest().await;

@@ -114,6 +114,18 @@ impl Matcher {
         event: &Event,
         considered: &dyn Fn(usize) -> bool,
     ) -> Option<(usize, Explanation)> {
+        let nearest = self.nearest(event, considered, NEAREST_LOOKED_AT);
+        nearest.into_iter().find(|(_, explanation)| !explanation.matched)
+    }
+
+    /// Returns explanations of the considered rules, the nearest first, at most `most`. The same
+    /// rules are evaluated as in [`Self::nearest_miss`].
+    pub fn nearest(
+        &self,
+        event: &Event,
+        considered: &dyn Fn(usize) -> bool,
+        most: usize,
+    ) -> Vec<(usize, Explanation)> {
         let facts = self.facts(event);
         let candidates = self.candidates(&facts);
         let mut candidates_checked: Vec<usize> = candidates
@@ -124,15 +136,11 @@ impl Matcher {
             .collect();
         candidates_checked.sort_unstable();
         candidates_checked.dedup();
-        let mut nearest: Option<(usize, usize)> = None;
-        for rule in candidates_checked {
-            let terms = self.terms(rule);
-            let held = terms.iter().filter(|term| term.answer(&facts).holds()).count();
-            if held < terms.len() && nearest.is_none_or(|(_, most)| held > most) {
-                nearest = Some((rule, held));
-            }
-        }
-        nearest.map(|(rule, _)| (rule, Explanation::of(self.terms(rule), &facts)))
+        let explain = |rule: usize| (rule, Explanation::of(self.terms(rule), &facts));
+        let mut nearest: Vec<_> = candidates_checked.into_iter().map(explain).collect();
+        nearest.sort_by_key(|(_, explanation)| std::cmp::Reverse(explanation.held));
+        nearest.truncate(most);
+        nearest
     }
 
     /// The rules whose exact value the event has.

@@ -14,9 +14,10 @@ use prometheus_client::registry::Registry;
 
 use super::labels::{
     ActionLabels, ArrivalLabels, AttemptLabels, BuildLabels, EndedLabels, NameLabel, OutcomeLabels,
-    RefusedLabels, ShedLabels, StatusLabels,
+    RefusedLabels, RingLabels, ShedLabels, StatusLabels,
 };
 use crate::base::clock::Timestamp;
+use crate::event::Ring;
 use crate::rules::RuleSet;
 use crate::store::INTERRUPTED;
 
@@ -34,6 +35,7 @@ pub struct Metrics {
     ended: Family<EndedLabels, Counter>,
     reloads: Family<OutcomeLabels, Counter>,
     shed: Family<ShedLabels, Counter>,
+    unrecorded: Family<RingLabels, Counter>,
     /// Time of the last event of each rule.
     latest: Mutex<BTreeMap<Arc<str>, Timestamp>>,
     rules: Mutex<BTreeSet<Arc<str>>>,
@@ -54,6 +56,7 @@ impl Default for Metrics {
             ended: Family::default(),
             reloads: Family::default(),
             shed: Family::default(),
+            unrecorded: Family::default(),
             latest: Mutex::default(),
             rules: Mutex::default(),
             endpoints: Mutex::default(),
@@ -70,6 +73,21 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
+    /// Counts arrivals of which no record was kept.
+    pub fn unrecorded(&self, ring: Ring, number: u64) {
+        let ring = ring.name();
+        self.unrecorded.get_or_create(&RingLabels { ring }).inc_by(number);
+    }
+
+    /// Number of arrivals of which no record was kept, since the daemon started.
+    pub fn unrecorded_arrivals(&self) -> u64 {
+        let of = |ring: Ring| {
+            let ring = ring.name();
+            self.unrecorded.get_or_create(&RingLabels { ring }).get()
+        };
+        Ring::ALL.into_iter().map(of).sum()
+    }
+
     /// Names the families in the registry.
     fn register(&mut self) {
         let registry = &mut self.registry;
@@ -113,6 +131,15 @@ impl Metrics {
             "Bodies that were not read because `max_inflight` was reached, by how",
             self.shed.clone(),
         );
+        registry.register(
+            "arrivals_unrecorded",
+            "Arrivals of which no record was kept, because too many came at once or the store failed",
+            self.unrecorded.clone(),
+        );
+        for ring in Ring::ALL {
+            let ring = ring.name();
+            drop(self.unrecorded.get_or_create(&RingLabels { ring }));
+        }
         for how in ["evicted", "refused"] {
             // Created at zero, so that the first increase is visible.
             drop(self.shed.get_or_create(&ShedLabels { how }));

@@ -70,6 +70,11 @@ pub struct ShedLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RingLabels {
+    pub ring: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct LineLabels {
     pub kind: &'static str,
 }

@@ -10,10 +10,11 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use super::counters::Metrics;
-use super::labels::{LineLabels, NameLabel, OutcomeLabels, RuleLabels, StateLabels};
+use super::labels::{LineLabels, NameLabel, OutcomeLabels, RingLabels, RuleLabels, StateLabels};
 use crate::acme::AcmeStatus;
 use crate::base::clock::Timestamp;
 use crate::base::throttle;
+use crate::event::Ring;
 use crate::report::log;
 use crate::store::{Counts, Health};
 
@@ -150,17 +151,27 @@ fn store(registry: &mut Registry, counts: &Counts, health: &Health) {
         "Dedup keys that are remembered",
         float(counts.dedup_keys),
     );
-    gauge("store_refusals", "Refusals in the ring", float(counts.refused));
+    let rings = [(Ring::Ignored, counts.ignored), (Ring::Refused, counts.refused)];
     gauge("store_bytes", "Bytes in use in the store", float(health.size));
     let full = if health.full.is_some() { 1.0 } else { 0.0 };
     gauge("store_full", "1 while the store takes no new events", full);
+    let records = Family::<RingLabels, Gauge<f64, AtomicU64>>::default();
+    let bytes = Family::<RingLabels, Gauge<f64, AtomicU64>>::default();
+    for (ring, size) in rings {
+        let ring = ring.name();
+        records
+            .get_or_create(&RingLabels { ring })
+            .set(float(size.records));
+        bytes.get_or_create(&RingLabels { ring }).set(float(size.bytes));
+    }
+    registry.register(
+        "store_arrivals",
+        "Records of arrivals that became no event",
+        records,
+    );
+    registry.register("store_arrivals_bytes", "Bytes of these records", bytes);
     let mut counter =
         |name: &str, help: &str, value: f64| registry.register(name, help, ConstCounter::new(value));
-    counter(
-        "store_refusals_dropped",
-        "Refusals that were not kept, for want of room",
-        float(counts.refused_dropped),
-    );
     counter("store_commits", "Transactions written", float(health.commits));
     counter(
         "store_commit_calls",

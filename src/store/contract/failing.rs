@@ -60,7 +60,7 @@ pub async fn a_failure_delivery_that_fails_is_no_dead_letter_and_makes_no_furthe
     let keep = Keep {
         done: Duration::from_secs(1),
         dead: Duration::from_secs(9),
-        refused: 1,
+        ..Keep::default()
     };
     let subject = S::open(Settings {
         keep,

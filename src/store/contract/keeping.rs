@@ -1,72 +1,160 @@
-//! Retention of events, dedup keys, refusals and secrets.
+//! Retention of events, dedup keys, records of arrivals, and secrets.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Subject, UNLIMITED, after, arrival, done, pending};
+use super::{Subject, UNLIMITED, after, arrival, done, new_event_of, pending};
+use crate::event::{ArrivalOutcome, Decision, DedupKey, Received, Ring, RuleDecision};
 use crate::store::{
-    Enqueued, Keep, NewDelivery, RefusedRequest, SECRETS_KEPT, SecretUse, Settings, Settlement, StoreError,
+    ArrivalRecord, Enqueued, Keep, NewDelivery, NewEvent, ProofRecord, RingSize, SECRETS_KEPT, SecretUse,
+    Settings, Settlement, StoreError,
 };
 
-/// Done events are kept for 100 s and dead ones for 1000 s, and ten refusals.
+/// Done events are kept for 100 s and dead ones for 1000 s, and ten records of each ring.
 fn settings() -> Settings {
     Settings {
         keep: Keep {
             done: Duration::from_secs(100),
             dead: Duration::from_secs(1000),
+            ignored: 10,
             refused: 10,
+            ring_bytes: 1 << 20,
         },
         max_size: None,
         min_free: 0,
     }
 }
 
-fn refused(number: i64) -> RefusedRequest {
-    RefusedRequest {
-        at: after(number),
-        endpoint: Arc::from("/github"),
-        client: Some([127, 0, 0, 1].into()),
-        reason: format!("bad signature {number}"),
-        headers: "content-type: application/json".to_owned(),
+/// A record of 256 bytes and the length of the endpoint and the body, with a position in time.
+fn recorded(number: i64, ring: Ring, body: usize) -> ArrivalRecord {
+    let received = Received {
+        body: vec![b'x'; body].into(),
+        ..arrival(number)
+    };
+    ArrivalRecord {
+        received: Arc::new(received),
+        ring,
+        outcome: ArrivalOutcome::Stale,
+        status: 400,
+        reason: format!("because {number}"),
+        decision: Decision {
+            generation: 7,
+            rules_sha256: "00ff".into(),
+            rules: vec![RuleDecision {
+                rule: "deploy".into(),
+                matched: false,
+                reason: "it is not enabled".to_owned(),
+            }],
+            unlisted: 2,
+        },
+        decode: "json".to_owned(),
+        size: 99_999,
+        proofs: vec![ProofRecord {
+            scheme: "github".into(),
+            secret: Some("env:SECRET".into()),
+            sent_at: Some(number),
+            signed: true,
+            dedup_keys: vec![DedupKey::signature(b"mac"), DedupKey::id(b"7")],
+        }],
+        endpoint_limit: None,
     }
 }
 
-pub async fn refusals_are_a_ring_that_keeps_the_latest<S: Subject>() {
-    let subject = S::open(settings());
-    for number in 0..25 {
-        subject.store().refuse(refused(number));
-        if number % 10 == 0 {
-            // Spread over several batches.
-            subject.store().counts().await.unwrap();
+/// The numbers of the records that are still there.
+async fn kept<S: Subject>(subject: &S, records: &[ArrivalRecord]) -> Vec<usize> {
+    let mut kept = Vec::new();
+    for (number, record) in records.iter().enumerate() {
+        let found = subject.store().arrival(record.received.id).await.unwrap();
+        if let Some(found) = found {
+            assert_eq!(found.received.body, record.received.body);
+            assert_eq!(found.received.headers, record.received.headers);
+            assert_eq!(
+                (found.ring, found.outcome, found.status, found.size, &found.decode),
+                (
+                    record.ring,
+                    record.outcome,
+                    record.status,
+                    record.size,
+                    &record.decode
+                )
+            );
+            assert_eq!(
+                (&found.reason, &found.decision, &found.proofs),
+                (&record.reason, &record.decision, &record.proofs)
+            );
+            kept.push(number);
         }
     }
-    let store = subject.store();
-    let counts = store.counts().await.unwrap();
-    assert_eq!((counts.refused, counts.refused_dropped), (10, 0));
-    let latest: Vec<_> = (15..25).rev().map(refused).collect();
-    assert_eq!(store.refused(99).await, Ok(latest.clone()));
-    assert_eq!(store.refused(3).await, Ok(latest[..3].to_vec()));
-    let subject = subject.restart().await;
-    assert_eq!(subject.store().refused(99).await, Ok(latest));
-    assert_eq!(subject.store().counts().await.unwrap().refused, 10);
+    kept
 }
 
-pub async fn long_refusals_are_cut<S: Subject>() {
+pub async fn a_ring_keeps_the_latest_and_no_ring_touches_the_other<S: Subject>() {
     let subject = S::open(settings());
-    let long = RefusedRequest {
-        reason: "é".repeat(100_000),
-        headers: format!("x{}", "é".repeat(100_000)),
-        client: None,
-        ..refused(0)
-    };
-    subject.store().refuse(long);
-    let kept = &subject.store().refused(1).await.unwrap()[0];
-    assert_eq!(kept.reason, "é".repeat(RefusedRequest::REASON_KEPT / 2));
+    let ignored: Vec<_> = (0..5).map(|number| recorded(number, Ring::Ignored, 3)).collect();
+    let refused: Vec<_> = (0..25).map(|number| recorded(number, Ring::Refused, 0)).collect();
+    let store = subject.store();
+    store.record_arrivals(ignored.clone()).await.unwrap();
+    for records in refused.chunks(8) {
+        store.record_arrivals(records.to_vec()).await.unwrap();
+    }
+    assert_eq!(kept(&subject, &refused).await, (15..25).collect::<Vec<_>>());
+    assert_eq!(kept(&subject, &ignored).await, (0..5).collect::<Vec<_>>());
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.refused.records, counts.ignored.records), (10, 5));
+    let bytes = ignored.iter().map(ArrivalRecord::weight).sum::<u64>();
+    assert_eq!(counts.ignored.bytes, bytes);
+    let subject = subject.restart().await;
+    assert_eq!(subject.store().counts().await, Ok(counts));
     assert_eq!(
-        kept.headers,
-        format!("x{}", "é".repeat((RefusedRequest::HEADERS_KEPT - 1) / 2))
+        kept(&subject.crash(), &refused).await,
+        (15..25).collect::<Vec<_>>()
     );
-    assert_eq!(kept.client, None);
+}
+
+pub async fn a_ring_is_bounded_in_bytes<S: Subject>() {
+    let subject = S::open(Settings {
+        keep: Keep {
+            ring_bytes: 10_000,
+            ..settings().keep
+        },
+        ..settings()
+    });
+    let records: Vec<_> = (0..4)
+        .map(|number| recorded(number, Ring::Ignored, 4000))
+        .collect();
+    subject.store().record_arrivals(records.clone()).await.unwrap();
+    assert_eq!(kept(&subject, &records).await, [2, 3]);
+    assert!(subject.store().counts().await.unwrap().ignored.bytes <= 10_000);
+}
+
+pub async fn an_endpoint_keeps_no_more_records_than_it_wants<S: Subject>() {
+    let subject = S::open(settings());
+    let own = |number| ArrivalRecord {
+        endpoint_limit: Some(2),
+        ..recorded(number, Ring::Ignored, 0)
+    };
+    let mut records: Vec<_> = (0..4).map(own).collect();
+    records.push(recorded(4, Ring::Refused, 0));
+    subject.store().record_arrivals(records.clone()).await.unwrap();
+    assert_eq!(kept(&subject, &records).await, [2, 3, 4]);
+}
+
+pub async fn a_replayed_arrival_becomes_an_event_in_one_write<S: Subject>() {
+    let subject = S::open(settings());
+    let record = recorded(0, Ring::Ignored, 3);
+    let store = subject.store();
+    store.record_arrivals(vec![record.clone()]).await.unwrap();
+    let replay = |received: &Received| NewEvent {
+        is_replay: true,
+        ..new_event_of(received, &[pending("deploy", &["a"])])
+    };
+    store.enqueue(replay(&record.received)).await.unwrap();
+    assert_eq!(store.arrival(record.received.id).await.unwrap().map(drop), None);
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.events, counts.ignored), (1, RingSize::default()));
+    let again = store.enqueue(replay(&record.received)).await;
+    let of = record.received.id;
+    assert_eq!(again, Ok(vec![Enqueued::Duplicate { of }]));
 }
 
 pub async fn expired_dedup_keys_are_swept_with_some_slack<S: Subject>() {
@@ -197,10 +285,9 @@ pub async fn a_sweep_goes_in_steps<S: Subject>() {
 pub async fn new_settings_take_effect_with_the_next_call<S: Subject>() {
     let subject = S::open(Settings::default());
     let store = subject.store();
-    for number in 0..25 {
-        store.refuse(refused(number));
-    }
-    assert_eq!(store.counts().await.unwrap().refused, 25);
+    let records: Vec<_> = (0..25).map(|number| recorded(number, Ring::Refused, 0)).collect();
+    store.record_arrivals(records).await.unwrap();
+    assert_eq!(store.counts().await.unwrap().refused.records, 25);
     store.adopt(Settings {
         max_size: Some(0),
         ..settings()
@@ -208,7 +295,7 @@ pub async fn new_settings_take_effect_with_the_next_call<S: Subject>() {
     let enqueued = subject.enqueue(&arrival(0), &[pending("deploy", &[])]).await;
     assert!(matches!(enqueued, Err(StoreError::Full { .. })), "{enqueued:?}");
     assert_eq!(store.sweep(after(0)).await, Ok(0));
-    assert_eq!(store.counts().await.unwrap().refused, 10);
+    assert_eq!(store.counts().await.unwrap().refused.records, 10);
 }
 
 fn used(source: &str, millis: i64) -> SecretUse {
@@ -254,5 +341,6 @@ pub async fn a_closed_store_says_so<S: Subject>() {
     assert_eq!(store.secrets().await, Err(StoreError::Closed));
     let enqueued = subject.enqueue(&arrival(0), &[pending("deploy", &[])]).await;
     assert_eq!(enqueued, Err(StoreError::Closed));
-    store.refuse(refused(0));
+    let records = vec![recorded(0, Ring::Refused, 0)];
+    assert_eq!(store.record_arrivals(records).await, Err(StoreError::Closed));
 }

@@ -119,8 +119,10 @@ promises! {
         only_the_dedup_keys_of_this_event_and_rule_are_forgotten,
         everything_is_counted;
     keeping:
-        refusals_are_a_ring_that_keeps_the_latest,
-        long_refusals_are_cut,
+        a_ring_keeps_the_latest_and_no_ring_touches_the_other,
+        a_ring_is_bounded_in_bytes,
+        an_endpoint_keeps_no_more_records_than_it_wants,
+        a_replayed_arrival_becomes_an_event_in_one_write,
         expired_dedup_keys_are_swept_with_some_slack,
         a_clock_that_is_ahead_for_an_hour_forgets_no_event,
         ended_events_are_swept_when_their_time_is_over,

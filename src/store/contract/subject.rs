@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use tempfile::TempDir;
 
 use crate::base::clock::Timestamp;
-use crate::event::{DedupKey, EventId, Received};
+use crate::event::{Decision, DedupKey, EventId, Received};
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
@@ -217,6 +217,9 @@ pub fn new_event_of(received: &Received, deliveries: &[NewDelivery]) -> NewEvent
         received: Arc::new(received.clone()),
         decode: "json".to_owned(),
         deliveries: deliveries.to_vec(),
+        status: Some(200),
+        decision: Decision::default(),
+        is_replay: false,
         now: received.at,
     }
 }

@@ -3,7 +3,7 @@
 //! Every operation walks over everything it needs. Groups are in `groups.rs`, retention is in
 //! `retention.rs`.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::store::decide::sighting::{Altered, Seen, alteration, remembered};
 use crate::store::decide::turns::Turns;
 use crate::store::group::reason;
 use crate::store::{
-    Delivery, DeliveryId, DeliveryState, Displaced, Enqueued, Health, Lease, Leased, NewDelivery, NewEvent,
-    RefusedRequest, Settings, Settled, Sighting, StoreError, Wanted,
+    ArrivalRecord, Delivery, DeliveryId, DeliveryState, Displaced, Enqueued, Health, Lease, Leased,
+    NewDelivery, NewEvent, Settings, Settled, Sighting, StoreError, Wanted,
 };
 
 /// Everything that the store remembers.
@@ -33,8 +33,8 @@ pub(super) struct MemoryContents {
     pub dedup_keys: HashMap<(Arc<str>, Vec<u8>), Remembered>,
     /// Remembered sightings, by endpoint.
     pub sightings: HashMap<(Arc<str>, Vec<u8>), Seen>,
-    /// Ring of refusals, oldest first.
-    pub refused: VecDeque<RefusedRequest>,
+    /// Both rings of arrivals that became no event, oldest first.
+    pub arrivals: Vec<ArrivalRecord>,
     /// Last use of secrets, by endpoint, scheme and source.
     pub secrets: BTreeMap<[Arc<str>; 3], Timestamp>,
     /// Leases and turns since the store was opened.
@@ -80,6 +80,9 @@ impl MemoryContents {
             });
         }
         if enqueued.iter().any(Enqueued::is_new) {
+            if new_event.is_replay {
+                self.arrivals.retain(|record| record.received.id != event);
+            }
             let received = new_event.received;
             let decode = new_event.decode;
             self.events.insert(event, KeptEvent { received, decode });

@@ -13,9 +13,8 @@ use parking_lot::{Mutex, MutexGuard};
 use self::contents::MemoryContents;
 use super::decide::turns::Turns;
 use super::{
-    ATTEMPTS_LISTED, Answer, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId, Enqueued,
-    Health, Leased, NewEvent, RefusedRequest, SecretUse, Settings, Settled, Sighting, Store, StoreError,
-    Wanted,
+    ATTEMPTS_LISTED, Answer, ArrivalRecord, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId,
+    Enqueued, Health, Leased, NewEvent, SecretUse, Settings, Settled, Sighting, Store, StoreError, Wanted,
 };
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
@@ -111,12 +110,18 @@ impl Store for MemoryStore {
         self.answer(move |contents| Ok(contents.next_due(&wanted)))
     }
 
-    fn refuse(&self, refused: RefusedRequest) {
-        let mut contents = self.contents();
-        if !contents.closed {
-            contents.refused.push_back(refused.bounded());
-            contents.trim();
-        }
+    fn record_arrivals(&self, records: Vec<ArrivalRecord>) -> Answer<'_, ()> {
+        self.answer(move |contents| {
+            contents.record(records);
+            Ok(())
+        })
+    }
+
+    fn arrival(&self, id: EventId) -> Answer<'_, Option<ArrivalRecord>> {
+        self.answer(move |contents| {
+            let mut records = contents.arrivals.iter();
+            Ok(records.find(|record| record.received.id == id).cloned())
+        })
     }
 
     fn remember_sighting(&self, sighting: Sighting) {
@@ -161,10 +166,6 @@ impl Store for MemoryStore {
             let older = attempts.len().saturating_sub(ATTEMPTS_LISTED);
             Ok(attempts.iter().skip(older).cloned().collect())
         })
-    }
-
-    fn refused(&self, limit: usize) -> Answer<'_, Vec<RefusedRequest>> {
-        self.answer(move |contents| Ok(contents.refused.iter().rev().take(limit).cloned().collect()))
     }
 
     fn note_secrets(&self, uses: Vec<SecretUse>) -> Answer<'_, ()> {

@@ -1,9 +1,13 @@
-//! Retention in memory: the ring of refusals, the secrets in use, counts, and sweeps.
+//! Retention in memory: the rings of arrivals, the secrets in use, counts, and sweeps.
+
+use std::convert::Infallible;
+use std::sync::Arc;
 
 use crate::base::clock::Timestamp;
-use crate::event::EventId;
+use crate::event::{EventId, Ring};
 use crate::store::decide::dedupe;
-use crate::store::{Counts, DeliveryState, SECRETS_KEPT, SecretUse};
+use crate::store::decide::ring::surplus;
+use crate::store::{ArrivalRecord, Counts, DeliveryState, RingSize, SECRETS_KEPT, SecretUse};
 
 use super::contents::MemoryContents;
 
@@ -11,11 +15,46 @@ use super::contents::MemoryContents;
 const SWEPT_AT_ONCE: usize = 500;
 
 impl MemoryContents {
-    /// Drops the oldest refusals beyond the limit.
-    pub fn trim(&mut self) {
-        while self.refused.len() > self.settings.keep.refused {
-            self.refused.pop_front();
+    /// Keeps records of arrivals, and drops the oldest beyond the limits.
+    pub fn record(&mut self, records: Vec<ArrivalRecord>) {
+        for record in records {
+            let (ring, endpoint) = (record.ring, Arc::clone(&record.received.endpoint));
+            let limit = record.endpoint_limit;
+            self.arrivals.push(record);
+            let of_endpoint =
+                |record: &ArrivalRecord| record.ring == ring && record.received.endpoint == endpoint;
+            let kept = self.arrivals.iter().filter(|record| of_endpoint(record)).count();
+            self.drop_oldest(limit.map_or(0, |limit| kept.saturating_sub(limit)), of_endpoint);
         }
+        self.trim();
+    }
+
+    /// Drops the oldest records beyond the limits of their ring.
+    pub fn trim(&mut self) {
+        for ring in Ring::ALL {
+            let of_ring = |record: &ArrivalRecord| record.ring == ring;
+            let weights = self.arrivals.iter().filter(|record| of_ring(record));
+            let weights = weights.map(|record| Ok::<_, Infallible>(record.weight()));
+            let Ok(gone) = surplus(ring, self.ring_size(ring), &self.settings.keep, weights);
+            self.drop_oldest(gone, of_ring);
+        }
+    }
+
+    /// Drops the `number` oldest records that are of interest.
+    fn drop_oldest(&mut self, mut number: usize, of_interest: impl Fn(&ArrivalRecord) -> bool) {
+        self.arrivals.retain(|record| {
+            let gone = number > 0 && of_interest(record);
+            number -= usize::from(gone);
+            !gone
+        });
+    }
+
+    fn ring_size(&self, ring: Ring) -> RingSize {
+        let records = self.arrivals.iter().filter(|record| record.ring == ring);
+        records.fold(RingSize::default(), |size, record| RingSize {
+            records: size.records + 1,
+            bytes: size.bytes + record.weight(),
+        })
     }
 
     /// Records the last use of secrets, and drops the oldest beyond the limit.
@@ -52,7 +91,8 @@ impl MemoryContents {
             events: self.events.len() as u64,
             dedup_keys: self.dedup_keys.len() as u64,
             sightings: self.sightings.len() as u64,
-            refused: self.refused.len() as u64,
+            ignored: self.ring_size(Ring::Ignored),
+            refused: self.ring_size(Ring::Refused),
             ..Counts::default()
         };
         for stored in &self.deliveries {

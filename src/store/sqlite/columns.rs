@@ -11,6 +11,8 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rusqlite::Row;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::base::clock::Timestamp;
@@ -76,6 +78,16 @@ pub(super) fn integer(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// Formats a value as a column of JSON.
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Parses a column of JSON.
+pub(super) fn from_json<T: DeserializeOwned>(column: &str, text: &str) -> Result<T, Unreadable> {
+    serde_json::from_str(text).map_err(|error| Unreadable(format!("the column `{column}`: {error}")))
+}
+
 /// Reads the index of an action.
 pub(super) fn action(row: &Row<'_>, column: usize) -> rusqlite::Result<usize> {
     let action: i64 = row.get(column)?;
@@ -119,12 +131,11 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(column: &str, text: &str) -> Resu
 }
 
 fn parameters(column: &str) -> Result<Vec<(String, String)>, Unreadable> {
-    serde_json::from_str(column).map_err(|error| Unreadable(format!("the column `parameters`: {error}")))
+    from_json("parameters", column)
 }
 
 fn headers(column: &str) -> Result<HeaderMap, Unreadable> {
-    let pairs: Vec<(String, Value)> =
-        serde_json::from_str(column).map_err(|error| Unreadable(format!("the column `headers`: {error}")))?;
+    let pairs: Vec<(String, Value)> = from_json("headers", column)?;
     let mut headers = HeaderMap::with_capacity(pairs.len());
     for (name, value) in pairs {
         let bytes = match &value {

@@ -3,6 +3,8 @@
 
 use rusqlite::Connection;
 
+use super::arrivals::{self, RingSizes, size_of};
+use crate::event::Ring;
 use crate::store::Counts;
 
 const DELIVERIES: &str = "SELECT count(*), count(*) FILTER (WHERE state IN ('debounced', 'queued', 'ready')), \
@@ -21,7 +23,8 @@ pub(super) struct Counters {
     pub events: i64,
     pub dedup_keys: i64,
     pub sightings: i64,
-    pub refused: i64,
+    /// Arrivals that became no event.
+    pub rings: RingSizes,
     /// Deliveries that wait for quiet; they are included in `pending`.
     pub debounced: i64,
 }
@@ -46,7 +49,7 @@ impl Counters {
         counters.events = number("events")?;
         counters.dedup_keys = number("dedup_keys")?;
         counters.sightings = number("sightings")?;
-        counters.refused = number("refused")?;
+        counters.rings = arrivals::count(connection)?;
         Ok(counters)
     }
 
@@ -61,8 +64,8 @@ impl Counters {
             events: count(self.events),
             dedup_keys: count(self.dedup_keys),
             sightings: count(self.sightings),
-            refused: count(self.refused),
-            refused_dropped: 0,
+            ignored: size_of(&self.rings, Ring::Ignored),
+            refused: size_of(&self.rings, Ring::Refused),
         }
     }
 
@@ -74,7 +77,10 @@ impl Counters {
         self.events += by.events;
         self.dedup_keys += by.dedup_keys;
         self.sightings += by.sightings;
-        self.refused += by.refused;
+        for ((records, bytes), (more, more_bytes)) in self.rings.iter_mut().zip(by.rings) {
+            *records += more;
+            *bytes += more_bytes;
+        }
         self.debounced += by.debounced;
     }
 }

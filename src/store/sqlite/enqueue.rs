@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{ErrorCode, OptionalExtension, params};
 
+use super::arrivals;
 use super::columns;
 use super::debounce::supersede_debounced;
 use super::delivery_cache::FirstAttempt;
@@ -30,8 +31,8 @@ const RENEW_DEDUP_KEY: &str =
     "UPDATE dedup_keys SET event = ?3, remember_until = ?4 WHERE rule = ?1 AND key = ?2";
 
 const EVENT: &str = "INSERT INTO events \
-     (id, received_at, endpoint, method, path, query, parameters, client, headers, decode, size, pending) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+     (id, received_at, endpoint, method, path, query, parameters, client, headers, decode, size, pending, status, \
+     decision, is_replay) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 
 const BODY: &str = "INSERT INTO bodies (event, body) VALUES (?1, ?2)";
 
@@ -48,6 +49,7 @@ pub(super) struct Enqueue {
     parameters: String,
     headers: String,
     client: Option<String>,
+    decision: String,
 }
 
 impl Enqueue {
@@ -59,6 +61,7 @@ impl Enqueue {
             parameters: columns::parameters_column(&received.parameters),
             headers: columns::headers_column(&received.headers),
             client: received.client.map(|client| client.to_string()),
+            decision: columns::json(&new_event.decision),
             deliveries: new_event
                 .deliveries
                 .iter()
@@ -84,6 +87,9 @@ impl Enqueue {
             self.new_event.decode,
             columns::integer(received.body.len()),
             columns::integer(pending),
+            self.new_event.status,
+            self.decision,
+            self.new_event.is_replay,
         ])?;
         let event = batch.connection.last_insert_rowid();
         batch
@@ -199,6 +205,9 @@ impl WriteOp for Enqueue {
             None => self.write_event(batch, new)?,
         };
         batch.effects.counters.events += i64::from(new > 0);
+        if self.new_event.is_replay && new > 0 {
+            arrivals::delete(batch, &self.id)?;
+        }
         let mut enqueued = Vec::with_capacity(decisions.len());
         // Deliveries of one verification share a sighting, which is written once.
         let mut seen: Option<&Arc<Sighting>> = None;

@@ -1,4 +1,4 @@
-//! History for the operator's commands: events, deliveries, attempts and refusals, read from the
+//! History for the operator's commands: arrivals, deliveries and attempts, read from the
 //! file whether a daemon runs or not.
 //!
 //! A [`History`] reads one snapshot and writes nothing. Only the daemon knows which waiting
@@ -10,15 +10,17 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::access::{map_error, unopenable};
+use super::arrivals;
 use super::columns::{self, Unreadable, parsed};
+use super::listing;
 use super::reading;
 use super::schema::{self, STEPS};
 use super::validate::{check_header, read_only};
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::{
-    AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryFilter, DeliveryId, ListedDelivery, Lookup, Named,
-    RefusedRequest, StoreError, StoredEvent,
+    ArrivalFilter, ArrivalRecord, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryFilter, DeliveryId,
+    ListedArrival, ListedDelivery, Lookup, Named, StoreError, StoredEvent, TailCursor,
 };
 
 /// Columns of [`entry`], in its order.
@@ -29,6 +31,9 @@ const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule
 const WANTED: &str = "(?1 IS NULL OR d.rule = ?1) AND (?2 IS NULL OR e.endpoint = ?2) \
      AND (?3 IS NULL OR (CASE WHEN d.state IN ('debounced', 'queued', 'ready') THEN 'waiting' \
      WHEN d.state = 'dropped' THEN 'dead' ELSE d.state END = ?3 AND (?3 <> 'dead' OR d.failure_of IS NULL))) AND (?4 IS NULL OR e.received_at >= ?4) ";
+
+/// The answer and the decision of an event.
+const ANSWER: &str = "SELECT status, decision, is_replay FROM events WHERE seq = ?1";
 
 /// Maximum ids read for one prefix.
 const PREFIX_MATCHES: i64 = 1001;
@@ -126,7 +131,18 @@ impl History {
         };
         let read = reading::event(&self.connection, row).map_err(|error| self.map_error(&error))?;
         let (received, decode) = read.map_err(|unreadable| self.damaged(unreadable))?;
-        Ok(Some(StoredEvent { received, decode }))
+        let answer = self.connection.query_row(ANSWER, [row], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?))
+        });
+        let (status, decision, is_replay) = answer.map_err(|error| self.map_error(&error))?;
+        let decision = columns::from_json("decision", &decision);
+        Ok(Some(StoredEvent {
+            received,
+            decode,
+            status,
+            decision: decision.map_err(|unreadable| self.damaged(unreadable))?,
+            is_replay,
+        }))
     }
 
     /// Lists the latest attempts at a delivery, oldest first, including recorded replays and drops.
@@ -134,9 +150,48 @@ impl History {
         reading::attempts(&self.connection, delivery).map_err(|error| self.map_error(&error))
     }
 
-    /// Lists the latest refusals, newest first.
-    pub fn refused(&self, limit: usize) -> Result<Vec<RefusedRequest>, StoreError> {
-        reading::refused(&self.connection, limit).map_err(|unreadable| self.damaged(unreadable))
+    /// Reads the record of an arrival that became no event. Returns `None` if there is none.
+    pub fn arrival(&self, id: EventId) -> Result<Option<ArrivalRecord>, StoreError> {
+        arrivals::read(&self.connection, id).map_err(|unreadable| self.damaged(unreadable))
+    }
+
+    /// Lists at most `limit` arrivals before the id `before`, newest first.
+    pub fn arrivals_before(
+        &self,
+        filter: &ArrivalFilter,
+        before: Option<EventId>,
+        limit: usize,
+    ) -> Result<Vec<ListedArrival>, StoreError> {
+        let mut rows = listing::before(&self.connection, filter, before, limit)
+            .map_err(|unreadable| self.damaged(unreadable))?;
+        self.with_deliveries(&mut rows)?;
+        Ok(rows)
+    }
+
+    /// Lists at most `limit` arrivals that were written after `cursor`, and moves it behind them.
+    /// They are in the order of their ids.
+    pub fn arrivals_after(
+        &self,
+        filter: &ArrivalFilter,
+        cursor: &mut TailCursor,
+        limit: usize,
+    ) -> Result<Vec<ListedArrival>, StoreError> {
+        let mut rows = listing::after(&self.connection, filter, cursor, limit)
+            .map_err(|unreadable| self.damaged(unreadable))?;
+        self.with_deliveries(&mut rows)?;
+        Ok(rows)
+    }
+
+    /// The position of a tail that has read everything.
+    pub fn tail_cursor(&self) -> Result<TailCursor, StoreError> {
+        listing::end(&self.connection).map_err(|error| self.map_error(&error))
+    }
+
+    fn with_deliveries(&self, rows: &mut [ListedArrival]) -> Result<(), StoreError> {
+        for row in rows {
+            row.deliveries = self.of_event(row.id)?;
+        }
+        Ok(())
     }
 
     /// Looks up the prefix of an id. Ids begin with the time, so an event shares a long prefix with
@@ -159,7 +214,8 @@ impl History {
             })?;
             rows.collect()
         };
-        let events = "SELECT id, NULL FROM events WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3";
+        let events = "SELECT id, NULL FROM events WHERE id >= ?1 AND id < ?2 \
+             UNION ALL SELECT id, NULL FROM arrivals WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3";
         let deliveries = "SELECT d.id, e.id FROM deliveries d JOIN events e ON e.seq = d.event \
              WHERE d.id >= ?1 AND d.id < ?2 ORDER BY d.id LIMIT ?3";
         let events = read(events).map_err(|error| self.map_error(&error))?;

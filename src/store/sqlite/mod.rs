@@ -6,6 +6,7 @@
 //! into a command for the one thread that owns the connection (`writer.rs`).
 
 mod access;
+mod arrivals;
 mod checkpoint;
 mod columns;
 mod counters;
@@ -21,13 +22,13 @@ mod intact;
 mod interruptions;
 mod leases;
 mod leasing;
+mod listing;
 mod lock;
 mod maintenance;
 mod operator;
 mod queue;
 mod queue_key;
 mod reading;
-mod refusals;
 mod rules_file;
 mod schema;
 mod secrets;
@@ -49,13 +50,13 @@ use std::thread::{self, JoinHandle};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use self::arrivals::RecordArrivals;
 use self::enqueue::Enqueue;
 pub use self::history::History;
 use self::interruptions::MarkBegun;
 use self::leasing::Offer;
 pub(super) use self::maintenance::{back_up, check, vacuum};
 pub(super) use self::operator::{drop_deliveries, replay};
-use self::refusals::Refusals;
 use self::secrets::NoteSecrets;
 pub(super) use self::secrets::read as read_secrets;
 use self::settling::{Release, Settle};
@@ -64,8 +65,8 @@ use self::sweeping::Sweep;
 use self::write_op::{Pending, WriteOp, reply};
 use self::writer::{COMMAND_CAPACITY, Writer, WriterCommand};
 use super::{
-    Answer, AttemptRecord, Counts, Delivery, DeliveryId, Enqueued, Health, Interrupted, Leased, NewEvent,
-    RefusedRequest, SecretUse, Settings, Settled, Sighting, Store, StoreError, Wanted,
+    Answer, ArrivalRecord, AttemptRecord, Counts, Delivery, DeliveryId, Enqueued, Health, Interrupted,
+    Leased, NewEvent, SecretUse, Settings, Settled, Sighting, Store, StoreError, Wanted,
 };
 use crate::base::clock::Timestamp;
 use crate::base::live::Live;
@@ -78,7 +79,6 @@ pub struct SqliteStore {
     calls: Option<mpsc::Sender<WriterCommand>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     settings: Arc<Live<Settings>>,
-    refusals: Arc<Refusals>,
     sightings: Arc<Sightings>,
     returned: Arc<Mutex<Vec<DeliveryId>>>,
 }
@@ -88,14 +88,12 @@ impl SqliteStore {
     /// file.
     pub fn open(path: &Path, settings: Settings) -> Result<Self, StoreError> {
         let settings = Arc::new(Live::new(settings));
-        let refusals = Arc::new(Refusals::default());
         let sightings = Arc::new(Sightings::default());
         let returned = Arc::default();
         let file = file::open(path)?;
         let writer = Writer::new(
             file,
             Arc::clone(&settings),
-            Arc::clone(&refusals),
             Arc::clone(&sightings),
             Arc::clone(&returned),
         )?;
@@ -110,7 +108,6 @@ impl SqliteStore {
             calls: Some(calls),
             thread: Mutex::new(Some(thread)),
             settings,
-            refusals,
             sightings,
             returned,
         })
@@ -212,14 +209,12 @@ impl Store for SqliteStore {
         })
     }
 
-    fn refuse(&self, refused: RefusedRequest) {
-        if self.refusals.add(refused)
-            && let Some(calls) = &self.calls
-        {
-            // If the command queue is full, the writer finds the refusal after a later command. If
-            // it is closed, the refusal is lost.
-            drop(calls.try_send(WriterCommand::Wake));
-        }
+    fn record_arrivals(&self, records: Vec<ArrivalRecord>) -> Answer<'_, ()> {
+        self.write(move || RecordArrivals(records))
+    }
+
+    fn arrival(&self, id: EventId) -> Answer<'_, Option<ArrivalRecord>> {
+        self.read(move |writer| arrivals::read(&writer.file.connection, id).map_err(unreadable))
     }
 
     fn remember_sighting(&self, sighting: Sighting) {
@@ -256,10 +251,6 @@ impl Store for SqliteStore {
             let attempts = reading::attempts(&writer.file.connection, delivery);
             attempts.map_err(|error| writer.map_error(&error))
         })
-    }
-
-    fn refused(&self, limit: usize) -> Answer<'_, Vec<RefusedRequest>> {
-        self.read(move |writer| reading::refused(&writer.file.connection, limit).map_err(unreadable))
     }
 
     fn note_secrets(&self, uses: Vec<SecretUse>) -> Answer<'_, ()> {

@@ -13,7 +13,7 @@ use crate::event::{EventId, Received};
 use crate::store::decide::settlement::LeaseSnapshot;
 use crate::store::{
     ATTEMPTS_LISTED, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryFailure, DeliveryId, DeliveryState,
-    Interruption, RefusedRequest,
+    Interruption,
 };
 
 /// Later rows of a rule with the same due time. Together with [`LATER`] this is `(due, seq) > (?2,
@@ -39,9 +39,6 @@ const DELIVERIES: &str = "SELECT id, rule, action, attempt, unverified, failure_
 
 const ATTEMPTS: &str = "SELECT action, number, started_at, duration, outcome, detail, stdout, stderr FROM attempts \
      WHERE delivery = (SELECT seq FROM deliveries WHERE id = ?1) ORDER BY seq DESC LIMIT ?2";
-
-pub(super) const REFUSED: &str =
-    "SELECT at, endpoint, client, reason, headers FROM refused ORDER BY seq DESC LIMIT ?1";
 
 /// The rules that have waiting deliveries. Each is found by one step in the index, without scanning
 /// the deliveries.
@@ -251,23 +248,5 @@ pub(super) fn attempts(
     })?;
     let mut listed = read.collect::<rusqlite::Result<Vec<_>>>()?;
     listed.reverse();
-    Ok(listed)
-}
-
-/// Lists the latest refusals, newest first.
-pub(super) fn refused(connection: &Connection, limit: usize) -> Result<Vec<RefusedRequest>, Unreadable> {
-    let mut listed = Vec::new();
-    let mut refused = connection.prepare_cached(REFUSED)?;
-    let mut rows = refused.query([columns::integer(limit)])?;
-    while let Some(row) = rows.next()? {
-        let client: Option<String> = row.get(2)?;
-        listed.push(RefusedRequest {
-            at: Timestamp::from_millis(row.get(0)?),
-            endpoint: Arc::from(row.get::<_, String>(1)?),
-            client: client.map(|client| parsed("client", &client)).transpose()?,
-            reason: row.get(3)?,
-            headers: row.get(4)?,
-        });
-    }
     Ok(listed)
 }

@@ -15,7 +15,10 @@ CREATE TABLE events (
     size        INTEGER NOT NULL,       -- of the body
     pending     INTEGER NOT NULL,       -- deliveries that have not ended
     dead        INTEGER NOT NULL DEFAULT 0, -- true if a delivery of it is a dead letter
-    ended_at    INTEGER                 -- end of the delivery that ended last
+    ended_at    INTEGER,                -- end of the delivery that ended last
+    status      INTEGER,                -- of the answer; null if the sender waited for the outcome
+    decision    TEXT    NOT NULL,       -- JSON: for each rule, why it matched or not, as decided then
+    is_replay   INTEGER NOT NULL DEFAULT 0 -- true if it was ignored, and the operator replayed it
 ) STRICT;
 
 CREATE INDEX events_ended ON events (dead, ended_at) WHERE pending = 0;
@@ -124,15 +127,33 @@ CREATE TABLE sightings (
 
 CREATE INDEX sightings_until ON sightings (remember_until);
 
--- A ring: the oldest are deleted beyond the limit.
-CREATE TABLE refused (
-    seq         INTEGER PRIMARY KEY,
-    at          INTEGER NOT NULL,
+-- Arrivals that became no event, in two rings: the oldest of a ring are deleted beyond its limits.
+-- `ignored` is the ring of verified senders, `refused` that of all others.
+CREATE TABLE arrivals (
+    seq         INTEGER PRIMARY KEY,    -- order of writing
+    id          TEXT    NOT NULL UNIQUE,
+    ring        TEXT    NOT NULL CHECK (ring = 'ignored' OR ring = 'refused'),
+    outcome     TEXT    NOT NULL,
+    received_at INTEGER NOT NULL,
     endpoint    TEXT    NOT NULL,
+    method      TEXT    NOT NULL,
+    path        TEXT    NOT NULL,
+    query       TEXT    NOT NULL,
+    parameters  TEXT    NOT NULL,       -- as in `events`
     client      TEXT,
+    headers     TEXT    NOT NULL,       -- as in `events`, without credentials
+    decode      TEXT    NOT NULL,
+    size        INTEGER NOT NULL,       -- of the body as it arrived
+    status      INTEGER NOT NULL,       -- of the answer
     reason      TEXT    NOT NULL,
-    headers     TEXT    NOT NULL
+    decision    TEXT    NOT NULL,       -- as in `events`
+    proofs      TEXT    NOT NULL,       -- JSON: the verifications that succeeded, without secrets
+    weight      INTEGER NOT NULL,       -- bytes that count towards the ring's limit
+    body        BLOB    NOT NULL        -- perhaps only the beginning
 ) STRICT;
+
+CREATE INDEX arrivals_ring ON arrivals (ring, seq, weight);
+CREATE INDEX arrivals_endpoint ON arrivals (ring, endpoint, seq);
 
 -- Last use of each secret, by its name in the rules file. Never a secret, and never a digest of
 -- one.

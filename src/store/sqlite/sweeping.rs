@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::arrivals;
 use super::columns::integer;
 use super::counters::Counters;
 use super::sightings;
@@ -30,8 +31,6 @@ const DELIVERIES_OF: &str = "SELECT count(*) FILTER (WHERE state IN ('done', 'su
 /// Also deletes the body, the deliveries and their attempts.
 const DELETE_EVENT: &str = "DELETE FROM events WHERE seq = ?1";
 
-const TRIM_REFUSED: &str = "DELETE FROM refused WHERE seq <= (SELECT max(seq) FROM refused) - ?1";
-
 /// A step of a sweep, with the current time.
 pub(super) struct Sweep(pub Timestamp);
 
@@ -54,7 +53,7 @@ impl WriteOp for Sweep {
             let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
             events += forget_events(batch, dead, self.0.as_millis().saturating_sub(keep), &mut budget)?;
         }
-        trim_refused(batch)?;
+        arrivals::trim(batch)?;
         if dedup_keys + sightings + events == 0 {
             release_pages(batch.connection)?;
         }
@@ -105,14 +104,6 @@ fn forget_events(
         forgotten += batch.connection.prepare_cached(DELETE_EVENT)?.execute([event])?;
     }
     Ok(forgotten)
-}
-
-/// Deletes the oldest refusals beyond the limit.
-pub(super) fn trim_refused(batch: &mut Batch<'_>) -> rusqlite::Result<()> {
-    let limit = integer(batch.settings.keep.refused);
-    let deleted = batch.connection.prepare_cached(TRIM_REFUSED)?.execute([limit])?;
-    batch.effects.counters.refused -= integer(deleted);
-    Ok(())
 }
 
 /// Returns free pages to the filesystem if they are more than a quarter of the file. Fewer will be

@@ -1,46 +1,25 @@
 //! Transactions of the writer: all waiting writes in one (group commit), or one by one after a
 //! failure that one of them caused.
 
-use rusqlite::{ErrorCode, TransactionBehavior, params};
+use rusqlite::{ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::sightings;
 use super::space::check_space;
-use super::sweeping;
 use super::write_op::{Batch, BatchEffects, Pending, QueuedOp, WriteOp};
 use super::writer::Writer;
 use crate::base::throttle;
-use crate::store::{RefusedRequest, Sighting, StoreError};
+use crate::store::{Sighting, StoreError};
 
 /// Approximate maximum bytes of one transaction. A larger call is a transaction of its own.
 const TRANSACTION_BYTES: usize = 16 << 20;
 
-const REFUSED: &str =
-    "INSERT INTO refused (at, endpoint, client, reason, headers) VALUES (?1, ?2, ?3, ?4, ?5)";
-
-/// Data written together with the calls of a round, without an answer.
-#[derive(Default)]
-struct Background {
-    sightings: Vec<Sighting>,
-    refusals: Vec<RefusedRequest>,
-}
-
-impl Background {
-    /// Number of kinds that are not empty.
-    fn parts(&self) -> usize {
-        usize::from(!self.sightings.is_empty()) + usize::from(!self.refusals.is_empty())
-    }
-}
-
 impl Writer {
     /// Writes everything that waits, and answers.
     pub fn write(&mut self, mut calls: Vec<Box<dyn QueuedOp>>) {
-        let mut background = Background {
-            sightings: self.sightings.take(),
-            refusals: self.refusals.take(),
-        };
-        while !calls.is_empty() || background.parts() > 0 {
+        let mut waiting = self.sightings.take();
+        while !calls.is_empty() || !waiting.is_empty() {
             let mut size = 0;
             let fitting = calls.iter().take_while(|call| {
                 size += call.size();
@@ -48,17 +27,14 @@ impl Writer {
             });
             let many = fitting.count().max(1).min(calls.len());
             let rest = calls.split_off(many);
-            self.write_together(
-                std::mem::replace(&mut calls, rest),
-                std::mem::take(&mut background),
-            );
+            self.write_together(std::mem::replace(&mut calls, rest), std::mem::take(&mut waiting));
         }
     }
 
-    /// Writes in one transaction. If a call caused the failure, each call is retried in its own
-    /// transaction.
-    fn write_together(&mut self, mut calls: Vec<Box<dyn QueuedOp>>, mut background: Background) {
-        let error = match self.transact(&mut calls, &mut background) {
+    /// Writes in one transaction, the sightings that have waited first. If a call caused the
+    /// failure, each call is retried in its own transaction.
+    fn write_together(&mut self, mut calls: Vec<Box<dyn QueuedOp>>, mut waiting: Vec<Sighting>) {
+        let error = match self.transact(&mut calls, &mut waiting) {
             Ok(()) => {
                 for call in calls {
                     call.answer(Ok(()));
@@ -67,22 +43,16 @@ impl Writer {
             }
             Err(error) => error,
         };
-        if !is_caused_by_data(&error) || calls.len() + background.parts() <= 1 {
-            self.answer_failure(&error, calls, background);
+        if !is_caused_by_data(&error) || calls.len() + usize::from(!waiting.is_empty()) <= 1 {
+            self.answer_failure(&error, calls, waiting);
             return;
         }
-        let Background { sightings, refusals } = background;
         // Sightings come first, because new events are compared with them.
-        if !sightings.is_empty() {
-            let refusals = Vec::new();
-            self.write_together(Vec::new(), Background { sightings, refusals });
+        if !waiting.is_empty() {
+            self.write_together(Vec::new(), waiting);
         }
         for call in calls {
-            self.write_together(vec![call], Background::default());
-        }
-        if !refusals.is_empty() {
-            let sightings = Vec::new();
-            self.write_together(Vec::new(), Background { sightings, refusals });
+            self.write_together(vec![call], Vec::new());
         }
     }
 
@@ -91,27 +61,23 @@ impl Writer {
         &mut self,
         error: &rusqlite::Error,
         calls: Vec<Box<dyn QueuedOp>>,
-        background: Background,
+        waiting: Vec<Sighting>,
     ) {
-        self.refusals.drop_also(background.refusals.len());
         let before = self.failing.is_some() || self.displaced.is_some();
         let displaced = self.check_files().err();
         let store_error = displaced.clone().unwrap_or_else(|| self.map_error(error));
-        let is_known = before && background.refusals.is_empty();
         if !is_caused_by_data(error) {
             if displaced.is_none() {
                 self.failing = Some(format!("the last write failed: {store_error}"));
             }
-            self.sightings.put_back(background.sightings);
+            self.sightings.put_back(waiting);
         }
         if calls.is_empty()
-            && !is_known
-            // Unverified senders cause refusals, also while the disk is full, so the log line is
-            // throttled.
+            && !before
             && let Some(left_out) = throttle::allow("store")
         {
             let left_out = throttle::some(left_out);
-            tracing::warn!(error = %store_error, left_out, "cannot write refusals and ignored events down");
+            tracing::warn!(error = %store_error, left_out, "cannot write ignored events down");
         }
         for call in calls {
             let own = call.map_error(error).filter(|_| is_caused_by_data(error));
@@ -130,7 +96,7 @@ impl Writer {
     fn transact(
         &mut self,
         calls: &mut [Box<dyn QueuedOp>],
-        background: &mut Background,
+        waiting: &mut Vec<Sighting>,
     ) -> rusqlite::Result<()> {
         if !self.guard.is_usable() {
             return Err(foreign());
@@ -146,19 +112,17 @@ impl Writer {
             settings,
             full: check_space(&transaction, &self.file.path, settings)?,
             debounced_before: self.counters.debounced,
+            rings_before: self.counters.rings,
             effects: BatchEffects::default(),
         };
         if batch.full.is_some() {
             // Keep the sightings waiting: no new event is accepted that would be compared with
             // them.
-            self.sightings.put_back(std::mem::take(&mut background.sightings));
+            self.sightings.put_back(std::mem::take(waiting));
         }
-        sightings::write(&mut batch, &background.sightings)?;
+        sightings::write(&mut batch, waiting)?;
         for call in calls {
             call.apply(&mut batch)?;
-        }
-        if !background.refusals.is_empty() {
-            write_refusals(&mut batch, &background.refusals)?;
         }
         let effects = batch.effects;
         if self.guard.foreign(self.displaced.as_ref()).is_some() {
@@ -212,20 +176,4 @@ fn is_caused_by_data(error: &rusqlite::Error) -> bool {
             ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch | ErrorCode::Unknown
         ),
     }
-}
-
-/// Writes refusals, at most as many of the latest as the ring holds.
-fn write_refusals(batch: &mut Batch<'_>, refusals: &[RefusedRequest]) -> rusqlite::Result<()> {
-    let older = refusals.len().saturating_sub(batch.settings.keep.refused);
-    for refused in refusals.iter().skip(older) {
-        batch.connection.prepare_cached(REFUSED)?.execute(params![
-            refused.at.as_millis(),
-            refused.endpoint,
-            refused.client.map(|client| client.to_string()),
-            refused.reason,
-            refused.headers,
-        ])?;
-        batch.effects.counters.refused += 1;
-    }
-    sweeping::trim_refused(batch)
 }

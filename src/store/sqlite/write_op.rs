@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::arrivals::RingSizes;
 use super::columns::Unreadable;
 use super::counters::Counters;
 use super::delivery_cache::FirstAttempt;
@@ -27,6 +28,8 @@ pub(super) struct Batch<'w> {
     pub full: Option<StoreError>,
     /// Number of deliveries that waited for quiet before the transaction.
     pub debounced_before: i64,
+    /// Sizes of the rings before the transaction.
+    pub rings_before: RingSizes,
     pub effects: BatchEffects,
 }
 

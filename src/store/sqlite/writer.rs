@@ -20,7 +20,6 @@ use super::groups;
 use super::intact::{FileGuard, ForeignFile};
 use super::interruptions::{self, MarkBegun};
 use super::queue::Queue;
-use super::refusals::Refusals;
 use super::settling::Release;
 use super::sightings::Sightings;
 use super::space::{check_space, pragma, used_bytes};
@@ -44,7 +43,7 @@ pub(super) enum WriterCommand {
     Write(Box<dyn QueuedOp>),
     /// Reads, and answers.
     Read(Box<dyn FnOnce(&mut Writer) + Send>),
-    /// Wakes the writer, because refusals or sightings wait.
+    /// Wakes the writer, because sightings wait.
     Wake,
     /// Closes the store after everything before.
     Close(Reply<()>),
@@ -71,7 +70,6 @@ pub(super) struct Writer {
     /// The reason why the last transaction failed, if the disk caused it.
     pub(super) failing: Option<String>,
     pub(super) settings: Arc<Live<Settings>>,
-    pub(super) refusals: Arc<Refusals>,
     pub(super) sightings: Arc<Sightings>,
     /// Leases whose callers are gone.
     returned: Arc<Mutex<Vec<DeliveryId>>>,
@@ -97,7 +95,6 @@ impl Writer {
     pub fn new(
         mut file: StoreFile,
         settings: Arc<Live<Settings>>,
-        refusals: Arc<Refusals>,
         sightings: Arc<Sightings>,
         returned: Arc<Mutex<Vec<DeliveryId>>>,
     ) -> Result<Self, StoreError> {
@@ -127,7 +124,6 @@ impl Writer {
             queue,
             first_attempts: FirstAttempts::default(),
             settings,
-            refusals,
             sightings,
             returned,
         })
@@ -199,7 +195,6 @@ impl Writer {
         Ok(Counts {
             waiting: counts.waiting.saturating_sub(leased),
             leased,
-            refused_dropped: self.refusals.dropped(),
             ..counts
         })
     }

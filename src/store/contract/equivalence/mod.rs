@@ -293,7 +293,7 @@ proptest! {
             keep: Keep {
                 done: Duration::from_mins(1),
                 dead: Duration::from_mins(2),
-                refused: 10,
+                ..Keep::default()
             },
             max_size: None,
             min_free: 0,

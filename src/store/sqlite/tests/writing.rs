@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
 
+use super::super::arrivals::OLDEST;
 use super::super::groups::NEXT_QUEUED;
-use super::super::reading::{LATER, NEXT_RULE, REFUSED, SAME_DUE};
+use super::super::reading::{LATER, NEXT_RULE, SAME_DUE};
 use super::super::settling::FORGET_DEDUP_KEYS;
 use super::super::writer::Writer;
 use crate::base::clock::Timestamp;
@@ -16,7 +17,7 @@ use crate::event::Received;
 use crate::store::contract::{
     Sqlite, Subject, UNLIMITED, after, arrival, done, new_event_of, pending, record, retry,
 };
-use crate::store::{Answer, DeliveryState, Enqueued, RefusedRequest, Settings, Settled, StoreError};
+use crate::store::{Answer, DeliveryState, Enqueued, Settings, Settled, StoreError};
 
 /// Runs `work` on the writer's thread.
 async fn in_writer<T: Send + 'static>(
@@ -208,31 +209,12 @@ async fn an_unreadable_event_is_a_dead_letter_and_delays_no_other() {
 }
 
 #[tokio::test]
-async fn refusals_beyond_the_buffer_are_dropped_and_counted() {
-    let subject = Sqlite::open(Settings::default());
-    let (go, going) = hold(&subject);
-    for number in 0..300 {
-        subject.store().refuse(RefusedRequest {
-            at: after(number),
-            endpoint: "/".into(),
-            client: None,
-            reason: String::new(),
-            headers: String::new(),
-        });
-    }
-    go.send(()).unwrap();
-    going.await.unwrap();
-    let counts = subject.store().counts().await.unwrap();
-    assert_eq!((counts.refused, counts.refused_dropped), (256, 44));
-}
-
-#[tokio::test]
 async fn no_statement_is_recompiled_for_its_bound_values() {
     let subject = Sqlite::open(Settings::default());
     let compiled = in_writer(&subject, |writer| {
         let connection = &writer.file.connection;
         // Statements that use a partial index, a join, and a limit.
-        let sqls = [NEXT_QUEUED, FORGET_DEDUP_KEYS, REFUSED];
+        let sqls = [NEXT_QUEUED, FORGET_DEDUP_KEYS, OLDEST];
         for value in 0..9 {
             for sql in sqls {
                 let mut statement = connection.prepare_cached(sql)?;

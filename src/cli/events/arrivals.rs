@@ -1,0 +1,178 @@
+//! Selection of arrivals: by the store's columns, and by a condition, for which each request must
+//! be read.
+
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use super::select::{DeliveryStatus, PAGE, READ, Since, condition, decoded, event};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::diagnostic::Diagnostics;
+use crate::event::ArrivalOutcome;
+use crate::matching::Matcher;
+use crate::store::{ArrivalFilter, History, ListedArrival, StoreError};
+
+/// Filters of arrivals. All of them must hold.
+#[derive(Debug, Default, clap::Args)]
+pub struct ArrivalSelection {
+    /// Only arrivals with this outcome.
+    #[arg(long, value_name = "OUTCOME")]
+    outcome: Option<OutcomeArgument>,
+    /// Only arrivals with a delivery in this state.
+    #[arg(long, value_enum)]
+    state: Option<DeliveryStatus>,
+    /// Only arrivals with a delivery to this rule.
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// Only arrivals on this endpoint, as written in the rules file.
+    #[arg(long, value_name = "PATH")]
+    endpoint: Option<String>,
+    /// Only arrivals from this address.
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<std::net::IpAddr>,
+    /// Only arrivals within this duration (`90s`, `1h`, `7d`), or since this time (default UTC):
+    /// `2026-11-24`, `'2026-11-24 14:02'`, `2026-11-24T14:02:00+01:00`.
+    #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
+    since: Option<Since>,
+    /// Only arrivals before this time, written like `--since`.
+    #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
+    until: Option<Since>,
+    /// Only arrivals that meet a condition, written like `match` in the rules: `'{$.ref:
+    /// refs/heads/main}'`. It is checked on the latest 10000 arrivals that pass the other filters.
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
+}
+
+/// An outcome on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OutcomeArgument(ArrivalOutcome);
+
+impl ValueEnum for OutcomeArgument {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [OutcomeArgument; ArrivalOutcome::ALL.len()] = {
+            let mut all = [OutcomeArgument(ArrivalOutcome::Accepted); ArrivalOutcome::ALL.len()];
+            let mut index = 0;
+            while index < all.len() {
+                all[index] = OutcomeArgument(ArrivalOutcome::ALL[index]);
+                index += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()).help(self.0.meaning()))
+    }
+}
+
+impl ArrivalSelection {
+    /// Builds the search. Fails if the condition is invalid.
+    pub fn search(&self) -> Result<ArrivalSearch, Diagnostics> {
+        let now = Clock::system().now();
+        let at = |when: Option<Since>| when.map(|when| when.at(now));
+        Ok(ArrivalSearch {
+            filter: ArrivalFilter {
+                outcome: self.outcome.map(|OutcomeArgument(outcome)| outcome),
+                endpoint: self.endpoint.clone(),
+                rule: self.rule.clone(),
+                state: self.state.map(DeliveryStatus::name),
+                client: self.client.map(|client| client.to_string()),
+                since: at(self.since),
+                until: at(self.until),
+            },
+            condition: self.condition.as_deref().map(condition).transpose()?,
+        })
+    }
+}
+
+/// A search for arrivals.
+#[derive(Debug)]
+pub struct ArrivalSearch {
+    /// The filter that the store applies.
+    pub filter: ArrivalFilter,
+    condition: Option<Matcher>,
+}
+
+/// The result of a search.
+#[derive(Debug)]
+pub struct FoundArrivals {
+    pub entries: Vec<ListedArrival>,
+    /// True if older arrivals were not read.
+    pub cut: bool,
+}
+
+impl ArrivalSearch {
+    /// Describes the filters, to follow `no arrival`: ` on the endpoint `/a`, received since …`.
+    pub fn described(&self) -> String {
+        let filter = &self.filter;
+        let time = |word: &str, at: Option<Timestamp>| at.map(|at| format!("received {word} {at}"));
+        let parts = [
+            filter
+                .outcome
+                .map(|outcome| format!("with the outcome `{outcome}`")),
+            filter.rule.as_ref().map(|rule| format!("for the rule `{rule}`")),
+            filter
+                .endpoint
+                .as_ref()
+                .map(|endpoint| format!("on the endpoint `{endpoint}`")),
+            filter.client.as_ref().map(|client| format!("from {client}")),
+            filter
+                .state
+                .map(|state| format!("with a delivery in the state `{state}`")),
+            time("since", filter.since),
+            time("before", filter.until),
+            self.condition
+                .as_ref()
+                .map(|_| "that meets the condition".to_owned()),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", parts.join(", "))
+        }
+    }
+
+    /// Finds at most `limit` arrivals, newest first.
+    pub fn newest(&self, history: &History, limit: usize) -> Result<FoundArrivals, StoreError> {
+        if self.condition.is_none() {
+            let entries = history.arrivals_before(&self.filter, None, limit)?;
+            return Ok(FoundArrivals { entries, cut: false });
+        }
+        let mut found = FoundArrivals {
+            entries: Vec::new(),
+            cut: false,
+        };
+        let (mut before, mut read) = (None, 0);
+        while found.entries.len() < limit {
+            if read >= READ {
+                found.cut = true;
+                break;
+            }
+            let page = history.arrivals_before(&self.filter, before, PAGE)?;
+            let Some(oldest) = page.last() else { break };
+            (before, read) = (Some(oldest.id), read + page.len());
+            for arrival in page {
+                if found.entries.len() < limit && self.wants(history, &arrival)? {
+                    found.entries.push(arrival);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// True if an arrival meets the condition.
+    pub fn wants(&self, history: &History, arrival: &ListedArrival) -> Result<bool, StoreError> {
+        let Some(condition) = &self.condition else {
+            return Ok(true);
+        };
+        let event = match history.event(arrival.id)? {
+            Some(stored) => event(&stored).ok(),
+            None => history
+                .arrival(arrival.id)?
+                .filter(|record| !record.is_cut())
+                .and_then(|record| decoded(&record.received, &record.decode).ok()),
+        };
+        Ok(event.is_some_and(|event| !condition.matching(&event, &|_| true).is_empty()))
+    }
+}

@@ -1,0 +1,45 @@
+//! The decision about an arrival: for each rule, why it did or did not match, as decided then.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The decision about one arrival.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Generation of the rules that decided, counted from the start of the daemon.
+    pub generation: u64,
+    /// The first [`Decision::DIGEST`] hex digits of the SHA-256 of the rules file that decided.
+    pub rules_sha256: Arc<str>,
+    /// Decisions of the rules: first those that match, then the nearest. At most
+    /// [`Decision::RULES`].
+    pub rules: Vec<RuleDecision>,
+    /// Number of rules of the endpoint that are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unlisted: usize,
+}
+
+/// The decision of one rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleDecision {
+    pub rule: Arc<str>,
+    pub matched: bool,
+    /// The reason why the rule does not match: the condition that failed with the value found, or
+    /// the reason why the rule does not trust the request. Empty if it matches.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+impl Decision {
+    /// Maximum rules listed.
+    pub const RULES: usize = 32;
+    /// Maximum bytes of a reason.
+    pub const REASON: usize = 1024;
+    /// Number of hex digits of the digest.
+    pub const DIGEST: usize = 16;
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}

@@ -1,0 +1,130 @@
+//! Records of arrivals that became no event, in two bounded rings.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Timestamp;
+use crate::event::{ArrivalOutcome, Decision, DedupKey, EventId, Received, Ring};
+use crate::store::ListedDelivery;
+
+/// Record of an arrival that became no event.
+#[derive(Clone, Debug)]
+pub struct ArrivalRecord {
+    /// The request without credentials. The body may be cut at [`ArrivalRecord::BODY`] bytes.
+    pub received: Arc<Received>,
+    pub ring: Ring,
+    pub outcome: ArrivalOutcome,
+    /// Status of the answer.
+    pub status: u16,
+    /// The reason of the outcome, at most [`ArrivalRecord::REASON`] bytes.
+    pub reason: String,
+    pub decision: Decision,
+    /// The decoding of the body.
+    pub decode: String,
+    /// Bytes of the body as it arrived. 0 if the body was not read.
+    pub size: u64,
+    /// The verifications that succeeded. A replay needs them.
+    pub proofs: Vec<ProofRecord>,
+    /// Maximum records of this ring that are kept for the endpoint. `None`: only the ring's bounds.
+    pub endpoint_limit: Option<usize>,
+}
+
+/// Record of a successful verification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofRecord {
+    /// The scheme, as the rules file names it.
+    pub scheme: Arc<str>,
+    /// Source of the secret that matched, as the rules file names it. `None` if nothing is
+    /// verified.
+    pub secret: Option<Arc<str>>,
+    /// Milliseconds since the epoch of the signed or unsigned timestamp.
+    pub sent_at: Option<i64>,
+    /// True if the signature covers the timestamp.
+    #[serde(default)]
+    pub signed: bool,
+    pub dedup_keys: Vec<DedupKey>,
+}
+
+impl ArrivalRecord {
+    /// Maximum bytes of a body that are kept.
+    pub const BODY: usize = 64 << 10;
+    /// Maximum bytes of a reason.
+    pub const REASON: usize = 1024;
+    /// Maximum bytes of the headers, and of path and query. Longer ones are cut.
+    pub const HEADERS: usize = 16 << 10;
+
+    /// Bytes that count towards the ring's limit.
+    pub fn weight(&self) -> u64 {
+        let received = &self.received;
+        let headers: usize = received
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        let rules: usize = self
+            .decision
+            .rules
+            .iter()
+            .map(|rule| rule.rule.len() + rule.reason.len())
+            .sum();
+        let text = received.path.len() + received.query.len() + self.reason.len();
+        (received.body.len() + headers + rules + text + 256) as u64
+    }
+
+    /// True if only the beginning of the body is kept.
+    pub fn is_cut(&self) -> bool {
+        self.size > self.received.body.len() as u64
+    }
+}
+
+/// Contents of a ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingSize {
+    pub records: u64,
+    /// Bytes as [`ArrivalRecord::weight`] counts them.
+    pub bytes: u64,
+}
+
+/// A filter for arrivals. `None` matches everything.
+#[derive(Clone, Debug, Default)]
+pub struct ArrivalFilter {
+    pub outcome: Option<ArrivalOutcome>,
+    /// The endpoint, as the rules file writes it.
+    pub endpoint: Option<String>,
+    /// A rule to which a delivery was made.
+    pub rule: Option<String>,
+    /// The state of a delivery: `waiting`, `done`, `superseded` or `dead`.
+    pub state: Option<&'static str>,
+    /// Address of the client.
+    pub client: Option<String>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// An arrival as a list shows it.
+#[derive(Clone, Debug)]
+pub struct ListedArrival {
+    pub id: EventId,
+    pub received_at: Timestamp,
+    pub endpoint: String,
+    pub client: Option<String>,
+    pub outcome: ArrivalOutcome,
+    /// Status of the answer. `None` if the sender waited for the outcome of the deliveries.
+    pub status: Option<u16>,
+    /// The reason why it became no event. Empty for an event.
+    pub reason: String,
+    /// True if it was ignored, and the operator replayed it later.
+    pub is_replayed: bool,
+    /// Its deliveries, in their order.
+    pub deliveries: Vec<ListedDelivery>,
+}
+
+/// Rows up to which a tail has read the arrivals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TailCursor {
+    /// Last row of the events.
+    pub events: i64,
+    /// Last row of the other arrivals.
+    pub records: i64,
+}

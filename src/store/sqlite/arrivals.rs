@@ -1,0 +1,194 @@
+//! The rings of arrivals that became no event: written, trimmed and read.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::columns::{self, Unreadable, integer, parsed};
+use super::write_op::{Batch, WriteError, WriteOp};
+use crate::event::{ArrivalOutcome, EventId, Ring};
+use crate::store::decide::ring::surplus;
+use crate::store::{ArrivalRecord, RingSize};
+
+/// Columns of [`record()`], in its order. The first ten are those of [`columns::received`].
+const RECORD: &str = "SELECT id, received_at, endpoint, method, path, query, parameters, client, headers, body, \
+     ring, outcome, decode, size, status, reason, decision, proofs FROM arrivals WHERE id = ?1";
+
+const INSERT: &str = "INSERT INTO arrivals (id, received_at, endpoint, method, path, query, parameters, client, \
+     headers, body, ring, outcome, decode, size, status, reason, decision, proofs, weight) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
+
+pub(super) const OLDEST: &str = "SELECT weight FROM arrivals WHERE ring = ?1 ORDER BY seq";
+
+const DELETE_OLDEST: &str = "DELETE FROM arrivals WHERE seq IN \
+     (SELECT seq FROM arrivals WHERE ring = ?1 ORDER BY seq LIMIT ?2) RETURNING weight";
+
+const DELETE_OF_ENDPOINT: &str = "DELETE FROM arrivals WHERE seq IN \
+     (SELECT seq FROM arrivals WHERE ring = ?1 AND endpoint = ?2 ORDER BY seq DESC LIMIT -1 OFFSET ?3) \
+     RETURNING weight";
+
+const DELETE: &str = "DELETE FROM arrivals WHERE id = ?1 RETURNING ring, weight";
+
+const SIZES: &str = "SELECT count(*), coalesce(sum(weight), 0) FROM arrivals WHERE ring = ?1";
+
+/// A write of records.
+pub(super) struct RecordArrivals(pub Vec<ArrivalRecord>);
+
+impl WriteOp for RecordArrivals {
+    type Output = ();
+
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
+        for record in &self.0 {
+            insert(batch, record)?;
+            if let Some(limit) = record.endpoint_limit {
+                let endpoint = &record.received.endpoint;
+                let parameters = params![record.ring.name(), endpoint, integer(limit)];
+                let mut delete = batch.connection.prepare_cached(DELETE_OF_ENDPOINT)?;
+                let weights = delete.query_map(parameters, |row| row.get::<_, i64>(0))?;
+                for weight in weights {
+                    change(&mut batch.effects.counters.rings, record.ring, -1, -weight?);
+                }
+            }
+        }
+        Ok(trim(batch)?)
+    }
+
+    fn size(&self) -> usize {
+        let weight: u64 = self.0.iter().map(ArrivalRecord::weight).sum();
+        usize::try_from(weight).unwrap_or(usize::MAX)
+    }
+}
+
+/// Sizes of the rings, or changes of them: records and bytes, in the order of [`Ring::ALL`].
+pub(super) type RingSizes = [(i64, i64); 2];
+
+fn change(rings: &mut RingSizes, ring: Ring, records: i64, bytes: i64) {
+    let [ignored, refused] = rings;
+    let changed = match ring {
+        Ring::Ignored => ignored,
+        Ring::Refused => refused,
+    };
+    changed.0 += records;
+    changed.1 += bytes;
+}
+
+/// The size of one ring.
+pub(super) fn size_of(rings: &RingSizes, ring: Ring) -> RingSize {
+    let [ignored, refused] = rings;
+    let (records, bytes) = match ring {
+        Ring::Ignored => ignored,
+        Ring::Refused => refused,
+    };
+    let number = |number: i64| u64::try_from(number).unwrap_or(0);
+    RingSize {
+        records: number(*records),
+        bytes: number(*bytes),
+    }
+}
+
+/// Counts the records of both rings.
+pub(super) fn count(connection: &Connection) -> rusqlite::Result<RingSizes> {
+    let mut rings = RingSizes::default();
+    for ring in Ring::ALL {
+        let (records, bytes) =
+            connection.query_row(SIZES, [ring.name()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        change(&mut rings, ring, records, bytes);
+    }
+    Ok(rings)
+}
+
+fn insert(batch: &mut Batch<'_>, record: &ArrivalRecord) -> rusqlite::Result<()> {
+    let received = &record.received;
+    let weight = i64::try_from(record.weight()).unwrap_or(i64::MAX);
+    batch.connection.prepare_cached(INSERT)?.execute(params![
+        received.id.to_string(),
+        received.at.as_millis(),
+        received.endpoint,
+        received.method.as_str(),
+        received.path,
+        received.query,
+        columns::parameters_column(&received.parameters),
+        received.client.map(|client| client.to_string()),
+        columns::headers_column(&received.headers),
+        &*received.body,
+        record.ring.name(),
+        record.outcome.name(),
+        record.decode,
+        i64::try_from(record.size).unwrap_or(i64::MAX),
+        record.status,
+        record.reason,
+        columns::json(&record.decision),
+        columns::json(&record.proofs),
+        weight,
+    ])?;
+    change(&mut batch.effects.counters.rings, record.ring, 1, weight);
+    Ok(())
+}
+
+/// Deletes the oldest records beyond the limits.
+pub(super) fn trim(batch: &mut Batch<'_>) -> rusqlite::Result<()> {
+    for ring in Ring::ALL {
+        let mut rings = batch.rings_before;
+        for ((records, bytes), (more, more_bytes)) in rings.iter_mut().zip(batch.effects.counters.rings) {
+            *records += more;
+            *bytes += more_bytes;
+        }
+        let mut oldest = batch.connection.prepare_cached(OLDEST)?;
+        let weights = oldest.query_map([ring.name()], |row| row.get::<_, i64>(0))?;
+        let weights = weights.map(|weight| weight.map(|weight| u64::try_from(weight).unwrap_or(0)));
+        let gone = surplus(ring, size_of(&rings, ring), &batch.settings.keep, weights)?;
+        if gone == 0 {
+            continue;
+        }
+        let mut delete = batch.connection.prepare_cached(DELETE_OLDEST)?;
+        let weights = delete.query_map(params![ring.name(), integer(gone)], |row| row.get::<_, i64>(0))?;
+        for weight in weights {
+            change(&mut batch.effects.counters.rings, ring, -1, -weight?);
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the record of an arrival that becomes an event.
+pub(super) fn delete(batch: &mut Batch<'_>, id: &str) -> rusqlite::Result<()> {
+    let mut delete = batch.connection.prepare_cached(DELETE)?;
+    let deleted = delete.query_row([id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)));
+    if let Some((ring, weight)) = deleted.optional()? {
+        let ring = if ring == Ring::Ignored.name() {
+            Ring::Ignored
+        } else {
+            Ring::Refused
+        };
+        change(&mut batch.effects.counters.rings, ring, -1, -weight);
+    }
+    Ok(())
+}
+
+/// Reads the record of an arrival. Returns `None` if there is none.
+pub(super) fn read(connection: &Connection, id: EventId) -> Result<Option<ArrivalRecord>, Unreadable> {
+    let mut find = connection.prepare_cached(RECORD)?;
+    let mut rows = find.query([id.to_string()])?;
+    rows.next()?.map(record).transpose()
+}
+
+fn record(row: &Row<'_>) -> Result<ArrivalRecord, Unreadable> {
+    let received = columns::received(row)?;
+    let outcome: ArrivalOutcome = parsed("outcome", &row.get::<_, String>(11)?)?;
+    let ring = if row.get::<_, String>(10)? == Ring::Ignored.name() {
+        Ring::Ignored
+    } else {
+        Ring::Refused
+    };
+    Ok(ArrivalRecord {
+        received: Arc::new(received),
+        ring,
+        outcome,
+        decode: row.get(12)?,
+        size: u64::try_from(row.get::<_, i64>(13)?).unwrap_or(0),
+        status: row.get(14)?,
+        reason: row.get(15)?,
+        decision: columns::from_json("decision", &row.get::<_, String>(16)?)?,
+        proofs: columns::from_json("proofs", &row.get::<_, String>(17)?)?,
+        endpoint_limit: None,
+    })
+}

@@ -1,0 +1,128 @@
+//! Lists of arrivals: events and records of both rings, merged by id.
+//!
+//! Ids begin with the time, so their order is that of arrival.
+
+use rusqlite::{Connection, Row, params};
+
+use super::columns::{self, Unreadable, parsed};
+use crate::base::clock::Timestamp;
+use crate::event::EventId;
+use crate::store::{ArrivalFilter, ListedArrival, TailCursor};
+
+/// The events that a filter wants, with the columns of [`listed`].
+const EVENTS: &str = "SELECT e.id AS id, e.received_at, e.endpoint, e.client, \
+     CASE WHEN e.is_replay THEN 'ignored' ELSE 'accepted' END, e.status, '', e.is_replay, e.seq AS row \
+     FROM events e WHERE (?1 IS NULL OR ?1 = CASE WHEN e.is_replay THEN 'ignored' ELSE 'accepted' END) \
+     AND (?2 IS NULL OR e.endpoint = ?2) AND (?3 IS NULL OR e.client = ?3) \
+     AND (?4 IS NULL OR e.received_at >= ?4) AND (?5 IS NULL OR e.received_at < ?5) \
+     AND ((?6 IS NULL AND ?7 IS NULL) OR EXISTS (SELECT 1 FROM deliveries d WHERE d.event = e.seq \
+     AND (?6 IS NULL OR d.rule = ?6) AND (?7 IS NULL OR (CASE \
+     WHEN d.state IN ('debounced', 'queued', 'ready') THEN 'waiting' \
+     WHEN d.state = 'dropped' THEN 'dead' ELSE d.state END = ?7 AND (?7 <> 'dead' OR d.failure_of IS NULL)))))";
+
+/// The records that a filter wants, with the columns of [`listed`]. They have no deliveries.
+const RECORDS: &str = "SELECT a.id AS id, a.received_at, a.endpoint, a.client, a.outcome, a.status, a.reason, 0, \
+     a.seq AS row FROM arrivals a WHERE (?1 IS NULL OR a.outcome = ?1) \
+     AND (?2 IS NULL OR a.endpoint = ?2) AND (?3 IS NULL OR a.client = ?3) \
+     AND (?4 IS NULL OR a.received_at >= ?4) AND (?5 IS NULL OR a.received_at < ?5) \
+     AND ?6 IS NULL AND ?7 IS NULL";
+
+/// Lists arrivals before an id, newest first.
+pub(super) fn before(
+    connection: &Connection,
+    filter: &ArrivalFilter,
+    before: Option<EventId>,
+    limit: usize,
+) -> Result<Vec<ListedArrival>, Unreadable> {
+    let sql = format!(
+        "{EVENTS} AND (?8 IS NULL OR e.id < ?8) UNION ALL {RECORDS} AND (?8 IS NULL OR a.id < ?8) \
+         ORDER BY id DESC LIMIT ?9"
+    );
+    let before = before.map(|before| before.to_string());
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut rows = select.query(params![
+        filter.outcome.map(crate::event::ArrivalOutcome::name),
+        filter.endpoint,
+        filter.client,
+        filter.since.map(Timestamp::as_millis),
+        filter.until.map(Timestamp::as_millis),
+        filter.rule,
+        filter.state,
+        before,
+        columns::integer(limit),
+    ])?;
+    let mut listed = Vec::new();
+    while let Some(row) = rows.next()? {
+        listed.push(arrival(row)?);
+    }
+    Ok(listed)
+}
+
+/// Lists arrivals that were written after a cursor, in the order of their ids, and moves the cursor
+/// behind them.
+pub(super) fn after(
+    connection: &Connection,
+    filter: &ArrivalFilter,
+    cursor: &mut TailCursor,
+    limit: usize,
+) -> Result<Vec<ListedArrival>, Unreadable> {
+    let end = end(connection)?;
+    // After the newest rows are deleted, SQLite reuses their numbers.
+    let (events, records) = (cursor.events.min(end.events), cursor.records.min(end.records));
+    let mut listed = Vec::new();
+    for (table, name, seen, last) in [
+        (EVENTS, "e", events, &mut cursor.events),
+        (RECORDS, "a", records, &mut cursor.records),
+    ] {
+        let sql = format!("{table} AND {name}.seq > ?8 ORDER BY {name}.seq LIMIT ?9");
+        let mut select = connection.prepare_cached(&sql)?;
+        let mut rows = select.query(params![
+            filter.outcome.map(crate::event::ArrivalOutcome::name),
+            filter.endpoint,
+            filter.client,
+            filter.since.map(Timestamp::as_millis),
+            filter.until.map(Timestamp::as_millis),
+            filter.rule,
+            filter.state,
+            seen,
+            columns::integer(limit),
+        ])?;
+        let mut found = 0;
+        *last = if name == "e" { end.events } else { end.records };
+        while let Some(row) = rows.next()? {
+            found += 1;
+            if found == limit {
+                *last = row.get(8)?;
+            }
+            listed.push(arrival(row)?);
+        }
+    }
+    listed.sort_by_key(|arrival| arrival.id);
+    Ok(listed)
+}
+
+/// The last rows of both tables.
+pub(super) fn end(connection: &Connection) -> rusqlite::Result<TailCursor> {
+    let last = |table: &str| {
+        let sql = format!("SELECT coalesce(max(seq), 0) FROM {table}");
+        connection.query_row(&sql, [], |row| row.get(0))
+    };
+    Ok(TailCursor {
+        events: last("events")?,
+        records: last("arrivals")?,
+    })
+}
+
+fn arrival(row: &Row<'_>) -> Result<ListedArrival, Unreadable> {
+    Ok(ListedArrival {
+        id: parsed("id", &row.get::<_, String>(0)?)?,
+        received_at: Timestamp::from_millis(row.get(1)?),
+        endpoint: row.get(2)?,
+        client: row.get(3)?,
+        outcome: parsed("outcome", &row.get::<_, String>(4)?)?,
+        status: row.get(5)?,
+        reason: row.get(6)?,
+        is_replayed: row.get(7)?,
+        deliveries: Vec::new(),
+    })
+}
