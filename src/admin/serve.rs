@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::admin::answer::{answer, text};
 use crate::admin::check::{Judge, LIMIT};
+use crate::admin::replay::Replayer;
 use crate::admin::{CONNECTIONS, REQUEST_LIMIT};
 use crate::rules::Admin;
 use crate::status::STORE_LIMIT;
@@ -35,6 +36,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub struct Doors {
     unix: Option<OwnSocket>,
     tcp: Option<TcpListener>,
+}
+
+/// What the admin interface answers from.
+#[derive(Clone)]
+pub struct AdminServices {
+    pub status: Arc<StatusService>,
+    pub judge: Judge,
+    pub replayer: Replayer,
 }
 
 /// Binds the listeners that the rules file configures. If the unix socket cannot be bound, its
@@ -59,7 +68,7 @@ pub async fn bind(admin: &Admin, socket: Option<&Path>) -> Result<(Doors, Option
 
 /// Serves until dropped; connections end with it. TCP and unix socket have separate connection
 /// limits.
-pub async fn serve(doors: Doors, status_service: Arc<StatusService>, judge: Judge) {
+pub async fn serve(doors: Doors, services: AdminServices) {
     let (mut inside, mut outside) = (JoinSet::new(), JoinSet::new());
     loop {
         tokio::select! {
@@ -68,12 +77,12 @@ pub async fn serve(doors: Doors, status_service: Arc<StatusService>, judge: Judg
             accepted = accept_unix(&doors), if inside.len() < CONNECTIONS => match accepted {
                 Ok(stream) => {
                     let caller = Caller::of(&stream);
-                    drop(inside.spawn(converse(stream, Arc::clone(&status_service), judge.clone(), caller)));
+                    drop(inside.spawn(converse(stream, services.clone(), caller)));
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
             accepted = accept_tcp(&doors), if outside.len() < CONNECTIONS => match accepted {
-                Ok(stream) => drop(outside.spawn(converse(stream, Arc::clone(&status_service), judge.clone(), Caller::Network))),
+                Ok(stream) => drop(outside.spawn(converse(stream, services.clone(), Caller::Network))),
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
         }
@@ -117,21 +126,24 @@ async fn accept_tcp(doors: &Doors) -> io::Result<tokio::net::TcpStream> {
 }
 
 /// Answers one request, then closes, so that no client occupies a connection.
-async fn converse<S>(stream: S, status_service: Arc<StatusService>, judge: Judge, caller: Caller)
+async fn converse<S>(stream: S, services: AdminServices, caller: Caller)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        let (status_service, judge) = (Arc::clone(&status_service), judge.clone());
+        let services = services.clone();
         async move {
-            let judges = (request.method(), request.uri().path()) == (&Method::POST, "/check");
+            let is_post = request.method() == Method::POST;
+            let path = request.uri().path();
+            let (judges, replays) = (is_post && path == "/check", is_post && path == "/replay");
             Ok::<_, Infallible>(match caller {
-                Caller::Operator if judges => judge.answer(request).await,
-                Caller::Group if judges => text(
+                Caller::Operator if judges => services.judge.answer(request).await,
+                Caller::Operator if replays => services.replayer.answer(request).await,
+                Caller::Group if judges || replays => text(
                     StatusCode::FORBIDDEN,
                     "only root and the daemon's own user may ask for that",
                 ),
-                _ => answer(&status_service, &request, caller != Caller::Network).await,
+                _ => answer(&services.status, &request, caller != Caller::Network).await,
             })
         }
     });

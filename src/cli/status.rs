@@ -119,6 +119,19 @@ pub fn identity_mismatch(store_location: &StoreLocation, status: &Status) -> Opt
     ))
 }
 
+/// Checks that the daemon at a socket uses this store. The error says what it does instead.
+pub fn check_store(socket: &Path, store: &Path) -> Result<(), String> {
+    let status = request_status(socket).map_err(|error| format!("does not answer: {error}"))?;
+    match &status.store {
+        Some(used) if !is_same(store, Path::new(&used.path)) => Err(format!(
+            "has the store `{}`, not `{}`",
+            used.path,
+            store.display()
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Requests the status of a daemon.
 fn request_status(socket: &Path) -> io::Result<Status> {
     let (_, body) = exchange(socket, "GET /status", b"")?;

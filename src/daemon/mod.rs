@@ -6,6 +6,7 @@
 mod availability;
 mod background;
 mod certificate;
+mod replay;
 mod shared;
 mod signals;
 mod stop;
@@ -152,6 +153,7 @@ async fn serve(
     });
     let handler = request_handler(&shared, pipeline.ingest, server.request_timeout, max_connections);
     let status_service = status_service(path, &shared, started, &handler.body_budget);
+    let replayer = replay::replayer(&shared, &handler.ingest);
     // Before the first handshake.
     let renewer = renewer_handle(&shared);
 
@@ -167,8 +169,11 @@ async fn serve(
     let mut background = JoinSet::new();
     background.spawn(admin::serve(
         admin_sockets,
-        Arc::clone(&status_service),
-        judge(path),
+        admin::AdminServices {
+            status: Arc::clone(&status_service),
+            judge: judge(path),
+            replayer,
+        },
     ));
     heartbeats.push(spawn_watch(
         &mut background,

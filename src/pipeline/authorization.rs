@@ -13,7 +13,7 @@ use crate::event::{DedupKey, Received};
 use crate::pipeline::usage::Usage;
 use crate::rules::{Endpoint, Rule};
 use crate::store::{Headers, ProofRecord, Sighting};
-use crate::verify::{Proof, Recognition, Refusal};
+use crate::verify::{Proof, Recognition, Refusal, SentAt};
 
 /// Proof of a refused request that a rule accepts in `mode: observe`.
 static NOTHING: Proof = Proof {
@@ -60,6 +60,35 @@ impl<'e> Authorization<'e> {
         Self {
             endpoint,
             proofs,
+            client: received.client,
+            now: received.at,
+        }
+    }
+
+    /// The results of a recorded arrival. A verification succeeded if it is the same scheme with a
+    /// secret from the same source.
+    pub(super) fn recorded(endpoint: &'e Endpoint, records: &[ProofRecord], received: &Received) -> Self {
+        let proofs = endpoint.verifications.iter().map(|verification| {
+            let sources = verification.secrets();
+            let known = records.iter().find(|record| {
+                let source = record.secret.as_ref();
+                record.scheme == *verification.scheme()
+                    && source.is_none_or(|source| sources.iter().any(|(known, _)| known == source))
+            });
+            let record = known.ok_or(Refusal::VerifiedOtherwise)?;
+            Ok(Proof {
+                timestamp: record.sent_at.map(|at| SentAt {
+                    at: Timestamp::from_millis(at),
+                    signed: record.signed,
+                }),
+                dedup_keys: record.dedup_keys.clone(),
+                secret: record.secret.clone(),
+                read: None,
+            })
+        });
+        Self {
+            endpoint,
+            proofs: proofs.collect(),
             client: received.client,
             now: received.at,
         }

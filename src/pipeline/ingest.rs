@@ -143,7 +143,7 @@ impl Ingest {
 
     /// Decodes the body, with a permit for the payload's memory. `None` if too many bodies are
     /// being decoded.
-    async fn decode(
+    pub(super) async fn decode(
         &self,
         endpoint: &Endpoint,
         received: &Received,

@@ -20,6 +20,7 @@ mod outcome_waiters;
 mod perform;
 mod recorder;
 mod refuse;
+mod replay;
 mod response;
 mod resumption;
 mod running;
@@ -36,6 +37,7 @@ pub use enroll::ReloadRequest;
 pub use ingest::{Hold, Ingest, without_credentials};
 pub use recorder::Recorder;
 pub use refuse::{INVALID, TOO_LARGE};
+pub use replay::Replayed;
 pub use unmatched::unstructured;
 pub use usage::{EVERY as USAGE_WRITTEN_EVERY, Usage};
 

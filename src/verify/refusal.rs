@@ -195,6 +195,8 @@ pub enum Refusal {
         /// Reason, and what would help.
         why: String,
     },
+    /// A recorded arrival was verified by another scheme, or with a secret from another source.
+    VerifiedOtherwise,
     /// The request is genuine, but its timestamp lies outside the replay window.
     Stale {
         /// Timestamp of the request.
@@ -241,6 +243,7 @@ impl Refusal {
             Self::ForgeableBody { .. } => "forgeable-body",
             Self::MalformedHandshake { .. } => "malformed-handshake",
             Self::RefusedHandshake { .. } => "refused-handshake",
+            Self::VerifiedOtherwise => "verified-otherwise",
             Self::Stale { .. } => "stale",
         }
     }
@@ -356,6 +359,9 @@ impl fmt::Display for Refusal {
                 write!(f, "the handshake `{handshake}`: {fault}")
             }
             Self::RefusedHandshake { handshake, why } => write!(f, "the handshake `{handshake}`: {why}"),
+            Self::VerifiedOtherwise => f.write_str(
+                "the arrival was verified by another scheme, or with a secret from another source",
+            ),
             Self::Stale { at, now, window } => {
                 let distance = HumanDuration(Duration::from_secs(at.distance(*now).as_secs()));
                 let side = if at > now { "ahead of" } else { "behind" };

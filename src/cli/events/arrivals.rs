@@ -4,7 +4,7 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use super::select::{DeliveryStatus, PAGE, READ, Since, condition, decoded, event};
+use super::select::{DeliveryStatus, PAGE, READ, Selection, Since, condition, decoded, event};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::Diagnostics;
 use crate::event::ArrivalOutcome;
@@ -102,6 +102,21 @@ pub struct FoundArrivals {
 }
 
 impl ArrivalSearch {
+    /// A search for ignored arrivals on the endpoint, since the time and with the condition of a
+    /// selection of deliveries.
+    pub fn ignored(selection: &Selection) -> Result<Self, Diagnostics> {
+        let now = Clock::system().now();
+        Ok(Self {
+            filter: ArrivalFilter {
+                outcome: Some(ArrivalOutcome::Ignored),
+                endpoint: selection.endpoint.clone(),
+                since: selection.since.map(|since| since.at(now)),
+                ..ArrivalFilter::default()
+            },
+            condition: selection.condition.as_deref().map(condition).transpose()?,
+        })
+    }
+
     /// Describes the filters, to follow `no arrival`: ` on the endpoint `/a`, received since …`.
     pub fn described(&self) -> String {
         let filter = &self.filter;

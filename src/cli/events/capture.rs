@@ -1,4 +1,4 @@
-//! `hookyard events capture`: the body of an event, or the whole request as JSON for `explain
+//! `hookyard events capture`: the body of an arrival, or the whole request as JSON for `explain
 //! --captured`.
 //!
 //! `Authorization`, `Proxy-Authorization` and `Cookie` are left out. An output file is readable by
@@ -8,6 +8,7 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use data_encoding::BASE64;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
@@ -18,11 +19,11 @@ use crate::base::escape;
 use crate::cli::location::unusable;
 use crate::cli::{Format, NO, YES, complain, fail};
 use crate::event::{EventId, Received};
-use crate::store::Named;
+use crate::store::{History, Named, StoreError};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The event, or one of its deliveries. A unique prefix of the id is enough.
+    /// The arrival, or one of its deliveries. A unique prefix of the id is enough.
     id: String,
     /// A file to write to instead of standard output. An existing file is overwritten.
     #[arg(long, short, value_name = "FILE")]
@@ -35,19 +36,43 @@ pub struct Arguments {
 pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let history = look(path)?;
     let id = event_of(find(path, &history, &arguments.id)?);
-    let stored = history.event(id).map_err(|error| unusable(path, &error))?;
-    let Some(stored) = stored else {
-        complain(&format!("the event `{id}` is gone"));
-        return Ok(NO);
+    let received = received(&history, id).map_err(|error| unusable(path, &error))?;
+    let received = match received {
+        Some(Ok(received)) => received,
+        Some(Err(why)) => return Err(fail(&why)),
+        None => {
+            complain(&format!("the arrival `{id}` is gone"));
+            return Ok(NO);
+        }
     };
     let bytes = match arguments.format {
-        Format::Text => stored.received.body.to_vec(),
-        Format::Json => escape::text(&format!("{:#}\n", request(&stored.received)))
+        Format::Text => received.body.to_vec(),
+        Format::Json => escape::text(&format!("{:#}\n", request(&received)))
             .into_owned()
             .into_bytes(),
     };
     write(arguments.output.as_deref(), &bytes).map_err(|message| fail(&message))?;
     Ok(YES)
+}
+
+/// Reads a request with its whole body. The inner error says that only a part is kept. Returns
+/// `None` if there is no such arrival.
+pub fn received(history: &History, id: EventId) -> Result<Option<Result<Arc<Received>, String>>, StoreError> {
+    if let Some(stored) = history.event(id)? {
+        return Ok(Some(Ok(stored.received)));
+    }
+    let record = history.arrival(id)?;
+    Ok(record.map(|record| {
+        if record.is_cut() {
+            let kept = record.received.body.len();
+            Err(format!(
+                "only {kept} of {} bytes of the body are kept",
+                record.size
+            ))
+        } else {
+            Ok(record.received)
+        }
+    }))
 }
 
 /// Writes to a file, or to standard output. A closed pipe is not an error.

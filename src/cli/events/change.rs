@@ -7,23 +7,28 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::arrivals::ArrivalSearch;
 use super::list::{COLUMN_NAMES, as_json, line};
+use super::replay::{self, ReplayedArrival};
 use super::select::{DeliveryStatus, Selection};
 use super::{find, look};
 use crate::base::clock::Clock;
 use crate::base::count::counted;
-use crate::cli::location::unusable;
+use crate::cli::location::{StoreLocation, unusable};
 use crate::cli::table::aligned;
 use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
+use crate::event::EventId;
 use crate::store::{DeliveryId, ListedDelivery, Named, Records, StoreError};
 
+/// Maximum arrivals selected without ids.
+const ARRIVALS_AT_ONCE: usize = 1000;
 /// Maximum deliveries selected without ids.
 const AT_ONCE: usize = 10_000;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Deliveries, or events with all their deliveries. A unique prefix of an id is enough. Without
-    /// ids, `--dead` or `--state` is required.
+    /// ids, `--dead` or `--state` is required, or `--ignored` of `replay`.
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     /// Only dead letters.
@@ -42,7 +47,87 @@ pub struct Arguments {
     format: Format,
 }
 
-pub fn replay(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
+#[derive(Debug, clap::Args)]
+pub struct ReplayArguments {
+    #[command(flatten)]
+    change: Arguments,
+    /// Replay ignored arrivals, not deliveries. They are selected by ids, or by `--endpoint`,
+    /// `--since` and `--where`.
+    #[arg(long, conflicts_with_all = ["dead", "state", "rule"])]
+    ignored: bool,
+}
+
+/// Replays deliveries and ignored arrivals.
+pub fn replay(path: &Path, location: &StoreLocation, arguments: &ReplayArguments) -> Result<u8, u8> {
+    let (change, ignored) = (&arguments.change, arguments.ignored);
+    let (arrivals, ids) = choose_arrivals(path, change, ignored)?;
+    if arrivals.is_empty() && !ignored {
+        return replay_deliveries(path, change);
+    }
+    if !ids.is_empty() {
+        return Err(fail(&format!(
+            "`{}` is no arrival that became no event: replay events and ignored arrivals apart",
+            ids.join("`, `")
+        )));
+    }
+    let replayed = if arrivals.is_empty() {
+        Vec::new()
+    } else {
+        replay::replay(location, path, &arrivals, change.dry_run).map_err(|message| fail(&message))?
+    };
+    let number = replayed.iter().filter(|arrival| arrival.is_accepted()).count();
+    let text = match change.format {
+        Format::Json => json!({
+            "replayed": number,
+            "dry_run": change.dry_run,
+            "arrivals": replayed.iter().map(ReplayedArrival::to_json).collect::<Vec<_>>(),
+        })
+        .to_string(),
+        Format::Text => {
+            let would = if change.dry_run { "would be " } else { "" };
+            let mut lines: Vec<String> = replayed
+                .iter()
+                .flat_map(|arrival| arrival.lines(change.dry_run))
+                .collect();
+            lines.push(format!("{} {would}replayed", counted(number, "arrival")));
+            lines.join("\n")
+        }
+    };
+    Ok(say(&text, if number > 0 { YES } else { NO }))
+}
+
+/// Finds the selected arrivals that became no event, oldest first, and the ids that name something
+/// else. `ignored`: without ids, select by the filters.
+fn choose_arrivals(
+    path: &Path,
+    arguments: &Arguments,
+    ignored: bool,
+) -> Result<(Vec<EventId>, Vec<String>), u8> {
+    let failed = |error: StoreError| unusable(path, &error);
+    let history = look(path)?;
+    let (mut arrivals, mut others) = (Vec::new(), Vec::new());
+    for id in &arguments.ids {
+        match find(path, &history, id)? {
+            Named::Event(event) if history.arrival(event).map_err(failed)?.is_some() => arrivals.push(event),
+            _ => others.push(id.clone()),
+        }
+    }
+    if ignored && arguments.ids.is_empty() {
+        let search =
+            ArrivalSearch::ignored(&arguments.selection).map_err(|diagnostics| wrong(&diagnostics))?;
+        let found = search.newest(&history, ARRIVALS_AT_ONCE).map_err(failed)?;
+        if found.cut || found.entries.len() >= ARRIVALS_AT_ONCE {
+            complain("only the latest are taken at once; there may be older ones");
+        }
+        let waiting = found.entries.iter().filter(|arrival| !arrival.is_replayed);
+        arrivals.extend(waiting.map(|arrival| arrival.id));
+    }
+    arrivals.sort_unstable();
+    arrivals.dedup();
+    Ok((arrivals, others))
+}
+
+fn replay_deliveries(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     // Deliveries to `on_failure` are not replayed with the failed one, which may succeed this time.
     let mut chosen = choose(path, arguments, false)?;
     let waits = |entry: &ListedDelivery| DeliveryStatus::of(entry) == DeliveryStatus::Waiting;

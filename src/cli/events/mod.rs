@@ -1,9 +1,10 @@
 //! `hookyard events`: shows events and their deliveries, replays them, and drops them.
 
 mod arrivals;
-mod capture;
+pub mod capture;
 mod change;
 mod list;
+mod replay;
 mod select;
 mod show;
 mod tail;
@@ -29,20 +30,22 @@ pub struct Arguments {
 enum EventsCommand {
     /// List arrivals, newest first: accepted, ignored and refused ones, with their deliveries.
     List(list::Arguments),
-    /// Show an event: the request, the decision of each rule, and all attempts.
+    /// Show an arrival: the request, the decision of each rule then and now, and all attempts.
     Show(show::Arguments),
     /// Print the latest arrivals, then each new one, until interrupted.
     Tail(tail::Arguments),
-    /// Run ended deliveries again, from their first action, by the current rules.
+    /// Run ended deliveries again, from their first action, by the current rules. Ignored arrivals
+    /// are matched by the rules in force, and run.
     ///
     /// Waiting deliveries are left alone. Each replay is counted, and recorded among the attempts.
-    Replay(change::Arguments),
+    /// An ignored arrival is replayed by the running daemon, once.
+    Replay(change::ReplayArguments),
     /// Turn waiting deliveries into dead letters, and delete ended ones.
     ///
     /// A running attempt continues to its end, but its result is not recorded and has no effect. If
     /// the sender repeats a dropped event, it still counts as a duplicate.
     Drop(change::Arguments),
-    /// Print the body of an event, byte for byte, or the whole request as JSON for `explain
+    /// Print the body of an arrival, byte for byte, or the whole request as JSON for `explain
     /// --captured`.
     Capture(capture::Arguments),
 }
@@ -58,7 +61,7 @@ pub fn run(arguments: &Arguments) -> u8 {
             show::run(&path, arguments.store_location.rules().as_deref(), command)
         }
         EventsCommand::Tail(command) => tail::run(&path, command),
-        EventsCommand::Replay(command) => change::replay(&path, command),
+        EventsCommand::Replay(command) => change::replay(&path, &arguments.store_location, command),
         EventsCommand::Drop(command) => change::drop(&path, command),
         EventsCommand::Capture(command) => capture::run(&path, command),
     };
@@ -66,19 +69,19 @@ pub fn run(arguments: &Arguments) -> u8 {
 }
 
 /// Opens the store's history. If it cannot be read, returns the exit code.
-fn look(path: &Path) -> Result<History, u8> {
+pub fn look(path: &Path) -> Result<History, u8> {
     Records::at(path)
         .history()
         .map_err(|error| unusable(path, &error))
 }
 
-/// Finds the event or delivery with this id prefix. If there is not exactly one, returns the exit
+/// Finds the arrival or delivery with this id prefix. If there is not exactly one, returns the exit
 /// code.
-fn find(path: &Path, history: &History, id: &str) -> Result<Named, u8> {
+pub fn find(path: &Path, history: &History, id: &str) -> Result<Named, u8> {
     match history.find(id).map_err(|error| unusable(path, &error))? {
         Lookup::Found(named) => Ok(named),
         Lookup::Nothing => {
-            complain(&format!("no event or delivery `{id}` in `{}`", path.display()));
+            complain(&format!("no arrival or delivery `{id}` in `{}`", path.display()));
             Err(NO)
         }
         Lookup::Several(ids) => {

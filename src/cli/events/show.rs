@@ -2,12 +2,13 @@
 //! decision of each rule by the current rules file.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::capture::{event_of, request, text_or_bytes};
 use super::list::{as_json, reason};
-use super::select::{DeliveryStatus, event};
+use super::select::{DeliveryStatus, decoded};
 use super::{find, look};
 use crate::base::count::counted;
 use crate::base::escape;
@@ -16,15 +17,16 @@ use crate::cli::explain::{self, Explained};
 use crate::cli::location::unusable;
 use crate::cli::{Format, NO, YES, complain, say};
 use crate::config;
+use crate::event::{ArrivalOutcome, Decision, EventId, Received};
 use crate::payload::{BodyKind, Event, Payload};
-use crate::store::{AttemptRecord, History, ListedDelivery, Named, StoreError, StoredEvent};
+use crate::store::{AttemptRecord, History, ListedDelivery, Named, StoreError};
 
 /// Maximum payload shown, in bytes.
 const PAYLOAD: usize = 16 << 10;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The event with all its deliveries, or one delivery. A unique prefix of the id is enough.
+    /// The arrival with all its deliveries, or one delivery. A unique prefix of the id is enough.
     id: String,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
@@ -32,7 +34,7 @@ pub struct Arguments {
 }
 
 struct EventView {
-    stored: StoredEvent,
+    stored: StoredArrival,
     /// The event with its payload, or the reason why that cannot be decoded.
     event: Result<Event, String>,
     deliveries: Vec<(ListedDelivery, Vec<AttemptRecord>)>,
@@ -59,7 +61,7 @@ pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u
 /// Reads the event and its deliveries from the store.
 fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<EventView>, StoreError> {
     let id = event_of(named);
-    let Some(stored) = history.event(id)? else {
+    let Some(stored) = stored(history, id)? else {
         return Ok(None);
     };
     let mut deliveries = Vec::new();
@@ -73,7 +75,15 @@ fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<
             deliveries.push((entry, attempts));
         }
     }
-    let event = event(&stored);
+    let event = if stored.is_cut() {
+        let kept = stored.received.body.len();
+        Err(format!(
+            "only {kept} of {} bytes of the body are kept",
+            stored.size
+        ))
+    } else {
+        decoded(&stored.received, &stored.decode)
+    };
     let explained = match (&event, rules) {
         (Ok(event), Some(rules)) => Some(explain(rules, event)),
         _ => None,
@@ -83,6 +93,106 @@ fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<
         event,
         deliveries,
         explained,
+    }))
+}
+
+/// An arrival as the store keeps it: an event, or the record of what became no event.
+struct StoredArrival {
+    received: Arc<Received>,
+    decode: String,
+    outcome: ArrivalOutcome,
+    /// Status of the answer. `None` if the sender waited for the outcome of the deliveries.
+    status: Option<u16>,
+    reason: String,
+    decision: Decision,
+    is_replay: bool,
+    /// Verifications that succeeded. Not known of events.
+    verified_by: Vec<String>,
+    /// Bytes of the body as it arrived.
+    size: u64,
+}
+
+impl StoredArrival {
+    fn is_cut(&self) -> bool {
+        self.size > self.received.body.len() as u64
+    }
+
+    /// Formats the outcome, the reason and the decision of then.
+    fn outcome(&self) -> Vec<String> {
+        let answered = match self.status {
+            Some(status) => format!("answered {status}"),
+            None => "answered when its deliveries had ended".to_owned(),
+        };
+        let replayed = if self.is_replay {
+            "; replayed by the operator"
+        } else {
+            ""
+        };
+        let mut lines = vec![format!("outcome {}, {answered}{replayed}", self.outcome)];
+        if !self.reason.is_empty() {
+            lines.push(format!("reason {}", self.reason));
+        }
+        if !self.verified_by.is_empty() {
+            lines.push(format!("verified by {}", self.verified_by.join(", ")));
+        }
+        let decision = &self.decision;
+        if decision.generation == 0 {
+            return lines;
+        }
+        lines.push(format!(
+            "decided by generation {} of the rules (sha256 {}…)",
+            decision.generation, decision.rules_sha256
+        ));
+        lines.extend(decision.rules.iter().map(|decided| match decided.matched {
+            true => format!("  yes {}", decided.rule),
+            false => format!("  no  {}: {}", decided.rule, decided.reason),
+        }));
+        if decision.unlisted > 0 {
+            let more = counted(decision.unlisted, "further rule");
+            lines.push(format!("  {more} of the endpoint"));
+        }
+        lines
+    }
+}
+
+/// Reads an arrival. Returns `None` if there is none with this id.
+fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, StoreError> {
+    if let Some(stored) = history.event(id)? {
+        let outcome = if stored.is_replay {
+            ArrivalOutcome::Ignored
+        } else {
+            ArrivalOutcome::Accepted
+        };
+        return Ok(Some(StoredArrival {
+            size: stored.received.body.len() as u64,
+            received: stored.received,
+            decode: stored.decode,
+            outcome,
+            status: stored.status,
+            reason: String::new(),
+            decision: stored.decision,
+            is_replay: stored.is_replay,
+            verified_by: Vec::new(),
+        }));
+    }
+    let record = history.arrival(id)?;
+    Ok(record.map(|record| StoredArrival {
+        verified_by: record
+            .proofs
+            .iter()
+            .map(|proof| match &proof.secret {
+                Some(secret) => format!("`{}` with `{secret}`", proof.scheme),
+                None => format!("`{}`", proof.scheme),
+            })
+            .collect(),
+        received: record.received,
+        decode: record.decode,
+        outcome: record.outcome,
+        status: Some(record.status),
+        reason: record.reason,
+        decision: record.decision,
+        is_replay: false,
+        size: record.size,
     }))
 }
 
@@ -114,13 +224,18 @@ impl EventView {
         let client = received
             .client
             .map_or_else(String::new, |client| format!(" from {client}"));
+        let is_event = self.stored.outcome == ArrivalOutcome::Accepted || self.stored.is_replay;
+        let kind = if is_event { "event" } else { "arrival" };
         let mut lines = vec![
-            format!("event {}", received.id),
+            format!("{kind} {}", received.id),
             format!("received {}{client}", received.at),
             format!("endpoint {}", received.endpoint),
+        ];
+        lines.extend(self.stored.outcome());
+        lines.extend([
             String::new(),
             format!("{} {}{query}", received.method, received.path),
-        ];
+        ]);
         lines.extend(
             super::capture::headers(received)
                 .into_iter()
@@ -160,7 +275,15 @@ impl EventView {
         let received = &self.stored.received;
         let size = received.body.len();
         if size == 0 {
-            return vec!["the body is empty".to_owned()];
+            let why = match self.stored.outcome {
+                _ if self.stored.size > 0 => "the body is not kept",
+                ArrivalOutcome::Refused
+                | ArrivalOutcome::Limited
+                | ArrivalOutcome::TooLarge
+                | ArrivalOutcome::TooSlow => "the body is empty, or was not read",
+                _ => "the body is empty",
+            };
+            return vec![why.to_owned()];
         }
         let fault = self.fault().map(|why| format!("it cannot be decoded: {why}"));
         let mut lines: Vec<String> = fault.into_iter().collect();
@@ -201,6 +324,13 @@ impl EventView {
         };
         json!({
             "event": request(&self.stored.received),
+            "outcome": self.stored.outcome.name(),
+            "status": self.stored.status,
+            "reason": (!self.stored.reason.is_empty()).then_some(&self.stored.reason),
+            "verified_by": self.stored.verified_by,
+            "decision": self.stored.decision,
+            "replayed": self.stored.is_replay,
+            "bytes": self.stored.size,
             "decode": self.stored.decode,
             "payload": payload,
             "undecodable": self.fault(),
@@ -217,7 +347,7 @@ fn written(payload: &Payload) -> String {
 }
 
 /// The line after a payload that was cut.
-fn format_cut(size: usize, event: crate::event::EventId) -> String {
+fn format_cut(size: usize, event: EventId) -> String {
     format!("… cut; `hookyard events capture {event}` writes out all {size} bytes")
 }
 

@@ -4,6 +4,7 @@
 mod captured;
 mod described;
 mod request;
+mod stored;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +35,10 @@ pub struct Arguments {
     /// options.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["endpoint", "headers", "body", "method", "client"])]
     captured: Option<PathBuf>,
+    /// An arrival in the store of the rules: accepted, ignored or refused. It replaces all other
+    /// request options. A unique prefix of the id is enough.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["captured", "endpoint", "headers", "body", "method", "client"])]
+    event: Option<String>,
     /// A header of the request, `Name: value`. Repeatable.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -57,7 +62,16 @@ pub fn run(arguments: &Arguments) -> u8 {
         Ok(loaded) => loaded.rules,
         Err(diagnostics) => return wrong(&naming("explain RULES", diagnostics)),
     };
-    let request = match ExplainedRequest::new(arguments, &rules) {
+    let stored = match arguments
+        .event
+        .as_ref()
+        .map(|id| stored::read(&path, id))
+        .transpose()
+    {
+        Ok(stored) => stored,
+        Err(code) => return code,
+    };
+    let request = match ExplainedRequest::new(arguments, stored, &rules) {
         Ok(request) => request,
         Err(message) => return fail(&message),
     };

@@ -26,17 +26,22 @@ pub(super) struct ExplainedRequest<'r> {
 }
 
 impl<'r> ExplainedRequest<'r> {
-    /// Builds the request that the arguments describe.
-    pub(super) fn new(arguments: &Arguments, rules: &'r RuleSet) -> Result<Self, String> {
+    /// Builds the `stored` request, or the one that the arguments describe.
+    pub(super) fn new(
+        arguments: &Arguments,
+        stored: Option<Described>,
+        rules: &'r RuleSet,
+    ) -> Result<Self, String> {
         let Described {
             target,
             method,
             headers,
             client,
             body,
-        } = match &arguments.captured {
-            Some(captured) => captured::read(captured)?,
-            None => Described::by(arguments, rules)?,
+        } = match (stored, &arguments.captured) {
+            (Some(stored), _) => stored,
+            (None, Some(captured)) => captured::read(captured)?,
+            (None, None) => Described::by(arguments, rules)?,
         };
         let unknown = |why: &str| {
             let known: Vec<&str> = rules.endpoints.iter().map(|endpoint| &*endpoint.path).collect();

@@ -1,0 +1,99 @@
+//! Replay of an ignored arrival by the rules in force: the other end of `hookyard events replay`.
+//!
+//! Only root and the daemon's own user may ask, since a replay runs actions. At most
+//! [`CONCURRENT`] replays at once, each answered within [`LIMIT`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::admin::REQUEST_LIMIT;
+use crate::admin::answer::{text, typed};
+use crate::admin::check::LIMIT;
+use crate::event::RuleDecision;
+
+/// Maximum size of a request, in bytes.
+const MAX_REQUEST: usize = 1024;
+/// Maximum replays at once. Further ones are answered 503.
+const CONCURRENT: usize = 4;
+
+/// A request for a replay.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReplayRequest {
+    /// Id of the arrival.
+    pub id: String,
+    /// True if only the decision is asked for.
+    pub dry_run: bool,
+}
+
+/// The answer to a request for a replay.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct ReplayAnswer {
+    /// The reason why the arrival cannot be replayed.
+    pub refused: Option<String>,
+    /// The decisions of the rules in force.
+    pub decisions: Vec<RuleDecision>,
+    /// Rules for which a delivery was made, or would be made.
+    pub accepted: Vec<String>,
+    /// Rules that accepted the same event before, each with the id of that event.
+    pub duplicates: Vec<(String, String)>,
+}
+
+/// The future of an answer.
+pub type Replaying = Pin<Box<dyn Future<Output = ReplayAnswer> + Send>>;
+
+#[derive(Clone)]
+pub struct Replayer {
+    replay: Arc<dyn Fn(ReplayRequest) -> Replaying + Send + Sync>,
+    slots: Arc<Semaphore>,
+}
+
+impl Replayer {
+    pub fn new(replay: impl Fn(ReplayRequest) -> Replaying + Send + Sync + 'static) -> Self {
+        Self {
+            replay: Arc::new(replay),
+            slots: Arc::new(Semaphore::new(CONCURRENT)),
+        }
+    }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "too many replays at once");
+        };
+        let read = Limited::new(request.into_body(), MAX_REQUEST).collect();
+        let body = match timeout(REQUEST_LIMIT, read).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => return text(StatusCode::PAYLOAD_TOO_LARGE, "too large, or broken off"),
+            Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "too slow"),
+        };
+        let Ok(request) = serde_json::from_slice(&body) else {
+            return text(StatusCode::BAD_REQUEST, "no request for a replay");
+        };
+        // Its own task: the replay goes on if the client disconnects.
+        let replaying = (self.replay)(request);
+        let replaying = tokio::spawn(async move {
+            let answer = replaying.await;
+            drop(permit);
+            answer
+        });
+        match timeout(LIMIT, replaying).await {
+            Ok(Ok(answer)) => match serde_json::to_vec(&answer) {
+                Ok(json) => typed(StatusCode::OK, "application/json", json),
+                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            },
+            Ok(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            Err(_) => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "it takes too long; look at the arrival before you try again",
+            ),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Replays of ignored arrivals: the running daemon matches them by its rules, and runs them.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::admin::{ReplayAnswer, ReplayRequest};
+use crate::base::escape;
+use crate::cli::location::StoreLocation;
+use crate::cli::status;
+use crate::event::EventId;
+
+/// How to name another daemon.
+const HINT: &str = "name the daemon's rules file with `--rules RULES`";
+
+/// Maximum decisions shown for an arrival that no rule matches.
+const SHOWN: usize = 5;
+
+/// The result for one arrival.
+pub struct ReplayedArrival {
+    id: EventId,
+    answer: ReplayAnswer,
+}
+
+/// Asks the daemon to replay arrivals. The error is the exit code.
+pub fn replay(
+    store_location: &StoreLocation,
+    store: &Path,
+    ids: &[EventId],
+    dry_run: bool,
+) -> Result<Vec<ReplayedArrival>, String> {
+    let Ok(socket) = status::socket_of(store_location, HINT) else {
+        return Err("ignored arrivals are replayed by the running daemon".to_owned());
+    };
+    let shown = socket.display();
+    status::check_store(&socket, store).map_err(|why| format!("the daemon at `{shown}` {why}"))?;
+    let mut replayed = Vec::with_capacity(ids.len());
+    for id in ids {
+        let request = ReplayRequest {
+            id: id.to_string(),
+            dry_run,
+        };
+        let asked = serde_json::to_vec(&request)
+            .map_err(std::io::Error::other)
+            .and_then(|body| status::exchange(&socket, "POST /replay", &body));
+        let body = match asked {
+            Ok((200, body)) => body,
+            Ok((_, why)) => {
+                let why = String::from_utf8_lossy(&why).trim_end().to_owned();
+                return Err(format!("the daemon at `{shown}` does not replay {id}: {why}"));
+            }
+            Err(error) => {
+                return Err(format!(
+                    "no daemon answers at `{shown}`: {error}; ignored arrivals are replayed by the running daemon"
+                ));
+            }
+        };
+        let answer = serde_json::from_slice(&body)
+            .map_err(|error| format!("the answer of the daemon is not understood: {error}"))?;
+        replayed.push(ReplayedArrival { id: *id, answer });
+    }
+    Ok(replayed)
+}
+
+impl ReplayedArrival {
+    /// True if a rule accepted the arrival, or would.
+    pub fn is_accepted(&self) -> bool {
+        !self.answer.accepted.is_empty()
+    }
+
+    /// Formats the result as text.
+    pub fn lines(&self, dry_run: bool) -> Vec<String> {
+        let (id, answer) = (self.id, &self.answer);
+        let mut lines = Vec::new();
+        if let Some(why) = &answer.refused {
+            lines.push(format!("{id} cannot be replayed: {why}"));
+        }
+        if self.is_accepted() {
+            let runs = if dry_run { "would run" } else { "runs" };
+            lines.push(format!("{id} {runs}: {}", answer.accepted.join(", ")));
+        }
+        for (rule, of) in &answer.duplicates {
+            lines.push(format!("{id} is a duplicate of {of} for {rule}: it runs nothing"));
+        }
+        if answer.refused.is_none() && !self.is_accepted() && answer.duplicates.is_empty() {
+            lines.push(format!("{id} matches no rule in force"));
+            let nearest = answer.decisions.iter().take(SHOWN);
+            lines.extend(nearest.map(|decision| format!("  no  {}: {}", decision.rule, decision.reason)));
+        }
+        lines.iter().map(|line| escape::line(line).into_owned()).collect()
+    }
+
+    /// Formats the result as JSON.
+    pub fn to_json(&self) -> Value {
+        let duplicates = self.answer.duplicates.iter();
+        json!({
+            "id": self.id.to_string(),
+            "refused": self.answer.refused,
+            "accepted": self.answer.accepted,
+            "duplicates": duplicates.map(|(rule, of)| json!({"rule": rule, "of": of})).collect::<Vec<_>>(),
+            "rules": self.answer.decisions,
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! Replays that the operator asks for through the admin socket.
+
+use std::sync::Arc;
+
+use tracing::info;
+
+use crate::admin::{ReplayAnswer, ReplayRequest, Replayer};
+use crate::daemon::shared::Shared;
+use crate::pipeline::{Ingest, Replayed};
+
+/// Builds the service that replays ignored arrivals by the rules in force.
+pub(super) fn replayer(shared: &Shared, ingest: &Arc<Ingest>) -> Replayer {
+    let (store, live, ingest) = (
+        Arc::clone(&shared.store),
+        Arc::clone(&shared.live),
+        Arc::clone(ingest),
+    );
+    Replayer::new(move |request| {
+        let (store, live, ingest) = (Arc::clone(&store), Arc::clone(&live), Arc::clone(&ingest));
+        Box::pin(async move {
+            let ReplayRequest { id, dry_run } = request;
+            let replayed = async {
+                let id = id.parse().map_err(|_| format!("`{id}` is no id of an arrival"))?;
+                let record = store.arrival(id).await.map_err(|error| error.to_string())?;
+                let record =
+                    record.ok_or("no such arrival waits for a replay: it is gone, or an event already")?;
+                let rules = live.current();
+                ingest.replay(&rules, record, dry_run).await
+            };
+            match replayed.await {
+                Ok(replayed) => {
+                    if !dry_run {
+                        info!(event = %id, rules = replayed.accepted.join(", "), "replayed an arrival");
+                    }
+                    answer(replayed)
+                }
+                Err(why) => ReplayAnswer {
+                    refused: Some(why),
+                    ..ReplayAnswer::default()
+                },
+            }
+        })
+    })
+}
+
+fn answer(replayed: Replayed) -> ReplayAnswer {
+    let Replayed {
+        decisions,
+        accepted,
+        duplicates,
+    } = replayed;
+    ReplayAnswer {
+        refused: None,
+        decisions,
+        accepted: accepted.iter().map(ToString::to_string).collect(),
+        duplicates: duplicates
+            .into_iter()
+            .map(|(rule, of)| (rule.to_string(), of.to_string()))
+            .collect(),
+    }
+}

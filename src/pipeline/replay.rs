@@ -1,0 +1,125 @@
+//! Replays of arrivals that were ignored: matched by the rules in force, and run.
+//!
+//! Verification is not repeated, because credentials are not stored. The record tells which
+//! verifications succeeded, and only rules with one of these can match.
+
+use std::sync::Arc;
+
+use crate::event::{ArrivalOutcome, EventId, RuleDecision};
+use crate::payload::{Event, Payload};
+use crate::pipeline::arrivals::decisions;
+use crate::pipeline::authorization::{Authorization, Match};
+use crate::pipeline::ingest::{Ingest, without_credentials};
+use crate::pipeline::new_delivery::new_delivery;
+use crate::rules::RuleSet;
+use crate::store::{ArrivalRecord, Enqueued, NewDelivery, NewEvent};
+
+/// The result of a replay.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// The decisions of the rules in force.
+    pub decisions: Vec<RuleDecision>,
+    /// Rules for which a delivery was made. In a dry run, rules for which one would be made unless
+    /// the event was accepted before.
+    pub accepted: Vec<Arc<str>>,
+    /// Rules that accepted the same event before, as another arrival.
+    pub duplicates: Vec<(Arc<str>, EventId)>,
+}
+
+impl Ingest {
+    /// Matches a recorded arrival by the rules in force, and runs it unless `dry_run`. The error is
+    /// the reason why that is not possible.
+    pub async fn replay(
+        &self,
+        rules: &RuleSet,
+        record: ArrivalRecord,
+        dry_run: bool,
+    ) -> Result<Replayed, String> {
+        check(&record)?;
+        let path = &record.received.endpoint;
+        let mut endpoints = rules.endpoints.iter();
+        let endpoint = endpoints
+            .find(|endpoint| endpoint.path == *path)
+            .ok_or_else(|| format!("the rules in force have no endpoint `{path}`"))?;
+        let received = without_credentials(endpoint, record.received.as_ref().clone());
+        let authorization = Authorization::recorded(endpoint, &record.proofs, &received);
+        let received = Arc::new(received);
+        let busy = || "too many large or compressed bodies at once; try again".to_owned();
+        let decoded = self.decode(endpoint, &received, &authorization).await;
+        let (_memory, decoded) = decoded.ok_or_else(busy)?;
+        let event = Event {
+            received: Arc::clone(&received),
+            payload: decoded.unwrap_or_else(|error| Payload::unreadable(&error)),
+        };
+        let considered = |index: usize| authorization.trusts(index) && endpoint.can_act(index, &event);
+        let matched = endpoint.matcher.matching(&event, &considered);
+        let decided = decisions(endpoint, &event, &authorization, &matched);
+        let recognised = authorization.recognised(&received);
+        let matched: Vec<Match<'_>> = matched
+            .into_iter()
+            .filter_map(|index| authorization.matched(index))
+            .collect();
+        let names: Vec<Arc<str>> = matched.iter().map(|one| Arc::clone(&one.rule.name)).collect();
+        let mut replayed = Replayed {
+            decisions: decided,
+            ..Replayed::default()
+        };
+        if dry_run || matched.is_empty() {
+            replayed.accepted = names;
+            return Ok(replayed);
+        }
+        let now = self.clock.now();
+        let late = now.since(received.at);
+        let deliveries = matched.iter().map(|one| {
+            let delivery = new_delivery(one, &recognised, &event, now);
+            // As long from now on as if it had arrived now.
+            NewDelivery {
+                remember_until: delivery.remember_until.plus(late),
+                ..delivery
+            }
+        });
+        let new_event = NewEvent {
+            received: Arc::clone(&received),
+            decode: endpoint.decode.name().to_owned(),
+            deliveries: deliveries.collect(),
+            status: Some(record.status),
+            // The decision stays that of the arrival.
+            decision: record.decision,
+            is_replay: true,
+            now,
+        };
+        let enqueued = self.write(&received, new_event, Arc::new(())).await?;
+        for (rule, enqueued) in names.into_iter().zip(enqueued) {
+            match enqueued {
+                Enqueued::Duplicate { of } | Enqueued::Altered { of, .. } => {
+                    replayed.duplicates.push((rule, of));
+                }
+                _ => replayed.accepted.push(rule),
+            }
+        }
+        Ok(replayed)
+    }
+}
+
+/// Checks that a recorded arrival can be replayed.
+fn check(record: &ArrivalRecord) -> Result<(), String> {
+    match record.outcome {
+        ArrivalOutcome::Ignored | ArrivalOutcome::Unreadable if !record.proofs.is_empty() => {}
+        ArrivalOutcome::Duplicate | ArrivalOutcome::Altered => {
+            return Err("it is a repetition of another arrival; replay that one".to_owned());
+        }
+        outcome => {
+            return Err(format!(
+                "its outcome is `{outcome}`, and only verified arrivals that were ignored or unreadable can be replayed"
+            ));
+        }
+    }
+    if record.is_cut() {
+        return Err(format!(
+            "only {} of {} bytes of its body are kept",
+            record.received.body.len(),
+            record.size
+        ));
+    }
+    Ok(())
+}
