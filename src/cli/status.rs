@@ -119,17 +119,10 @@ pub fn identity_mismatch(store_location: &StoreLocation, status: &Status) -> Opt
     ))
 }
 
-/// Checks that the daemon at a socket uses this store. The error says what it does instead.
-pub fn check_store(socket: &Path, store: &Path) -> Result<(), String> {
-    let status = request_status(socket).map_err(|error| format!("does not answer: {error}"))?;
-    match &status.store {
-        Some(used) if !is_same(store, Path::new(&used.path)) => Err(format!(
-            "has the store `{}`, not `{}`",
-            used.path,
-            store.display()
-        )),
-        _ => Ok(()),
-    }
+/// Returns the store of the daemon at a socket if it is another one than `store`.
+pub fn other_store(socket: &Path, store: &Path) -> io::Result<Option<String>> {
+    let used = request_status(socket)?.store.map(|used| used.path);
+    Ok(used.filter(|used| !is_same(store, Path::new(used))))
 }
 
 /// Requests the status of a daemon.

@@ -42,6 +42,7 @@ impl Arriving<'_> {
 pub(super) struct Conclusion<'a> {
     pub outcome: ArrivalOutcome,
     pub status: StatusCode,
+    /// If empty, the record names the nearest rule.
     pub reason: &'a str,
 }
 
@@ -137,17 +138,25 @@ impl Ingest {
         if limit == Some(0) {
             return;
         }
-        self.recorder.add(ring, || ArrivalRecord {
-            received: Arc::new(kept(arriving, ring, conclusion.outcome)),
-            ring,
-            outcome: conclusion.outcome,
-            status: conclusion.status.as_u16(),
-            reason: cut(conclusion.reason),
-            decision: arriving.decision(decide()),
-            decode: arriving.endpoint.decode.name().to_owned(),
-            size: arriving.received.body.len() as u64,
-            proofs: authorization.map(Authorization::records).unwrap_or_default(),
-            endpoint_limit: limit,
+        self.recorder.add(ring, || {
+            let decision = arriving.decision(decide());
+            let nearest = decision.rules.first().filter(|_| conclusion.reason.is_empty());
+            let reason = match nearest {
+                Some(nearest) => cut(&format!("nearest rule {}: {}", nearest.rule, nearest.reason)),
+                None => cut(conclusion.reason),
+            };
+            ArrivalRecord {
+                received: Arc::new(kept(arriving, ring, conclusion.outcome)),
+                ring,
+                outcome: conclusion.outcome,
+                status: conclusion.status.as_u16(),
+                reason,
+                decision,
+                decode: arriving.endpoint.decode.name().to_owned(),
+                size: arriving.received.body.len() as u64,
+                proofs: authorization.map(Authorization::records).unwrap_or_default(),
+                endpoint_limit: limit,
+            }
         });
     }
 }

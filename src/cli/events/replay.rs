@@ -33,7 +33,17 @@ pub fn replay(
         return Err("ignored arrivals are replayed by the running daemon".to_owned());
     };
     let shown = socket.display();
-    status::check_store(&socket, store).map_err(|why| format!("the daemon at `{shown}` {why}"))?;
+    let absent = |error: std::io::Error| {
+        format!(
+            "no daemon answers at `{shown}`: {error}; ignored arrivals are replayed by the running daemon"
+        )
+    };
+    if let Some(other) = status::other_store(&socket, store).map_err(absent)? {
+        let store = store.display();
+        return Err(format!(
+            "the daemon at `{shown}` has the store `{other}`, not `{store}`"
+        ));
+    }
     let mut replayed = Vec::with_capacity(ids.len());
     for id in ids {
         let request = ReplayRequest {
@@ -49,11 +59,7 @@ pub fn replay(
                 let why = String::from_utf8_lossy(&why).trim_end().to_owned();
                 return Err(format!("the daemon at `{shown}` does not replay {id}: {why}"));
             }
-            Err(error) => {
-                return Err(format!(
-                    "no daemon answers at `{shown}`: {error}; ignored arrivals are replayed by the running daemon"
-                ));
-            }
+            Err(error) => return Err(absent(error)),
         };
         let answer = serde_json::from_slice(&body)
             .map_err(|error| format!("the answer of the daemon is not understood: {error}"))?;
