@@ -43,8 +43,8 @@ fn rules() -> String {
     verify: none
     {settings}
     retry: {{attempts: {ATTEMPTS}, backoff: [10s]}}
-    actions: [{{append: a}}, {{append: b}}]
-    on_failure: [{{append: c}}]
+    actions: [{{run: [/bin/true]}}, {{run: [/bin/true]}}]
+    on_failure: [{{run: [/bin/true]}}]
 "
         )
     });
