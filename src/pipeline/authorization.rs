@@ -83,7 +83,6 @@ impl<'e> Authorization<'e> {
                 }),
                 dedup_keys: record.dedup_keys.clone(),
                 secret: record.secret.clone(),
-                read: None,
             })
         });
         Self {

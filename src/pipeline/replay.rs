@@ -45,7 +45,7 @@ impl Ingest {
         let authorization = Authorization::recorded(endpoint, &record.proofs, &received);
         let received = Arc::new(received);
         let busy = || "too many large or compressed bodies at once; try again".to_owned();
-        let decoded = self.decode(endpoint, &received, &authorization).await;
+        let decoded = self.decode(endpoint, &received).await;
         let (_memory, decoded) = decoded.ok_or_else(busy)?;
         let event = Event {
             received: Arc::clone(&received),
