@@ -5,12 +5,12 @@ use crate::reference::markdown::table;
 /// A series: name, type, labels, description.
 type Row = (&'static str, &'static str, &'static [&'static str], &'static str);
 
-const SERIES: [Row; 33] = [
+const SERIES: [Row; 34] = [
     (
         "hookyard_arrivals_total",
         "counter",
         &["endpoint", "outcome"],
-        "requests on an endpoint: `accepted`, `duplicate`, `altered`, `ignored`, `handshake`, `refused`, `stale`, `invalid payload`, `too large`, `unavailable`",
+        "requests on an endpoint: `accepted`, `duplicate`, `altered`, `ignored`, `handshake`, `unreadable`, `refused`, `stale`, `too-large`, `unavailable`",
     ),
     (
         "hookyard_refusals_total",
@@ -29,6 +29,12 @@ const SERIES: [Row; 33] = [
         "counter",
         &["how"],
         "bodies that were not read because `server.max_inflight` was reached: `evicted` while they arrived, or `refused`",
+    ),
+    (
+        "hookyard_arrivals_unrecorded_total",
+        "counter",
+        &["ring"],
+        "arrivals of which no record was kept, because too many came at once or the store failed",
     ),
     (
         "hookyard_attempts_total",
@@ -128,7 +134,6 @@ const SERIES: [Row; 33] = [
         &[],
         "dedup keys that are remembered",
     ),
-    ("hookyard_store_refusals", "gauge", &[], "refusals in the ring"),
     ("hookyard_store_bytes", "gauge", &[], "bytes in use in the store"),
     (
         "hookyard_store_full",
@@ -137,10 +142,16 @@ const SERIES: [Row; 33] = [
         "1 while the store takes no new events",
     ),
     (
-        "hookyard_store_refusals_dropped_total",
-        "counter",
-        &[],
-        "refusals that were not kept, for want of room",
+        "hookyard_store_arrivals",
+        "gauge",
+        &["ring"],
+        "records of arrivals that became no event: of verified senders (`ignored`) and of all others (`refused`)",
+    ),
+    (
+        "hookyard_store_arrivals_bytes",
+        "gauge",
+        &["ring"],
+        "bytes of these records",
     ),
     (
         "hookyard_store_commits_total",
