@@ -254,7 +254,7 @@ fn query(query: &str) -> String {
 fn may_be_credential(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     [
-        "token", "secret", "key", "sign", "auth", "password", "hmac", "jwt", "session",
+        "token", "secret", "key", "sign", "auth", "password", "hmac", "jwt", "session", "cookie",
     ]
     .iter()
     .any(|part| name.contains(part))

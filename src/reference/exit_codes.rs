@@ -56,7 +56,7 @@ pub const COMMANDS: [(&str, [&str; 3]); 17] = [
         [
             "there are hits",
             "there are none",
-            "the store is unknown or cannot be read; none of the deliveries that were read is one, and older ones were not read",
+            "the store is unknown or cannot be read; none of the arrivals that were read is one, and older ones were not read",
         ],
     ),
     (

@@ -32,6 +32,9 @@ pub struct ListedDelivery {
     pub delivery: Delivery,
     /// Number of replays.
     pub replays: u32,
+    /// Start of the running attempt. `None` if no attempt is known to run, and while no daemon is
+    /// known to use the store.
+    pub begun_at: Option<Timestamp>,
 }
 
 /// An event as the store keeps it.

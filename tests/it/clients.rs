@@ -68,7 +68,7 @@ fn an_endpoint_takes_only_from_the_networks_that_it_lists() {
             && log.contains("`allow` does not let 127.0.0.1 in")
             && log.contains("`allow` lets no client in whose address is not known")
     });
-    let arguments = ["events", "list", "--state", "refused", "--store", "hookyard.db"];
+    let arguments = ["events", "list", "--outcome", "refused", "--store", "hookyard.db"];
     daemon.eventually("it is listed among what was refused", || {
         let listed = daemon.scenario.hookyard(&arguments);
         String::from_utf8_lossy(&listed.stdout).contains("198.51.100.1")

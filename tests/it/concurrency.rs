@@ -282,9 +282,7 @@ fn check_says_what_is_wrong_with_it() {
 
 /// Rows of `hookyard events list`, newest first: state and details.
 fn states(daemon: &Daemon) -> Vec<String> {
-    let output = daemon.scenario.hookyard(&["events", "list", "--format", "json"]);
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let rows = json["deliveries"].as_array().unwrap();
+    let rows = daemon.scenario.deliveries(&[]);
     let state = |row: &serde_json::Value| {
         let words = ["state", "reason"].map(|key| row[key].as_str().unwrap_or("").to_owned());
         words.join(" ").trim_end().to_owned()
@@ -294,9 +292,8 @@ fn states(daemon: &Daemon) -> Vec<String> {
 
 /// Id of the delivery in this row of the list.
 fn delivery(daemon: &Daemon, place: usize) -> String {
-    let output = daemon.scenario.hookyard(&["events", "list", "--format", "json"]);
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    json["deliveries"][place]["delivery"].as_str().unwrap().to_owned()
+    let rows = daemon.scenario.deliveries(&[]);
+    rows[place]["delivery"].as_str().unwrap().to_owned()
 }
 
 #[test]

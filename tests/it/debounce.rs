@@ -43,7 +43,7 @@ fn of_a_stampede_the_newest_is_delivered_when_it_is_quiet() {
     daemon.eventually("the others are superseded", || {
         let listed = listed(&daemon);
         let lines = |word| listed.lines().filter(|line| line.contains(word)).count();
-        lines("superseded") == 4 && lines(" done ") == 1
+        lines("superseded") == 4 && lines("deploy done ") == 1
     });
     assert_eq!(daemon.log().matches("while it waited for quiet").count(), 4);
     // A new quiet period begins.

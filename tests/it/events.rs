@@ -38,17 +38,17 @@ fn events(scenario: &Scenario, arguments: &[&str]) -> (Option<i32>, Value) {
 
 /// The listed deliveries, newest first: rule, state, replays.
 fn listed(scenario: &Scenario, arguments: &[&str]) -> Vec<(String, String, u64)> {
-    let (_, json) = events(scenario, &[&["list"], arguments].concat());
-    let rows = json["deliveries"].as_array().unwrap().iter();
+    let rows = scenario.deliveries(arguments);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    rows.map(|row| {
-        (
-            text(&row["rule"]),
-            text(&row["state"]),
-            row["replays"].as_u64().unwrap(),
-        )
-    })
-    .collect()
+    rows.iter()
+        .map(|row| {
+            (
+                text(&row["rule"]),
+                text(&row["state"]),
+                row["replays"].as_u64().unwrap(),
+            )
+        })
+        .collect()
 }
 
 fn row(rule: &str, state: &str, replays: u64) -> (String, String, u64) {
@@ -75,8 +75,8 @@ fn with_dead_letter() -> (Daemon, String) {
 
 /// Id of the only dead delivery.
 fn dead_letter(scenario: &Scenario) -> String {
-    let (_, json) = events(scenario, &["list", "--state", "dead"]);
-    json["deliveries"][0]["delivery"].as_str().unwrap().to_owned()
+    let dead = scenario.deliveries(&["--state", "dead"]);
+    dead[0]["delivery"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -232,10 +232,10 @@ fn list_asks_by_rule_endpoint_state_time_and_condition() {
     let columns: Vec<&str> = lines[0].split_whitespace().collect();
     assert_eq!(
         columns.join(" "),
-        "id received at endpoint rule state action attempt reason"
+        "id received at endpoint client outcome deliveries reason"
     );
     assert!(
-        lines[1].ends_with("  /in       deploy  dead   2       1        exit 1"),
+        lines[1].ends_with("  /in       127.0.0.1  accepted  deploy dead, record done  deploy: exit 1"),
         "{stdout}"
     );
 
@@ -246,7 +246,7 @@ fn list_asks_by_rule_endpoint_state_time_and_condition() {
             Some(1),
             String::new(),
             format!(
-                "no delivery of the rule `nobody` in `{}`\n",
+                "no arrival for the rule `nobody` in `{}`\n",
                 daemon.folder().join("hookyard.db").display()
             )
         )
@@ -259,7 +259,9 @@ fn list_asks_by_rule_endpoint_state_time_and_condition() {
         ),
         (&["list", "--since", "10"], "neither a duration nor a time"),
         (&["replay"], "name their ids, or say `--dead`"),
-        (&["list", "--state", "refused", "--rule", "x"], "leave `--rule`"),
+        (&["list", "--state", "refused"], "invalid value 'refused'"),
+        (&["list", "--outcome", "lost"], "invalid value 'lost'"),
+        (&["list", "--client", "nobody"], "invalid value 'nobody'"),
     ] {
         let output = daemon.scenario.hookyard(&[&["events"], arguments].concat());
         let (code, _, stderr) = text(&output);
@@ -278,11 +280,9 @@ fn what_was_refused_is_listed_with_its_reason() {
         .start();
     assert_eq!(daemon.post("/r").json("{}").send().status, 403);
     let found = || {
-        let (_, json) = events(&daemon.scenario, &["list", "--state", "refused"]);
-        json["refused"][0]["reason"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        let refused = daemon.scenario.arrivals(&["--outcome", "refused"]);
+        let reason = refused.first().and_then(|row| row["reason"].as_str());
+        reason.unwrap_or_default().to_owned()
     };
     daemon.eventually("it is written down", || found().contains("x-hub-signature-256"));
 }
@@ -309,8 +309,8 @@ rules:
     daemon.eventually("it runs", || daemon.lines("runs") == 1);
     let (code, dropped) = events(&daemon.scenario, &["drop", "--state", "waiting"]);
     assert_eq!((code, dropped["dropped"].as_u64()), (Some(0), Some(1)));
-    let (_, json) = events(&daemon.scenario, &["list"]);
-    assert_eq!(json["deliveries"][0]["reason"], "dropped by the operator");
+    let dropped_now = daemon.scenario.deliveries(&[]);
+    assert_eq!(dropped_now[0]["reason"], "dropped by the operator");
     // The attempt continues to its end without effect. A replay in between runs only after that.
     assert_eq!(events(&daemon.scenario, &["replay", "--dead"]).0, Some(0));
     daemon.eventually("it is done", || {
@@ -327,7 +327,7 @@ rules:
 
     assert_eq!(daemon.post("/failing").json("{}").send().status, 200);
     daemon.eventually("it waits for its next attempt", || {
-        events(&daemon.scenario, &["list", "--rule", "failing"]).1["deliveries"][0]["attempt"] == 2
+        daemon.scenario.deliveries(&["--rule", "failing"])[0]["attempt"] == 2
     });
     let output = daemon
         .scenario
@@ -455,8 +455,8 @@ fn tail_follows_what_is_new_also_across_a_restart() {
     let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
     let mut next = || {
         let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        assert_eq!(line["rule"], "record");
-        line["event"].as_str().unwrap().to_owned()
+        assert_eq!(line["outcome"], "accepted");
+        line["id"].as_str().unwrap().to_owned()
     };
     assert_eq!(next(), first);
     let second = post(&daemon, r#"{"n": 2}"#);

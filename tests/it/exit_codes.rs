@@ -34,7 +34,7 @@ fn while_it_runs(event: &str) -> Vec<(i32, Vec<&str>)> {
         (0, vec!["events", "list"]),
         (
             1,
-            vec!["events", "list", "--state", "refused", "--since", "2999-01-01"],
+            vec!["events", "list", "--outcome", "refused", "--since", "2999-01-01"],
         ),
         (2, vec!["events", "list", "--rules", "absent.yaml"]),
         (2, vec!["events", "list", "--since", "yesterday"]),
@@ -119,9 +119,8 @@ fn exit_codes_are_those_of_the_table() {
     daemon.eventually("both are dead", || {
         daemon.log().matches("dead letter").count() == 2
     });
-    let listed = daemon.scenario.hookyard(&["events", "list", "--format", "json"]);
-    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
-    let event = listed["deliveries"][0]["event"].as_str().unwrap().to_owned();
+    let listed = daemon.scenario.deliveries(&[]);
+    let event = listed[0]["event"].as_str().unwrap().to_owned();
     let mut running = while_it_runs(&event);
     check(&daemon, &running);
     assert_eq!(daemon.stop(), Some(0));

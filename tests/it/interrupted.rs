@@ -23,9 +23,8 @@ rules:
 /// The delivery to `deploy` that is not for `on_failure`: its state, its reason, and its attempts
 /// by number and outcome.
 fn shown(daemon: &Daemon) -> (String, String, Vec<(u64, String)>) {
-    let list = daemon.scenario.hookyard(&["events", "list", "--format", "json"]);
-    let list: Value = serde_json::from_slice(&list.stdout).unwrap();
-    let event = list["deliveries"][0]["event"].as_str().unwrap();
+    let list = daemon.scenario.deliveries(&[]);
+    let event = list[0]["event"].as_str().unwrap();
     let show = daemon
         .scenario
         .hookyard(&["events", "show", event, "--format", "json"]);

@@ -209,14 +209,9 @@ fn a_script_that_cannot_start_is_told_at_load_and_by_its_attempts() {
         assert_eq!(daemon.post(&format!("/{name}")).json("{}").send().status, 200);
     }
     let reason = |name: &str| {
-        let output = daemon.scenario.hookyard(&[
-            "events", "list", "--state", "dead", "--rule", name, "--format", "json",
-        ]);
-        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-        found["deliveries"][0]["reason"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        let found = daemon.scenario.deliveries(&["--state", "dead", "--rule", name]);
+        let reason = found.first().and_then(|row| row["reason"].as_str());
+        reason.unwrap_or_default().to_owned()
     };
     for (name, _, words) in scripts {
         daemon.eventually(name, || reason(name).contains(words));

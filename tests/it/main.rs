@@ -25,6 +25,7 @@ mod scenario;
 mod actions;
 mod answers;
 mod appending;
+mod arrivals;
 mod arrivals_replay;
 mod bodies;
 mod certificates;

@@ -36,12 +36,9 @@ fn send(daemon: &Daemon, n: u32) {
     assert_eq!(answer.outcome(), (200, "accepted".to_owned()));
 }
 
-/// Output of `hookyard events list`.
+/// Deliveries in `hookyard events list`.
 fn listed(daemon: &Daemon, filter: &[&str]) -> Vec<Value> {
-    let arguments = [&["events", "list", "--format", "json"], filter].concat();
-    let output = daemon.scenario.hookyard(&arguments);
-    let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
-    listed["deliveries"].as_array().unwrap().clone()
+    daemon.scenario.deliveries(filter)
 }
 
 #[test]

@@ -134,6 +134,32 @@ impl Scenario {
         self.command(arguments).output().unwrap()
     }
 
+    /// Deliveries of the arrivals that `hookyard events list` finds with these filters, newest
+    /// first. `--rule` and `--state` also apply to the deliveries.
+    pub fn deliveries(&self, filters: &[&str]) -> Vec<serde_json::Value> {
+        let wanted = |option: &str, value: &serde_json::Value| {
+            let given = filters.iter().position(|&word| word == option);
+            given.is_none_or(|at| value == filters[at + 1])
+        };
+        let mut found = self.arrivals(filters);
+        let found = found.iter_mut().flat_map(|arrival| {
+            let mut deliveries = arrival["deliveries"].as_array().unwrap().clone();
+            deliveries.reverse();
+            deliveries
+        });
+        found
+            .filter(|delivery| wanted("--rule", &delivery["rule"]) && wanted("--state", &delivery["state"]))
+            .collect()
+    }
+
+    /// Arrivals that `hookyard events list` finds with these filters, newest first.
+    pub fn arrivals(&self, filters: &[&str]) -> Vec<serde_json::Value> {
+        let output = self.hookyard(&[&["events", "list", "--format", "json"], filters].concat());
+        let listed: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        listed["arrivals"].as_array().unwrap().clone()
+    }
+
     /// Builds the command that runs `hookyard` here.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let binary = env!("CARGO_BIN_EXE_hookyard");

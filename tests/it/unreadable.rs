@@ -87,10 +87,7 @@ fn what_is_refused_as_unreadable_is_listed_and_what_nothing_wants_is_ignored() {
     let elsewhere = signed(&daemon, "/only", "nothing", &body);
     assert_eq!(elsewhere.send().outcome(), said(200, "ignored"));
     let listed = || {
-        let arguments = ["events", "list", "--state", "refused", "--format", "json"];
-        let output = daemon.scenario.hookyard(&arguments);
-        let listed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let rows = listed["refused"].as_array().cloned().unwrap_or_default();
+        let rows = daemon.scenario.arrivals(&["--outcome", "unreadable"]);
         rows.iter()
             .filter_map(|row| row["reason"].as_str().map(str::to_owned))
             .collect::<Vec<String>>()

@@ -80,7 +80,8 @@ def final_state(service, rule):
         return json.loads(service.output("hookyard", "events", *command, *store))
 
     def ended():
-        rows = ask("list", "--rule", rule)["deliveries"]
+        arrivals = ask("list", "--rule", rule)["arrivals"]
+        rows = [row for arrival in arrivals for row in arrival["deliveries"] if row["rule"] == rule]
         assert len(rows) == 1, rows
         return rows[0] if rows[0]["state"] in ("done", "dead") else None
 

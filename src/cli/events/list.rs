@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::arrivals::ArrivalSelection;
 use super::look;
+use super::phase::Phase;
 use super::select::DeliveryStatus;
 use crate::cli::location::unusable;
 use crate::cli::table::{aligned, one_line};
@@ -77,10 +78,23 @@ pub const ARRIVAL_COLUMNS: [&str; 7] = [
 
 /// Formats an arrival as a table row.
 pub fn arrival_line(arrival: &ListedArrival) -> [String; 7] {
-    let mut reason = arrival.reason.clone();
-    if arrival.is_replayed {
-        reason.push_str("replayed by the operator");
+    let mut reasons = Vec::new();
+    if !arrival.reason.is_empty() {
+        reasons.push(arrival.reason.clone());
     }
+    if arrival.is_replayed {
+        reasons.push("replayed by the operator".to_owned());
+    }
+    reasons.extend(arrival.deliveries.iter().filter_map(|entry| {
+        let details = details(entry).join("; ");
+        let of_rule = if arrival.deliveries.len() > 1 {
+            format!("{}: {details}", entry.delivery.rule)
+        } else {
+            details.clone()
+        };
+        (!details.is_empty()).then_some(of_rule)
+    }));
+    let reason = reasons.join("; ");
     let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     [
         arrival.id.to_string(),
@@ -89,7 +103,7 @@ pub fn arrival_line(arrival: &ListedArrival) -> [String; 7] {
         or_none(arrival.client.clone().unwrap_or_default()),
         arrival.outcome.to_string(),
         or_none(deliveries(arrival)),
-        one_line(&reason, REASON),
+        or_none(one_line(&reason, REASON)),
     ]
 }
 
@@ -101,7 +115,11 @@ fn deliveries(arrival: &ListedArrival) -> String {
         } else {
             ""
         };
-        let state = DeliveryStatus::of(entry).name();
+        let phase = Phase::of(entry);
+        let state = phase.map_or_else(
+            || DeliveryStatus::of(entry).name().to_owned(),
+            |phase| phase.to_string(),
+        );
         format!("{}{made} {state}", entry.delivery.rule)
     });
     one_line(&deliveries.collect::<Vec<_>>().join(", "), 2 * REASON)
@@ -155,20 +173,26 @@ pub fn reason(entry: &ListedDelivery) -> String {
     if let Some(failed) = &entry.delivery.failure_of {
         summary.push(format!("on_failure of {failed}"));
     }
-    let state = &entry.delivery.state;
-    summary.extend(state.reason().map(str::to_owned));
     // The first attempt is due at once.
-    let due = state.due().filter(|due| *due > entry.received_at);
+    let due = entry.delivery.state.due().filter(|due| *due > entry.received_at);
     summary.extend(due.map(|due| format!("due {due}")));
+    summary.extend(details(entry));
+    summary.join("; ")
+}
+
+/// What is worth knowing of a delivery beside its state and its due time.
+fn details(entry: &ListedDelivery) -> Vec<String> {
+    let mut details = Vec::new();
+    details.extend(entry.delivery.state.reason().map(str::to_owned));
     match entry.replays {
         0 => {}
-        1 => summary.push("replayed once".to_owned()),
-        times => summary.push(format!("replayed {times} times")),
+        1 => details.push("replayed once".to_owned()),
+        times => details.push(format!("replayed {times} times")),
     }
     if let Some(why) = &entry.delivery.unverified {
-        summary.push(format!("not verified: {why}"));
+        details.push(format!("not verified: {why}"));
     }
-    summary.join("; ")
+    details
 }
 
 /// Formats a delivery as JSON.
@@ -185,6 +209,7 @@ pub fn as_json(entry: &ListedDelivery) -> Value {
         "endpoint": entry.endpoint,
         "rule": &*delivery.rule,
         "state": DeliveryStatus::of(entry).name(),
+        "phase": Phase::of(entry).map(Phase::name),
         "action": delivery.action.saturating_add(1),
         "attempt": delivery.attempt,
         "due": due,

@@ -4,6 +4,7 @@ mod arrivals;
 pub mod capture;
 mod change;
 mod list;
+mod phase;
 mod replay;
 mod select;
 mod show;

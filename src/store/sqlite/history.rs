@@ -1,8 +1,8 @@
 //! History for the operator's commands: arrivals, deliveries and attempts, read from the
 //! file whether a daemon runs or not.
 //!
-//! A [`History`] reads one snapshot and writes nothing. Only the daemon knows which waiting
-//! deliveries it works on; here they wait.
+//! A [`History`] reads one snapshot and writes nothing. An attempt is known to run once the daemon
+//! has recorded its start, and only while a daemon uses the store.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use super::access::{map_error, unopenable};
 use super::arrivals;
 use super::columns::{self, Unreadable, parsed};
 use super::listing;
+use super::lock;
 use super::reading;
 use super::schema::{self, STEPS};
 use super::validate::{check_header, read_only};
@@ -25,7 +26,7 @@ use crate::store::{
 
 /// Columns of [`entry`], in its order.
 const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.unverified, d.replays, \
-     d.failure_of, d.state, d.due, d.debounced_since, d.ended_at, d.reason FROM deliveries d JOIN events e ON e.seq = d.event ";
+     d.failure_of, d.state, d.due, d.debounced_since, d.ended_at, d.reason, d.begun_at FROM deliveries d JOIN events e ON e.seq = d.event ";
 
 /// Condition of a [`DeliveryFilter`].
 const WANTED: &str = "(?1 IS NULL OR d.rule = ?1) AND (?2 IS NULL OR e.endpoint = ?2) \
@@ -43,6 +44,8 @@ const PREFIX_MATCHES: i64 = 1001;
 pub struct History {
     connection: Connection,
     path: PathBuf,
+    /// True if a daemon is known to use the store. Without one, no attempt runs.
+    is_in_use: bool,
 }
 
 impl History {
@@ -53,8 +56,11 @@ impl History {
         connection
             .execute_batch("BEGIN")
             .map_err(|error| map_error(path, &error))?;
-        let path = path.to_path_buf();
-        Ok(Self { connection, path })
+        Ok(Self {
+            connection,
+            path: path.to_path_buf(),
+            is_in_use: lock::is_held(path),
+        })
     }
 
     /// Lists at most `limit` deliveries before the row `before`, newest first.
@@ -103,7 +109,9 @@ impl History {
     fn read(&self, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<ListedDelivery>, StoreError> {
         let read = || {
             let mut entries = self.connection.prepare_cached(sql)?;
-            entries.query_map(parameters, |row| Ok(entry(row)))?.collect()
+            entries
+                .query_map(parameters, |row| Ok(entry(row, self.is_in_use)))?
+                .collect()
         };
         let read: rusqlite::Result<Vec<Result<ListedDelivery, Unreadable>>> = read();
         let listed: Result<Vec<ListedDelivery>, Unreadable> = read
@@ -282,7 +290,7 @@ fn named(
 }
 
 /// Reads a row of [`ENTRY`].
-fn entry(row: &Row<'_>) -> Result<ListedDelivery, Unreadable> {
+fn entry(row: &Row<'_>, is_in_use: bool) -> Result<ListedDelivery, Unreadable> {
     let delivery = Delivery {
         id: parsed("id", &row.get::<_, String>(1)?)?,
         event: parsed("id", &row.get::<_, String>(2)?)?,
@@ -299,5 +307,9 @@ fn entry(row: &Row<'_>) -> Result<ListedDelivery, Unreadable> {
         endpoint: row.get(4)?,
         delivery,
         replays: row.get(9)?,
+        begun_at: row
+            .get::<_, Option<i64>>(16)?
+            .filter(|_| is_in_use)
+            .map(Timestamp::from_millis),
     })
 }

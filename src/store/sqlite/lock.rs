@@ -79,6 +79,11 @@ fn is_at(file: &File, path: &Path) -> bool {
     identity(&file) == identity(&at_path)
 }
 
+/// True if a daemon uses the store at `path`, as far as the kernel tells. The lock is not touched.
+pub(super) fn is_held(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| holder(&file, path).is_some())
+}
+
 /// The process that holds the lock of a file, as far as the kernel tells.
 fn holder(file: &Metadata, path: &Path) -> Option<u32> {
     let locks = fs::read_to_string("/proc/locks").ok()?;
