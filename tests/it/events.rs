@@ -216,7 +216,7 @@ fn list_asks_by_rule_endpoint_state_time_and_condition() {
     });
     let count = |arguments: &[&str]| listed(&daemon.scenario, arguments).len();
     assert_eq!(count(&[]), 5);
-    assert_eq!(count(&["--limit", "2"]), 2);
+    assert_eq!(daemon.scenario.arrivals(&["--limit", "2"]).len(), 2);
     assert_eq!(count(&["--rule", "deploy"]), 2);
     assert_eq!(count(&["--endpoint", "/in", "--state", "dead"]), 2);
     assert_eq!(count(&["--endpoint", "/out"]), 0);

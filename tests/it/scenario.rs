@@ -135,7 +135,8 @@ impl Scenario {
     }
 
     /// Deliveries of the arrivals that `hookyard events list` finds with these filters, newest
-    /// first. `--rule` and `--state` also apply to the deliveries.
+    /// first. `--rule` and `--state` also apply to the deliveries. A delivery for `on_failure` is no
+    /// dead letter.
     pub fn deliveries(&self, filters: &[&str]) -> Vec<serde_json::Value> {
         let wanted = |option: &str, value: &serde_json::Value| {
             let given = filters.iter().position(|&word| word == option);
@@ -147,7 +148,10 @@ impl Scenario {
             deliveries.reverse();
             deliveries
         });
+        let is_dead =
+            |delivery: &serde_json::Value| delivery["failure_of"].is_null() || !filters.contains(&"dead");
         found
+            .filter(is_dead)
             .filter(|delivery| wanted("--rule", &delivery["rule"]) && wanted("--state", &delivery["state"]))
             .collect()
     }

@@ -93,8 +93,8 @@ fn what_is_refused_as_unreadable_is_listed_and_what_nothing_wants_is_ignored() {
             .collect::<Vec<String>>()
     };
     daemon.eventually("they are listed", || listed().len() == 3);
-    let deep = "invalid payload: the body is not valid JSON: nested more than 127 deep at line 1 column 128";
-    let empty = "invalid payload: the body is empty where JSON was expected";
+    let deep = "the body is not valid JSON: nested more than 127 deep at line 1 column 128";
+    let empty = "the body is empty where JSON was expected";
     assert_eq!(listed(), [empty, deep, deep]);
 }
 
