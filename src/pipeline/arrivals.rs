@@ -56,7 +56,7 @@ pub(super) fn decisions(
 ) -> Vec<RuleDecision> {
     let mut decided: Vec<RuleDecision> = matched
         .iter()
-        .filter_map(|index| Some(decision(endpoint, *index, None)?))
+        .filter_map(|index| decision(endpoint, *index, None))
         .take(Decision::RULES)
         .collect();
     if decided.len() == endpoint.rules.len() {

@@ -120,7 +120,7 @@ impl Ingest {
             report::not_asked(&event.received, blind(endpoint, &event, others), fault);
         }
         let recognised = authorization.recognised(&event.received);
-        let decided = decisions(endpoint, &event, &authorization, &matched);
+        let reasons = decisions(endpoint, &event, &authorization, &matched);
         let matched: Vec<Match<'_>> = matched
             .into_iter()
             .filter_map(|index| authorization.matched(index))
@@ -138,7 +138,7 @@ impl Ingest {
             matched: &matched,
             recognised: &recognised,
         };
-        self.enqueue(&accepted, event, decided, hold).await
+        self.enqueue(&accepted, event, reasons, hold).await
     }
 
     /// Decodes the body, with a permit for the payload's memory. `None` if too many bodies are

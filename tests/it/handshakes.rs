@@ -373,7 +373,7 @@ fn meta_must_know_the_verify_token_and_the_log_says_what_to_set() {
     logged(&daemon, "`hub.verify_token` of the query is not `verify_token`");
     logged(&daemon, "write as `verify_token` what the sender was told");
     daemon.eventually("all three are among the refused", || {
-        count(&daemon, "refused") == 3
+        count(&daemon, "arrivals WHERE outcome = 'refused'") == 3
     });
     let mac = format!("sha256={}", hmac_hex("k", b"{}"));
     let outcome = event(&daemon, "/meta", "X-Hub-Signature-256", &mac, "{}");

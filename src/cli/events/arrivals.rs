@@ -48,6 +48,7 @@ struct OutcomeArgument(ArrivalOutcome);
 
 impl ValueEnum for OutcomeArgument {
     fn value_variants<'a>() -> &'a [Self] {
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
         const ALL: [OutcomeArgument; ArrivalOutcome::ALL.len()] = {
             let mut all = [OutcomeArgument(ArrivalOutcome::Accepted); ArrivalOutcome::ALL.len()];
             let mut index = 0;
