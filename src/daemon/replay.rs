@@ -20,7 +20,9 @@ pub(super) fn replayer(shared: &Shared, ingest: &Arc<Ingest>) -> Replayer {
         Box::pin(async move {
             let ReplayRequest { id, dry_run } = request;
             let replayed = async {
-                let id = id.parse().map_err(|_| format!("`{id}` is no id of an arrival"))?;
+                let id = id
+                    .parse()
+                    .map_err(|error| format!("`{id}` is no id of an arrival: {error}"))?;
                 let record = store.arrival(id).await.map_err(|error| error.to_string())?;
                 let record =
                     record.ok_or("no such arrival waits for a replay: it is gone, or an event already")?;

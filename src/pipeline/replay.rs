@@ -45,11 +45,11 @@ impl Ingest {
         let authorization = Authorization::recorded(endpoint, &record.proofs, &received);
         let received = Arc::new(received);
         let busy = || "too many large or compressed bodies at once; try again".to_owned();
-        let decoded = self.decode(endpoint, &received).await;
-        let (_memory, decoded) = decoded.ok_or_else(busy)?;
+        let payload = self.decode(endpoint, &received).await;
+        let (_memory, payload) = payload.ok_or_else(busy)?;
         let event = Event {
             received: Arc::clone(&received),
-            payload: decoded.unwrap_or_else(|error| Payload::unreadable(&error)),
+            payload: payload.unwrap_or_else(|error| Payload::unreadable(&error)),
         };
         let considered = |index: usize| authorization.trusts(index) && endpoint.can_act(index, &event);
         let matched = endpoint.matcher.matching(&event, &considered);

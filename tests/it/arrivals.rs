@@ -13,7 +13,7 @@ const SECRET: &str = "the-secret-of-the-sender";
 const TOKEN: &str = "the-token-of-the-sender";
 
 /// Endpoints on which each outcome can be reached.
-const RULES: &str = r#"
+const RULES: &str = r"
 server: {listen: 127.0.0.1:0, max_body: 100KiB}
 endpoints:
   /few: {rate_limit: {rate: 1/h, burst: 1}}
@@ -58,7 +58,7 @@ rules:
     verify: {github: {secret: env:SECRET}}
     match: {$.n: 1}
     actions: [append: brief.jsonl]
-"#;
+";
 
 fn daemon() -> Daemon {
     let scenario = Scenario::new().env("SECRET", SECRET).env("TOKEN", TOKEN);
@@ -110,7 +110,7 @@ fn metric(daemon: &Daemon, series: &str) -> u64 {
     let value = text
         .lines()
         .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    value.map_or(0, |value| value.parse::<f64>().unwrap() as u64)
+    value.map_or(0, |value| value.trim_end_matches(".0").parse().unwrap())
 }
 
 #[test]

@@ -143,9 +143,12 @@ impl StoredArrival {
             "decided by generation {} of the rules (sha256 {}…)",
             decision.generation, decision.rules_sha256
         ));
-        lines.extend(decision.rules.iter().map(|decided| match decided.matched {
-            true => format!("  yes {}", decided.rule),
-            false => format!("  no  {}: {}", decided.rule, decided.reason),
+        lines.extend(decision.rules.iter().map(|decided| {
+            if decided.matched {
+                format!("  yes {}", decided.rule)
+            } else {
+                format!("  no  {}: {}", decided.rule, decided.reason)
+            }
         }));
         if decision.unlisted > 0 {
             let more = counted(decision.unlisted, "further rule");
