@@ -18,7 +18,6 @@ use tokio::time::timeout;
 use crate::admin::REQUEST_LIMIT;
 use crate::admin::answer::{text, typed};
 use crate::admin::check::LIMIT;
-use crate::event::RuleDecision;
 
 /// Maximum size of a request, in bytes.
 const MAX_REQUEST: usize = 1024;
@@ -39,8 +38,8 @@ pub struct ReplayRequest {
 pub struct ReplayAnswer {
     /// The reason why the arrival cannot be replayed.
     pub refused: Option<String>,
-    /// The decisions of the rules in force.
-    pub decisions: Vec<RuleDecision>,
+    /// The decisions of the rules in force: rule, and the reason why it does not match.
+    pub decisions: Vec<(String, Option<String>)>,
     /// Rules for which a delivery was made, or would be made.
     pub accepted: Vec<String>,
     /// Rules that accepted the same event before, each with the id of that event.

@@ -53,7 +53,15 @@ fn answer(replayed: Replayed) -> ReplayAnswer {
     } = replayed;
     ReplayAnswer {
         refused: None,
-        decisions,
+        decisions: decisions
+            .into_iter()
+            .map(|decided| {
+                (
+                    decided.rule.to_string(),
+                    (!decided.matched).then_some(decided.reason),
+                )
+            })
+            .collect(),
         accepted: accepted.iter().map(ToString::to_string).collect(),
         duplicates: duplicates
             .into_iter()

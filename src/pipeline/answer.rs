@@ -13,6 +13,12 @@ pub const STATUS: HeaderName = HeaderName::from_static("x-hookyard-status");
 /// Value of `Retry-After` in a 503 answer, in seconds.
 const RETRY_AFTER: &str = "30";
 
+/// Answer to a genuine sender whose body is unreadable for the rules.
+pub const INVALID: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "invalid payload");
+
+/// Answer to a genuine sender whose body is too large after decompression.
+pub const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "too large");
+
 /// An answer, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Answer {

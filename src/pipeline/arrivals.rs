@@ -1,107 +1,20 @@
-//! Decisions and records of arrivals.
+//! Records of arrivals that became no event. `recorder.rs` writes them later.
 //!
-//! The decision on an accepted event is stored with the event. For every other arrival a record is
-//! made, which `recorder.rs` writes later.
+//! The decision on an accepted event is stored with the event.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::event::{ArrivalOutcome, Decision, Received, Ring, RuleDecision};
-use crate::payload::Event;
+use crate::event::{ArrivalOutcome, Received, Ring, RuleDecision};
 use crate::pipeline::answer::Answer;
+use crate::pipeline::arriving::{Arriving, Conclusion};
 use crate::pipeline::authorization::Authorization;
 use crate::pipeline::ingest::{Ingest, without_credentials};
 use crate::report;
-use crate::rules::{Endpoint, RuleSet};
+use crate::rules::Endpoint;
 use crate::store::ArrivalRecord;
-
-/// A request on its way, with the rules that decide about it.
-#[derive(Clone, Copy)]
-pub struct Arriving<'r> {
-    pub rules: &'r RuleSet,
-    pub endpoint: &'r Endpoint,
-    pub received: &'r Received,
-}
-
-impl Arriving<'_> {
-    /// The decision of these rules.
-    pub(super) fn decision(&self, rules: Vec<RuleDecision>) -> Decision {
-        let digest = self.rules.sha256.get(..Decision::DIGEST);
-        Decision {
-            generation: self.rules.generation,
-            rules_sha256: digest.unwrap_or_default().into(),
-            unlisted: self.endpoint.rules.len().saturating_sub(rules.len()),
-            rules,
-        }
-    }
-}
-
-/// What became of an arrival, and why.
-pub(super) struct Conclusion<'a> {
-    pub outcome: ArrivalOutcome,
-    pub status: StatusCode,
-    /// If empty, the record names the nearest rule.
-    pub reason: &'a str,
-}
-
-/// Decides for each rule why it does or does not match the event, in the order of
-/// [`Decision::rules`]. `matched` are the indices of the rules that match.
-pub(super) fn decisions(
-    endpoint: &Endpoint,
-    event: &Event,
-    authorization: &Authorization<'_>,
-    matched: &[usize],
-) -> Vec<RuleDecision> {
-    let mut decided: Vec<RuleDecision> = matched
-        .iter()
-        .filter_map(|index| decision(endpoint, *index, None))
-        .take(Decision::RULES)
-        .collect();
-    if decided.len() == endpoint.rules.len() {
-        return decided;
-    }
-    let left = Decision::RULES - decided.len();
-    let considered = |index: usize| authorization.trusts(index) && !matched.contains(&index);
-    for (index, explanation) in endpoint.matcher.nearest(event, &considered, left) {
-        let reason = if explanation.matched {
-            "its actions need the payload, which cannot be read".to_owned()
-        } else {
-            explanation.to_string()
-        };
-        decided.extend(decision(endpoint, index, Some(reason)));
-    }
-    distrusted(endpoint, authorization, &mut decided);
-    decided
-}
-
-/// Adds the reasons of the rules that do not trust the request.
-pub(super) fn distrusted(
-    endpoint: &Endpoint,
-    authorization: &Authorization<'_>,
-    decided: &mut Vec<RuleDecision>,
-) {
-    for index in 0..endpoint.rules.len() {
-        if decided.len() >= Decision::RULES {
-            break;
-        }
-        let reason = authorization.distrust(index);
-        decided.extend(reason.and_then(|reason| decision(endpoint, index, Some(reason))));
-    }
-}
-
-/// The decision of the rule at `index`. It matches if there is no reason against it.
-fn decision(endpoint: &Endpoint, index: usize, reason: Option<String>) -> Option<RuleDecision> {
-    let matched = reason.is_none();
-    let mut reason = reason.unwrap_or_default();
-    reason.truncate(reason.floor_char_boundary(Decision::REASON));
-    Some(RuleDecision {
-        rule: Arc::clone(&endpoint.rules.get(index)?.name),
-        matched,
-        reason,
-    })
-}
 
 impl Ingest {
     /// Answers a request that is turned away before its body is read, and records it.

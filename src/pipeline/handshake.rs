@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 
 use crate::event::ArrivalOutcome;
 use crate::pipeline::answer::Answer;
-use crate::pipeline::arrivals::{Arriving, Conclusion};
+use crate::pipeline::arriving::{Arriving, Conclusion};
 use crate::pipeline::enroll::EnrollOutcome;
 use crate::pipeline::ingest::Ingest;
 use crate::report::{self, Arrival};

@@ -15,15 +15,14 @@ use tokio_util::task::TaskTracker;
 use crate::base::clock::Clock;
 use crate::event::{ArrivalOutcome, Received, RuleDecision};
 use crate::payload::{self, Event, Payload, Undecodable};
-use crate::pipeline::answer::Answer;
-use crate::pipeline::arrivals::{Arriving, Conclusion, decisions};
+use crate::pipeline::answer::{Answer, INVALID, TOO_LARGE};
+use crate::pipeline::arriving::{Arriving, Conclusion, altered, decisions, taken_before};
 use crate::pipeline::authorization::{Authorization, Match, Recognised};
 use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::enroll::SecretEnrollment;
 use crate::pipeline::new_delivery::new_delivery;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
 use crate::pipeline::recorder::Recorder;
-use crate::pipeline::refuse::{INVALID, TOO_LARGE, altered, altered_of};
 use crate::pipeline::response::{ResponseBuilder, outcome};
 use crate::pipeline::supersede::Supersede;
 use crate::pipeline::unmatched::{blind, no_rule, unstructured};
@@ -425,18 +424,6 @@ struct Acceptance<'r> {
     authorization: &'r Authorization<'r>,
     matched: &'r [Match<'r>],
     recognised: &'r [Recognised],
-}
-
-/// Describes an event of which nothing is new.
-fn taken_before(enqueued: &[Enqueued]) -> String {
-    if let Some((of, header)) = altered_of(enqueued) {
-        return report::altered(of, header);
-    }
-    let first = enqueued.iter().find_map(|enqueued| match enqueued {
-        Enqueued::Duplicate { of } => Some(of),
-        _ => None,
-    });
-    first.map_or_else(String::new, |of| format!("a duplicate of {of}"))
 }
 
 /// Removes credentials from a received request, since secrets are not stored.

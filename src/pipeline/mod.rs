@@ -6,6 +6,7 @@
 
 mod answer;
 mod arrivals;
+mod arriving;
 mod attempt;
 mod authorization;
 mod begin_marks;
@@ -30,13 +31,12 @@ mod unattempted;
 mod unmatched;
 mod usage;
 
-pub use answer::{Answer, STATUS};
-pub use arrivals::Arriving;
+pub use answer::{Answer, INVALID, STATUS, TOO_LARGE};
+pub use arriving::Arriving;
 pub use dispatch::Dispatcher;
 pub use enroll::ReloadRequest;
 pub use ingest::{Hold, Ingest, without_credentials};
 pub use recorder::Recorder;
-pub use refuse::{INVALID, TOO_LARGE};
 pub use replay::Replayed;
 pub use unmatched::unstructured;
 pub use usage::{EVERY as USAGE_WRITTEN_EVERY, Usage};

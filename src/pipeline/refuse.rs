@@ -1,24 +1,15 @@
 //! Refused requests: a log line and a record with the reason, and an answer without it.
 
-use std::sync::Arc;
-
 use http::StatusCode;
 
-use crate::event::{ArrivalOutcome, EventId, Received};
-use crate::pipeline::answer::Answer;
-use crate::pipeline::arrivals::{Arriving, Conclusion, distrusted};
+use crate::event::ArrivalOutcome;
+use crate::pipeline::answer::{Answer, INVALID, TOO_LARGE};
+use crate::pipeline::arriving::{Arriving, Conclusion, distrusted};
 use crate::pipeline::authorization::Authorization;
 use crate::pipeline::ingest::Ingest;
 use crate::pipeline::unmatched::no_rule;
 use crate::report::{self, Arrival};
-use crate::store::Enqueued;
 use crate::verify::Refusal;
-
-/// Answer to a genuine sender whose body is unreadable for the rules.
-pub const INVALID: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "invalid payload");
-
-/// Answer to a genuine sender whose body is too large after decompression.
-pub const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "too large");
 
 impl Ingest {
     /// Answers a request that no rule trusts.
@@ -107,31 +98,4 @@ impl Ingest {
             decided
         });
     }
-}
-
-/// Returns the arrival with which an altered request shares its signed content, and the header that
-/// differs, if nothing of the request was accepted.
-pub(super) fn altered_of(enqueued: &[Enqueued]) -> Option<(EventId, &str)> {
-    if enqueued.iter().any(Enqueued::is_new) {
-        return None;
-    }
-    enqueued.iter().find_map(|enqueued| match enqueued {
-        Enqueued::Altered { of, header } => Some((*of, &**header)),
-        _ => None,
-    })
-}
-
-/// Returns the log line of an altered request of which nothing was accepted.
-pub(super) fn altered<'r>(
-    received: &'r Received,
-    rules: &[Arc<str>],
-    enqueued: &[Enqueued],
-) -> Option<Arrival<'r>> {
-    let (of, header) = altered_of(enqueued)?;
-    Some(Arrival::altered(
-        received,
-        rules.iter().map(|rule| &**rule),
-        of,
-        header,
-    ))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::event::{ArrivalOutcome, EventId, RuleDecision};
 use crate::payload::{Event, Payload};
-use crate::pipeline::arrivals::decisions;
+use crate::pipeline::arriving::decisions;
 use crate::pipeline::authorization::{Authorization, Match};
 use crate::pipeline::ingest::{Ingest, without_credentials};
 use crate::pipeline::new_delivery::new_delivery;

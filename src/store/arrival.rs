@@ -78,14 +78,6 @@ impl ArrivalRecord {
     }
 }
 
-/// Contents of a ring.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RingSize {
-    pub records: u64,
-    /// Bytes as [`ArrivalRecord::weight`] counts them.
-    pub bytes: u64,
-}
-
 /// A filter for arrivals. `None` matches everything.
 #[derive(Clone, Debug, Default)]
 pub struct ArrivalFilter {

@@ -95,7 +95,7 @@ use std::pin::Pin;
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 
-pub use arrival::{ArrivalFilter, ArrivalRecord, ListedArrival, ProofRecord, RingSize, TailCursor};
+pub use arrival::{ArrivalFilter, ArrivalRecord, ListedArrival, ProofRecord, TailCursor};
 pub use decide::interruption::{INTERRUPTED, Interrupted};
 pub use decide::turns::{Concurrency, MAX_LIGHT, Wanted};
 pub use delivery::{
@@ -109,7 +109,7 @@ pub use operator_access::Records;
 pub use records::{
     CheckReport, DeliveryFilter, Dropped, ListedDelivery, Lookup, Named, StoredEvent, Vacuumed,
 };
-pub use settings::{Counts, Health, Keep, Settings};
+pub use settings::{Counts, Health, Keep, RingSize, Settings};
 pub use sighting::{Headers, SIGHTINGS_KEPT, Sighting};
 pub use sqlite::History;
 

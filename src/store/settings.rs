@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::arrival::RingSize;
 use crate::event::Ring;
 
 /// The settings of a store. They can change while it is open.
@@ -80,6 +79,14 @@ pub struct Health {
     pub calls: u64,
     /// Total duration of these transactions, from their start until they were on disk.
     pub commit_time: Duration,
+}
+
+/// Contents of a ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingSize {
+    pub records: u64,
+    /// Bytes as `ArrivalRecord::weight` counts them.
+    pub bytes: u64,
 }
 
 /// Numbers of rows in a store.

@@ -159,7 +159,8 @@ fn show_prints_what_arrived_what_the_rules_make_of_it_and_every_attempt() {
     assert_eq!(code, Some(0), "{stdout}");
     for part in [
         &format!("event {event}\nreceived "),
-        " from 127.0.0.1\nendpoint /in\n\nPOST /in\nhost: hooks.test\ncontent-type: application/json\n",
+        " from 127.0.0.1\nendpoint /in\noutcome accepted, answered 200\ndecided by generation 1 of the rules (sha256 ",
+        "\n  yes deploy\n  yes record\n\nPOST /in\nhost: hooks.test\ncontent-type: application/json\n",
         "\n  | {\n  |   \"n\": 1,\n  |   \"ref\": \"main\"\n  | }\n",
         " to deploy\ndead, at action 2, attempt 1: exit 1\n",
         " action 1, attempt 1: done, ",
@@ -426,7 +427,7 @@ fn an_id_may_be_shortened_as_long_as_it_is_one_events() {
     for unknown in ["00000000-0000-7000-8000-000000000000", "nonsense"] {
         let (code, _, stderr) = run(unknown);
         assert_eq!(
-            (code, stderr.contains("no event or delivery")),
+            (code, stderr.contains("no arrival or delivery")),
             (Some(1), true),
             "{stderr}"
         );

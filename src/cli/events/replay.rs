@@ -91,7 +91,10 @@ impl ReplayedArrival {
         if answer.refused.is_none() && !self.is_accepted() && answer.duplicates.is_empty() {
             lines.push(format!("{id} matches no rule in force"));
             let nearest = answer.decisions.iter().take(SHOWN);
-            lines.extend(nearest.map(|decision| format!("  no  {}: {}", decision.rule, decision.reason)));
+            lines.extend(nearest.map(|(rule, reason)| {
+                let reason = reason.as_deref().unwrap_or("matches");
+                format!("  no  {rule}: {reason}")
+            }));
         }
         lines.iter().map(|line| escape::line(line).into_owned()).collect()
     }
@@ -104,7 +107,9 @@ impl ReplayedArrival {
             "refused": self.answer.refused,
             "accepted": self.answer.accepted,
             "duplicates": duplicates.map(|(rule, of)| json!({"rule": rule, "of": of})).collect::<Vec<_>>(),
-            "rules": self.answer.decisions,
+            "rules": self.answer.decisions.iter().map(|(rule, reason)| {
+                json!({"rule": rule, "matched": reason.is_none(), "reason": reason})
+            }).collect::<Vec<_>>(),
         })
     }
 }

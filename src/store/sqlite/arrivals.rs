@@ -5,10 +5,11 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns::{self, Unreadable, integer, parsed};
+use super::ring_sizes::{change, size_of};
 use super::write_op::{Batch, WriteError, WriteOp};
 use crate::event::{ArrivalOutcome, EventId, Ring};
+use crate::store::ArrivalRecord;
 use crate::store::decide::ring::surplus;
-use crate::store::{ArrivalRecord, RingSize};
 
 /// Columns of [`record()`], in its order. The first ten are those of [`columns::received`].
 const RECORD: &str = "SELECT id, received_at, endpoint, method, path, query, parameters, client, headers, body, \
@@ -28,8 +29,6 @@ const DELETE_OF_ENDPOINT: &str = "DELETE FROM arrivals WHERE seq IN \
      RETURNING weight";
 
 const DELETE: &str = "DELETE FROM arrivals WHERE id = ?1 RETURNING ring, weight";
-
-const SIZES: &str = "SELECT count(*), coalesce(sum(weight), 0) FROM arrivals WHERE ring = ?1";
 
 /// A write of records.
 pub(super) struct RecordArrivals(pub Vec<ArrivalRecord>);
@@ -57,44 +56,6 @@ impl WriteOp for RecordArrivals {
         let weight: u64 = self.0.iter().map(ArrivalRecord::weight).sum();
         usize::try_from(weight).unwrap_or(usize::MAX)
     }
-}
-
-/// Sizes of the rings, or changes of them: records and bytes, in the order of [`Ring::ALL`].
-pub(super) type RingSizes = [(i64, i64); 2];
-
-fn change(rings: &mut RingSizes, ring: Ring, records: i64, bytes: i64) {
-    let [ignored, refused] = rings;
-    let changed = match ring {
-        Ring::Ignored => ignored,
-        Ring::Refused => refused,
-    };
-    changed.0 += records;
-    changed.1 += bytes;
-}
-
-/// The size of one ring.
-pub(super) fn size_of(rings: &RingSizes, ring: Ring) -> RingSize {
-    let [ignored, refused] = rings;
-    let (records, bytes) = match ring {
-        Ring::Ignored => ignored,
-        Ring::Refused => refused,
-    };
-    let number = |number: i64| u64::try_from(number).unwrap_or(0);
-    RingSize {
-        records: number(*records),
-        bytes: number(*bytes),
-    }
-}
-
-/// Counts the records of both rings.
-pub(super) fn count(connection: &Connection) -> rusqlite::Result<RingSizes> {
-    let mut rings = RingSizes::default();
-    for ring in Ring::ALL {
-        let (records, bytes) =
-            connection.query_row(SIZES, [ring.name()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        change(&mut rings, ring, records, bytes);
-    }
-    Ok(rings)
 }
 
 fn insert(batch: &mut Batch<'_>, record: &ArrivalRecord) -> rusqlite::Result<()> {

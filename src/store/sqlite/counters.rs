@@ -3,7 +3,7 @@
 
 use rusqlite::Connection;
 
-use super::arrivals::{self, RingSizes, size_of};
+use super::ring_sizes::{self, RingSizes, size_of};
 use crate::event::Ring;
 use crate::store::Counts;
 
@@ -49,7 +49,7 @@ impl Counters {
         counters.events = number("events")?;
         counters.dedup_keys = number("dedup_keys")?;
         counters.sightings = number("sightings")?;
-        counters.rings = arrivals::count(connection)?;
+        counters.rings = ring_sizes::count(connection)?;
         Ok(counters)
     }
 

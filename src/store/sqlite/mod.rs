@@ -29,6 +29,7 @@ mod operator;
 mod queue;
 mod queue_key;
 mod reading;
+mod ring_sizes;
 mod rules_file;
 mod schema;
 mod secrets;

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::arrivals::RingSizes;
 use super::columns::Unreadable;
 use super::counters::Counters;
 use super::delivery_cache::FirstAttempt;
 use super::leases::LeasedDelivery;
 use super::queue::Queue;
 use super::queue_key::ReadyEntry;
+use super::ring_sizes::RingSizes;
 use crate::store::{DeliveryId, Settings, StoreError};
 
 /// The channel for an answer.
