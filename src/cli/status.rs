@@ -174,7 +174,7 @@ fn print_status(status: &Status, arguments: &Arguments) -> u8 {
                 UNKNOWN
             }
         },
-        Format::Text if arguments.check && status.problems.is_empty() => say("well", code),
+        Format::Text if arguments.check && status.problems.is_empty() => say("ok", code),
         Format::Text if arguments.check => say(&escaped_lines(&status.problems), code),
         Format::Text => say(&escaped_lines(&lines(status)), code),
     }

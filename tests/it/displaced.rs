@@ -158,7 +158,7 @@ fn a_store_that_is_truncated_or_overwritten_takes_nothing_and_is_told_until_the_
         }
         // The writer is idle after the last settlement.
         daemon.eventually("all have ended", || {
-            status(&daemon).0 == "well\n" && ended(&daemon) == 4
+            status(&daemon).0 == "ok\n" && ended(&daemon) == 4
         });
         let changed = Command::new("sh")
             .args(["-c", command])

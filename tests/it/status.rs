@@ -94,7 +94,7 @@ fn the_operator_sees_how_it_is_and_when_it_is_not_well() {
     );
     assert!(text.contains("last arrival for deploy: 20"), "{text}");
     assert_eq!(code, Some(0));
-    assert_eq!(status(&daemon, &["--check"]), ("well\n".to_owned(), Some(0)));
+    assert_eq!(status(&daemon, &["--check"]), ("ok\n".to_owned(), Some(0)));
     // A broken rules file is worth an alarm, and its diagnostics are shown.
     let sound = daemon.read("rules.yaml");
     let broken = "rules: [{name: a, endpont: /x}]\n";
@@ -153,7 +153,7 @@ fn a_store_that_cannot_be_written_is_told_as_soon_as_it_is_known() {
     assert_eq!(ask(&daemon, "/readyz").0, 503);
     other.execute_batch("ROLLBACK").unwrap();
     daemon.eventually("it is taken", || send(&daemon, 0).status == 200);
-    assert_eq!(status(&daemon, &["--check"]), ("well\n".to_owned(), Some(0)));
+    assert_eq!(status(&daemon, &["--check"]), ("ok\n".to_owned(), Some(0)));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn who_holds_all_places_by_tcp_holds_none_of_the_operators_and_a_socket_is_nobod
     let port = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let daemon = started(&format!("admin: {{socket: one.sock, listen: '{port}'}}\n{RULES}"));
     let held: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(port).unwrap()).collect();
-    assert_eq!(status(&daemon, &["--check"]), ("well\n".to_owned(), Some(0)));
+    assert_eq!(status(&daemon, &["--check"]), ("ok\n".to_owned(), Some(0)));
     drop(held);
     // A second daemon with its own store, and the same name for its socket.
     let socket = daemon.folder().join("one.sock");
@@ -172,7 +172,7 @@ fn who_holds_all_places_by_tcp_holds_none_of_the_operators_and_a_socket_is_nobod
         second.log()
     );
     second.stop();
-    assert_eq!(status(&daemon, &["--check"]), ("well\n".to_owned(), Some(0)));
+    assert_eq!(status(&daemon, &["--check"]), ("ok\n".to_owned(), Some(0)));
 }
 
 /// The value of a series.

@@ -211,7 +211,7 @@ class Acme:
 
     def wait_until_well(self):
         """Waits until `status --check` finds no problem. The status follows the certificate a moment later."""
-        well = lambda: self.status("--check") == (0, "well\n")
+        well = lambda: self.status("--check") == (0, "ok\n")
         wait_until("`hookyard status --check` finds no problem", well, LIMIT)
 
     def issued(self):
