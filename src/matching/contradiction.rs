@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::operator::{Operator, Relation, Threshold, ValueType, folded, folded_value};
-use super::selector::SelectedValue;
+use super::selected::SelectedValue;
 use crate::base::jsonpath::LargeIntegers;
 
 /// An operator that must hold for the same value as the others.

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::answer::Ternary;
 use super::facts::SelectedValues;
-use super::selector::{Selected, SelectedValue, Selector};
+use super::selected::{Selected, SelectedValue};
+use super::selector::Selector;
 use super::term::Term;
 
 /// Maximum length of a shown value, in characters.

@@ -4,7 +4,8 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use super::selector::{Selected, Selector};
+use super::selected::Selected;
+use super::selector::Selector;
 use crate::base::json_plan::Plan;
 use crate::payload::Event;
 

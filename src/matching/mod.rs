@@ -28,6 +28,7 @@ mod operator;
 #[cfg(test)]
 mod rfc9535;
 mod scalar;
+mod selected;
 mod selector;
 mod term;
 #[cfg(test)]

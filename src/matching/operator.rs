@@ -16,7 +16,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::answer::Ternary;
 use super::scalar::ByScalar;
-use super::selector::{SelectedValue, plain};
+use super::selected::SelectedValue;
+use super::selector::plain;
 use crate::base::jsonpath::{LargeIntegers, NumericValue, same};
 
 /// Operators that must hold for the same value.

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use minijinja::Value as Rendered;
 use serde_json::{Value, json};
 
-use super::selector::{SelectedValue, Selector};
+use super::selected::SelectedValue;
+use super::selector::Selector;
 use super::testing::{document, event};
 use crate::base::diagnostic::Diagnostics;
 use crate::base::json::JsonDocument;

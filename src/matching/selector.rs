@@ -8,14 +8,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderName;
-use serde_json::Value;
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::base::json::JsonTree;
 use crate::base::json_plan::Plan;
-use crate::base::jsonpath::{JsonPath, LargeIntegers};
+use crate::base::jsonpath::JsonPath;
 use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
+use crate::matching::selected::{Selected, SelectedValue};
 use crate::payload::Event;
 use crate::verify::{EventName, Reads};
 
@@ -64,57 +64,6 @@ enum SelectorSource {
     Body,
     /// The values of the first source that has any.
     First(Vec<Self>),
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum SelectedValue<'e> {
-    Text(Cow<'e, str>),
-    /// A value of the payload, and the payload's large integers.
-    Json(&'e Value, &'e LargeIntegers),
-    /// Bytes that are not UTF-8: the value exists, but every operator is unknown for it.
-    Opaque,
-}
-
-/// All values that a selector found.
-#[derive(Debug)]
-pub(super) enum Selected<'e> {
-    Nothing,
-    One(SelectedValue<'e>),
-    Many(Vec<SelectedValue<'e>>),
-}
-
-impl<'e> Selected<'e> {
-    pub(super) fn values(&self) -> &[SelectedValue<'e>] {
-        match self {
-            Self::Nothing => &[],
-            Self::One(found) => std::slice::from_ref(found),
-            Self::Many(found) => found,
-        }
-    }
-}
-
-impl<'e> FromIterator<SelectedValue<'e>> for Selected<'e> {
-    fn from_iter<I: IntoIterator<Item = SelectedValue<'e>>>(values: I) -> Self {
-        let mut values = values.into_iter();
-        let Some(first) = values.next() else {
-            return Self::Nothing;
-        };
-        match values.next() {
-            None => Self::One(first),
-            Some(second) => Self::Many([first, second].into_iter().chain(values).collect()),
-        }
-    }
-}
-
-impl SelectedValue<'_> {
-    /// The text, if the value is text.
-    pub(super) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Json(value, _) => value.as_str(),
-            Self::Opaque => None,
-        }
-    }
 }
 
 impl Selector {

@@ -16,7 +16,7 @@ use crate::base::clock::Clock;
 use crate::event::{ArrivalOutcome, Received, RuleDecision};
 use crate::payload::{self, Event, Payload, Undecodable};
 use crate::pipeline::answer::{Answer, INVALID, TOO_LARGE};
-use crate::pipeline::arriving::{Arriving, Conclusion, altered, decisions, taken_before};
+use crate::pipeline::arriving::{Arriving, Conclusion, decisions, taken_before};
 use crate::pipeline::authorization::{Authorization, Match, Recognised};
 use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::enroll::SecretEnrollment;
@@ -29,7 +29,6 @@ use crate::pipeline::unmatched::{blind, no_rule, unstructured};
 use crate::pipeline::usage::Usage;
 use crate::report::{self, Arrival, Metrics};
 use crate::rules::{Endpoint, RuleSet};
-use crate::store::group::reason;
 use crate::store::{Enqueued, NewEvent, Sighting, Store};
 use crate::verify::Refusal;
 
@@ -286,73 +285,6 @@ impl Ingest {
                 &matched.map(|one| one.index).collect::<Vec<_>>(),
             )
         });
-    }
-
-    /// Writes the event, wakes dispatch and logs the arrival. The error is the reason why the event
-    /// cannot be written.
-    ///
-    /// Runs as its own task: a sender that disconnects cancels the request's task. The event would
-    /// then be stored without waking dispatch and without a log line.
-    pub(super) async fn write(
-        &self,
-        kept: &Arc<Received>,
-        new_event: NewEvent,
-        hold: Hold,
-    ) -> Result<Vec<Enqueued>, String> {
-        let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
-        let (supersede, metrics) = (self.supersede.clone(), Arc::clone(&self.metrics));
-        let written = self.writing.spawn(async move {
-            let _hold = hold;
-            let rules: Vec<Arc<str>> = new_event
-                .deliveries
-                .iter()
-                .map(|delivery| Arc::clone(&delivery.rule))
-                .collect();
-            let mut unverified = new_event.deliveries.iter().filter_map(|delivery| {
-                let why = delivery.unverified.as_ref()?;
-                Some((Arc::clone(&delivery.rule), Arc::clone(why)))
-            });
-            let unverified = unverified.next();
-            let enqueued = match store.enqueue(new_event).await {
-                Ok(enqueued) => enqueued,
-                Err(error) => {
-                    let why = error.to_string();
-                    report::arrival(&metrics, &Arrival::failed(&kept, &why));
-                    return Err(why);
-                }
-            };
-            for (rule, enqueued) in rules.iter().zip(&enqueued) {
-                if enqueued.is_new() {
-                    metrics.accepted(rule, kept.at);
-                }
-                match enqueued {
-                    Enqueued::InPlaceOf(_, displaced) => supersede.of(displaced),
-                    Enqueued::Skipped(_) => report::superseded(&metrics, kept.id, rule, reason::SKIPPED),
-                    Enqueued::New(_) | Enqueued::Duplicate { .. } | Enqueued::Altered { .. } => {}
-                }
-            }
-            wake.notify_one();
-            if let Some(arrival) = altered(&kept, &rules, &enqueued) {
-                report::arrival(&metrics, &arrival);
-                return Ok(enqueued);
-            }
-            let named = |new: bool| {
-                let pairs = rules.iter().zip(&enqueued);
-                pairs
-                    .filter(move |(_, enqueued)| enqueued.is_new() == new)
-                    .map(|(rule, _)| &**rule)
-            };
-            let arrival = Arrival::taken(&kept, named(true), named(false));
-            report::arrival(
-                &metrics,
-                &match &unverified {
-                    Some((rule, why)) => arrival.unverified(rule, why),
-                    None => arrival,
-                },
-            );
-            Ok(enqueued)
-        });
-        written.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     /// Answers a verified event that no rule matches.

@@ -30,6 +30,7 @@ mod supersede;
 mod unattempted;
 mod unmatched;
 mod usage;
+mod writing;
 
 pub use answer::{Answer, INVALID, STATUS, TOO_LARGE};
 pub use arriving::Arriving;

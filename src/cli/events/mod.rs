@@ -8,6 +8,7 @@ mod phase;
 mod replay;
 mod select;
 mod show;
+mod stored;
 mod tail;
 
 use std::path::Path;

@@ -2,13 +2,13 @@
 //! decision of each rule by the current rules file.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::capture::{event_of, request, text_or_bytes};
 use super::list::{as_json, reason};
 use super::select::{DeliveryStatus, decoded};
+use super::stored::{StoredArrival, stored};
 use super::{find, look};
 use crate::base::count::counted;
 use crate::base::escape;
@@ -17,7 +17,7 @@ use crate::cli::explain::{self, Explained};
 use crate::cli::location::unusable;
 use crate::cli::{Format, NO, YES, complain, say};
 use crate::config;
-use crate::event::{ArrivalOutcome, Decision, EventId, Received};
+use crate::event::{ArrivalOutcome, EventId};
 use crate::payload::{BodyKind, Event, Payload};
 use crate::store::{AttemptRecord, History, ListedDelivery, Named, StoreError};
 
@@ -96,109 +96,6 @@ fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<
     }))
 }
 
-/// An arrival as the store keeps it: an event, or the record of what became no event.
-struct StoredArrival {
-    received: Arc<Received>,
-    decode: String,
-    outcome: ArrivalOutcome,
-    /// Status of the answer. `None` if the sender waited for the outcome of the deliveries.
-    status: Option<u16>,
-    reason: String,
-    decision: Decision,
-    is_replay: bool,
-    /// Verifications that succeeded. Not known of events.
-    verified_by: Vec<String>,
-    /// Bytes of the body as it arrived.
-    size: u64,
-}
-
-impl StoredArrival {
-    fn is_cut(&self) -> bool {
-        self.size > self.received.body.len() as u64
-    }
-
-    /// Formats the outcome, the reason and the decision of then.
-    fn outcome(&self) -> Vec<String> {
-        let answered = match self.status {
-            Some(status) => format!("answered {status}"),
-            None => "answered when its deliveries had ended".to_owned(),
-        };
-        let replayed = if self.is_replay {
-            "; replayed by the operator"
-        } else {
-            ""
-        };
-        let mut lines = vec![format!("outcome {}, {answered}{replayed}", self.outcome)];
-        if !self.reason.is_empty() {
-            lines.push(format!("reason {}", self.reason));
-        }
-        if !self.verified_by.is_empty() {
-            lines.push(format!("verified by {}", self.verified_by.join(", ")));
-        }
-        let decision = &self.decision;
-        if decision.generation == 0 {
-            return lines;
-        }
-        lines.push(format!(
-            "decided by generation {} of the rules (sha256 {}…)",
-            decision.generation, decision.rules_sha256
-        ));
-        lines.extend(decision.rules.iter().map(|decided| {
-            if decided.matched {
-                format!("  yes {}", decided.rule)
-            } else {
-                format!("  no  {}: {}", decided.rule, decided.reason)
-            }
-        }));
-        if decision.unlisted > 0 {
-            let more = counted(decision.unlisted, "further rule");
-            lines.push(format!("  {more} of the endpoint"));
-        }
-        lines
-    }
-}
-
-/// Reads an arrival. Returns `None` if there is none with this id.
-fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, StoreError> {
-    if let Some(stored) = history.event(id)? {
-        let outcome = if stored.is_replay {
-            ArrivalOutcome::Ignored
-        } else {
-            ArrivalOutcome::Accepted
-        };
-        return Ok(Some(StoredArrival {
-            size: stored.received.body.len() as u64,
-            received: stored.received,
-            decode: stored.decode,
-            outcome,
-            status: stored.status,
-            reason: String::new(),
-            decision: stored.decision,
-            is_replay: stored.is_replay,
-            verified_by: Vec::new(),
-        }));
-    }
-    let record = history.arrival(id)?;
-    Ok(record.map(|record| StoredArrival {
-        verified_by: record
-            .proofs
-            .iter()
-            .map(|proof| match &proof.secret {
-                Some(secret) => format!("`{}` with `{secret}`", proof.scheme),
-                None => format!("`{}`", proof.scheme),
-            })
-            .collect(),
-        received: record.received,
-        decode: record.decode,
-        outcome: record.outcome,
-        status: Some(record.status),
-        reason: record.reason,
-        decision: record.decision,
-        is_replay: false,
-        size: record.size,
-    }))
-}
-
 /// Explains the decision of each rule of the endpoint, by the current rules file.
 fn explain(rules: &Path, event: &Event) -> Result<Vec<Explained>, String> {
     let shown = rules.display();
@@ -234,7 +131,7 @@ impl EventView {
             format!("received {}{client}", received.at),
             format!("endpoint {}", received.endpoint),
         ];
-        lines.extend(self.stored.outcome());
+        lines.extend(self.stored.describe());
         lines.extend([
             String::new(),
             format!("{} {}{query}", received.method, received.path),

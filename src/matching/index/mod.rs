@@ -16,7 +16,8 @@ use crate::matching::condition::Condition;
 use crate::matching::explanation::Explanation;
 use crate::matching::facts::SelectedValues;
 use crate::matching::scalar::ByScalar;
-use crate::matching::selector::{SelectedValue, Selector};
+use crate::matching::selected::SelectedValue;
+use crate::matching::selector::Selector;
 use crate::matching::term::Term;
 use crate::payload::Event;
 

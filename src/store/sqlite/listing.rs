@@ -9,7 +9,7 @@ use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::{ArrivalFilter, ListedArrival, TailCursor};
 
-/// The events that a filter wants, with the columns of [`listed`].
+/// The events that a filter wants, with the columns of [`arrival()`].
 const EVENTS: &str = "SELECT e.id AS id, e.received_at, e.endpoint, e.client, \
      CASE WHEN e.is_replay THEN 'ignored' ELSE 'accepted' END, e.status, '', e.is_replay, e.seq AS row \
      FROM events e WHERE (?1 IS NULL OR ?1 = CASE WHEN e.is_replay THEN 'ignored' ELSE 'accepted' END) \
@@ -20,7 +20,7 @@ const EVENTS: &str = "SELECT e.id AS id, e.received_at, e.endpoint, e.client, \
      WHEN d.state IN ('debounced', 'queued', 'ready') THEN 'waiting' \
      WHEN d.state = 'dropped' THEN 'dead' ELSE d.state END = ?7 AND (?7 <> 'dead' OR d.failure_of IS NULL)))))";
 
-/// The records that a filter wants, with the columns of [`listed`]. They have no deliveries.
+/// The records that a filter wants, with the columns of [`arrival()`]. They have no deliveries.
 const RECORDS: &str = "SELECT a.id AS id, a.received_at, a.endpoint, a.client, a.outcome, a.status, a.reason, 0, \
      a.seq AS row FROM arrivals a WHERE (?1 IS NULL OR a.outcome = ?1) \
      AND (?2 IS NULL OR a.endpoint = ?2) AND (?3 IS NULL OR a.client = ?3) \

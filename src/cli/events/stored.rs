@@ -1,0 +1,110 @@
+//! Arrivals as the store keeps them, for `hookyard events show`.
+
+use std::sync::Arc;
+
+use crate::base::count::counted;
+use crate::event::{ArrivalOutcome, Decision, EventId, Received};
+use crate::store::{History, StoreError};
+
+/// An arrival as the store keeps it: an event, or the record of what became no event.
+pub struct StoredArrival {
+    pub received: Arc<Received>,
+    pub decode: String,
+    pub outcome: ArrivalOutcome,
+    /// Status of the answer. `None` if the sender waited for the outcome of the deliveries.
+    pub status: Option<u16>,
+    pub reason: String,
+    pub decision: Decision,
+    pub is_replay: bool,
+    /// Verifications that succeeded. Not known of events.
+    pub verified_by: Vec<String>,
+    /// Bytes of the body as it arrived.
+    pub size: u64,
+}
+
+impl StoredArrival {
+    pub fn is_cut(&self) -> bool {
+        self.size > self.received.body.len() as u64
+    }
+
+    /// Formats the outcome, the reason and the decision of then.
+    pub fn describe(&self) -> Vec<String> {
+        let answered = match self.status {
+            Some(status) => format!("answered {status}"),
+            None => "answered when its deliveries had ended".to_owned(),
+        };
+        let replayed = if self.is_replay {
+            "; replayed by the operator"
+        } else {
+            ""
+        };
+        let mut lines = vec![format!("outcome {}, {answered}{replayed}", self.outcome)];
+        if !self.reason.is_empty() {
+            lines.push(format!("reason {}", self.reason));
+        }
+        if !self.verified_by.is_empty() {
+            lines.push(format!("verified by {}", self.verified_by.join(", ")));
+        }
+        let decision = &self.decision;
+        if decision.generation == 0 {
+            return lines;
+        }
+        lines.push(format!(
+            "decided by generation {} of the rules (sha256 {}…)",
+            decision.generation, decision.rules_sha256
+        ));
+        lines.extend(decision.rules.iter().map(|decided| {
+            if decided.matched {
+                format!("  yes {}", decided.rule)
+            } else {
+                format!("  no  {}: {}", decided.rule, decided.reason)
+            }
+        }));
+        if decision.unlisted > 0 {
+            let more = counted(decision.unlisted, "further rule");
+            lines.push(format!("  {more} of the endpoint"));
+        }
+        lines
+    }
+}
+
+/// Reads an arrival. Returns `None` if there is none with this id.
+pub fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, StoreError> {
+    if let Some(stored) = history.event(id)? {
+        let outcome = if stored.is_replay {
+            ArrivalOutcome::Ignored
+        } else {
+            ArrivalOutcome::Accepted
+        };
+        return Ok(Some(StoredArrival {
+            size: stored.received.body.len() as u64,
+            received: stored.received,
+            decode: stored.decode,
+            outcome,
+            status: stored.status,
+            reason: String::new(),
+            decision: stored.decision,
+            is_replay: stored.is_replay,
+            verified_by: Vec::new(),
+        }));
+    }
+    let record = history.arrival(id)?;
+    Ok(record.map(|record| StoredArrival {
+        verified_by: record
+            .proofs
+            .iter()
+            .map(|proof| match &proof.secret {
+                Some(secret) => format!("`{}` with `{secret}`", proof.scheme),
+                None => format!("`{}`", proof.scheme),
+            })
+            .collect(),
+        received: record.received,
+        decode: record.decode,
+        outcome: record.outcome,
+        status: Some(record.status),
+        reason: record.reason,
+        decision: record.decision,
+        is_replay: false,
+        size: record.size,
+    }))
+}

@@ -1,0 +1,83 @@
+//! The durable write of an event, and what follows it.
+
+use std::sync::Arc;
+
+use crate::event::Received;
+use crate::pipeline::arriving::altered;
+use crate::pipeline::ingest::{Hold, Ingest};
+use crate::report::{self, Arrival};
+use crate::store::group::reason;
+use crate::store::{Enqueued, NewEvent};
+
+impl Ingest {
+    /// Writes the event, wakes dispatch and logs the arrival. The error is the reason why the event
+    /// cannot be written.
+    ///
+    /// Runs as its own task: a sender that disconnects cancels the request's task. The event would
+    /// then be stored without waking dispatch and without a log line.
+    pub(super) async fn write(
+        &self,
+        kept: &Arc<Received>,
+        new_event: NewEvent,
+        hold: Hold,
+    ) -> Result<Vec<Enqueued>, String> {
+        let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
+        let (supersede, metrics) = (self.supersede.clone(), Arc::clone(&self.metrics));
+        let written = self.writing.spawn(async move {
+            let _hold = hold;
+            let rules: Vec<Arc<str>> = new_event
+                .deliveries
+                .iter()
+                .map(|delivery| Arc::clone(&delivery.rule))
+                .collect();
+            let mut unverified = new_event.deliveries.iter().filter_map(|delivery| {
+                let why = delivery.unverified.as_ref()?;
+                Some((Arc::clone(&delivery.rule), Arc::clone(why)))
+            });
+            let unverified = unverified.next();
+            let enqueued = match store.enqueue(new_event).await {
+                Ok(enqueued) => enqueued,
+                Err(error) => {
+                    let why = error.to_string();
+                    report::arrival(&metrics, &Arrival::failed(&kept, &why));
+                    return Err(why);
+                }
+            };
+            for (rule, enqueued) in rules.iter().zip(&enqueued) {
+                if enqueued.is_new() {
+                    metrics.accepted(rule, kept.at);
+                }
+                match enqueued {
+                    Enqueued::InPlaceOf(_, displaced) => supersede.of(displaced),
+                    Enqueued::Skipped(_) => report::superseded(&metrics, kept.id, rule, reason::SKIPPED),
+                    Enqueued::New(_) | Enqueued::Duplicate { .. } | Enqueued::Altered { .. } => {}
+                }
+            }
+            wake.notify_one();
+            if let Some(arrival) = altered(&kept, &rules, &enqueued) {
+                report::arrival(&metrics, &arrival);
+                return Ok(enqueued);
+            }
+            let arrival = taken(&kept, &rules, &enqueued);
+            let arrival = match &unverified {
+                Some((rule, why)) => arrival.unverified(rule, why),
+                None => arrival,
+            };
+            report::arrival(&metrics, &arrival);
+            Ok(enqueued)
+        });
+        written.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+}
+
+/// Returns the log line of an event with the rules for which it is new, and those for which it is
+/// not.
+fn taken<'r>(received: &'r Received, rules: &[Arc<str>], enqueued: &[Enqueued]) -> Arrival<'r> {
+    let named = |new: bool| {
+        let pairs = rules.iter().zip(enqueued);
+        pairs
+            .filter(move |(_, enqueued)| enqueued.is_new() == new)
+            .map(|(rule, _)| &**rule)
+    };
+    Arrival::taken(received, named(true), named(false))
+}
