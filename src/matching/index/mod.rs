@@ -115,8 +115,10 @@ impl Matcher {
         event: &Event,
         considered: &dyn Fn(usize) -> bool,
     ) -> Option<(usize, Explanation)> {
-        let nearest = self.nearest(event, considered, NEAREST_LOOKED_AT);
-        nearest.into_iter().find(|(_, explanation)| !explanation.matched)
+        let facts = self.facts(event);
+        let missed = |(rule, held): &(usize, usize)| *held < self.terms(*rule).len();
+        let (rule, _) = self.ranked(&facts, considered).into_iter().find(missed)?;
+        Some((rule, Explanation::of(self.terms(rule), &facts)))
     }
 
     /// Returns explanations of the considered rules, the nearest first, at most `most`. The same
@@ -128,20 +130,35 @@ impl Matcher {
         most: usize,
     ) -> Vec<(usize, Explanation)> {
         let facts = self.facts(event);
-        let candidates = self.candidates(&facts);
-        let mut candidates_checked: Vec<usize> = candidates
+        let ranked = self.ranked(&facts, considered).into_iter().take(most);
+        ranked
+            .map(|(rule, _)| (rule, Explanation::of(self.terms(rule), &facts)))
+            .collect()
+    }
+
+    /// Returns the considered rules that are evaluated, each with the number of its conditions that
+    /// hold, most first.
+    fn ranked(
+        &self,
+        facts: &SelectedValues<'_, '_>,
+        considered: &dyn Fn(usize) -> bool,
+    ) -> Vec<(usize, usize)> {
+        let mut rules: Vec<usize> = self
+            .candidates(facts)
             .into_iter()
             .chain(0..self.rules.len())
             .filter(|rule| considered(*rule))
             .take(NEAREST_LOOKED_AT)
             .collect();
-        candidates_checked.sort_unstable();
-        candidates_checked.dedup();
-        let explain = |rule: usize| (rule, Explanation::of(self.terms(rule), &facts));
-        let mut nearest: Vec<_> = candidates_checked.into_iter().map(explain).collect();
-        nearest.sort_by_key(|(_, explanation)| std::cmp::Reverse(explanation.held));
-        nearest.truncate(most);
-        nearest
+        rules.sort_unstable();
+        rules.dedup();
+        let held = |rule: usize| {
+            let terms = self.terms(rule).iter();
+            (rule, terms.filter(|term| term.answer(facts).holds()).count())
+        };
+        let mut ranked: Vec<(usize, usize)> = rules.into_iter().map(held).collect();
+        ranked.sort_by_key(|(_, held)| std::cmp::Reverse(*held));
+        ranked
     }
 
     /// The rules whose exact value the event has.
