@@ -106,8 +106,8 @@ fn as_text(path: &Path, found: &CheckReport) -> String {
         counts.done,
         counts.dead,
         counted(counts.dedup_keys, "dedup key"),
-        counted(counts.ignored.records, "ignored arrival"),
-        counted(counts.refused.records, "refused one")
+        counted(counts.rings.ignored.records, "ignored arrival"),
+        counted(counts.rings.refused.records, "refused one")
     ));
     lines.join("\n")
 }
@@ -125,7 +125,7 @@ fn as_json(found: &CheckReport) -> serde_json::Value {
         "done": counts.done,
         "dead": counts.dead,
         "dedup_keys": counts.dedup_keys,
-        "ignored": counts.ignored.records,
-        "refused": counts.refused.records,
+        "ignored": counts.rings.ignored.records,
+        "refused": counts.rings.refused.records,
     })
 }

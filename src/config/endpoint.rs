@@ -15,9 +15,10 @@ use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
 use crate::base::units::Size;
 use crate::base::yaml::{self, Node};
+use crate::event::PerRing;
 use crate::matching::{Condition, Matcher};
 use crate::payload::Decode;
-use crate::rules::{Endpoint, EndpointKeep, HandshakeVerifiers, RateLimits, Respond, Rule};
+use crate::rules::{Endpoint, HandshakeVerifiers, RateLimits, Respond, Rule};
 use crate::verify::{Reads, Recognition, SchemeContext, Verification};
 
 pub struct EndpointBuilder<'d> {
@@ -32,7 +33,7 @@ pub struct EndpointBuilder<'d> {
     /// Clients that the endpoint accepts. `None`: all.
     pub allow: Option<Networks>,
     limits: RateLimits,
-    keep: EndpointKeep,
+    keep: PerRing<Option<usize>>,
     max_body: Size,
     /// Maximum to which a sender's documented body size may raise `max_body`, in bytes. `None` if
     /// the file sets `max_body`, here or for all endpoints.
@@ -121,7 +122,7 @@ impl<'d> EndpointBuilder<'d> {
             methods: Vec::new(),
             allow: None,
             limits: RateLimits::default(),
-            keep: EndpointKeep::default(),
+            keep: PerRing::default(),
             max_body: limits.max_body.unwrap_or(DEFAULT_MAX_BODY),
             raised_to: limits.max_body.is_none().then_some(limits.max_inflight),
             seen: HashMap::new(),
@@ -328,9 +329,9 @@ impl<'d> EndpointBuilder<'d> {
 }
 
 /// Compiles `keep:` of an endpoint.
-fn keep(node: Node<'_>, diagnostics: &mut Diagnostics) -> EndpointKeep {
+fn keep(node: Node<'_>, diagnostics: &mut Diagnostics) -> PerRing<Option<usize>> {
     let shape: EndpointKeepShape = node.read(diagnostics).unwrap_or_default();
-    EndpointKeep {
+    PerRing {
         ignored: shape.ignored.map(|records| records as usize),
         refused: shape.refused.map(|records| records as usize),
     }

@@ -13,6 +13,7 @@ use crate::base::network::TrustedPeers;
 use crate::base::secret::Keyring;
 use crate::base::units::{HumanDuration, Size};
 use crate::base::yaml::Node;
+use crate::event::PerRing;
 use crate::rules::{LogFile, LogSettings, Server, StoreSettings};
 use crate::store::{Concurrency, Keep, MAX_LIGHT, Settings, Wanted};
 
@@ -133,8 +134,10 @@ pub fn store(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagno
             keep: Keep {
                 done: period(keep.done, DEFAULT_KEEP_DONE),
                 dead: period(keep.dead, DEFAULT_KEEP_DEAD),
-                ignored: keep.ignored.unwrap_or(DEFAULT_KEEP_RING) as usize,
-                refused: keep.refused.unwrap_or(DEFAULT_KEEP_RING) as usize,
+                records: PerRing {
+                    ignored: keep.ignored.unwrap_or(DEFAULT_KEEP_RING) as usize,
+                    refused: keep.refused.unwrap_or(DEFAULT_KEEP_RING) as usize,
+                },
                 ring_bytes: keep.ring_bytes.unwrap_or(DEFAULT_RING_BYTES).0,
             },
             max_size: Some(shape.max_size.unwrap_or(DEFAULT_MAX_SIZE).0),

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What became of a request on an endpoint.
+/// The outcome of a request on an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ArrivalOutcome {
     /// A rule accepted the event.
@@ -34,16 +34,6 @@ pub enum ArrivalOutcome {
     Limited,
     /// The event could not be stored, or the daemon had no capacity for it.
     Unavailable,
-}
-
-/// The two rings of arrivals that became no event. Unverified senders cannot push verified
-/// arrivals out of theirs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ring {
-    /// Verified arrivals: ignored, duplicate, handshake and unreadable.
-    Ignored,
-    /// All others.
-    Refused,
 }
 
 impl ArrivalOutcome {
@@ -100,17 +90,6 @@ impl ArrivalOutcome {
     /// The outcome of a request that was turned away, by the word of its answer.
     pub fn of_answer(word: &str) -> Self {
         word.parse().unwrap_or(Self::Refused)
-    }
-}
-
-impl Ring {
-    pub const ALL: [Self; 2] = [Self::Ignored, Self::Refused];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ignored => "ignored",
-            Self::Refused => "refused",
-        }
     }
 }
 

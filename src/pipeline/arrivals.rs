@@ -47,7 +47,7 @@ impl Ingest {
         decide: impl FnOnce() -> Vec<RuleDecision>,
     ) {
         let ring = ring(conclusion.outcome, authorization);
-        let limit = arriving.endpoint.keep.records(ring);
+        let limit = *arriving.endpoint.keep.get(ring);
         if limit == Some(0) {
             return;
         }

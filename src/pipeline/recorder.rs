@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::base::throttle;
-use crate::event::Ring;
+use crate::event::{PerRing, Ring};
 use crate::report::Metrics;
 use crate::store::{ArrivalRecord, Store};
 
@@ -27,8 +27,7 @@ const WAITING_BYTES: u64 = 1 << 20;
 pub struct Recorder {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
-    /// The queues, in the order of [`Ring::ALL`].
-    queues: [Mutex<RecordQueue>; 2],
+    queues: PerRing<Mutex<RecordQueue>>,
     wake: Notify,
 }
 
@@ -50,20 +49,20 @@ impl Recorder {
         Self {
             store,
             metrics,
-            queues: Default::default(),
+            queues: PerRing::default(),
             wake: Notify::new(),
         }
     }
 
     /// Adds the record that `record` makes, unless too many wait already.
     pub(super) fn add(&self, ring: Ring, record: impl FnOnce() -> ArrivalRecord) {
-        if self.queue(ring).lock().is_full() {
+        if self.queues.get(ring).lock().is_full() {
             self.metrics.unrecorded(ring, 1);
             return;
         }
         // Made outside the lock: this takes longer than the rest.
         let record = record();
-        let mut queue = self.queue(ring).lock();
+        let mut queue = self.queues.get(ring).lock();
         queue.bytes += record.weight();
         queue.records.push(record);
         drop(queue);
@@ -85,7 +84,7 @@ impl Recorder {
     /// Writes the records that wait.
     pub async fn flush(&self) {
         for ring in Ring::ALL {
-            let records = std::mem::take(&mut *self.queue(ring).lock()).records;
+            let records = std::mem::take(&mut *self.queues.get(ring).lock()).records;
             if records.is_empty() {
                 continue;
             }
@@ -98,14 +97,6 @@ impl Recorder {
                 let left_out = throttle::some(left_out);
                 warn!(%error, ring = ring.name(), records = number, left_out, "arrivals cannot be recorded");
             }
-        }
-    }
-
-    fn queue(&self, ring: Ring) -> &Mutex<RecordQueue> {
-        let [ignored, refused] = &self.queues;
-        match ring {
-            Ring::Ignored => ignored,
-            Ring::Refused => refused,
         }
     }
 }

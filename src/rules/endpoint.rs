@@ -11,7 +11,7 @@ use super::respond::Respond;
 use super::rule::{PayloadUse, Rule, is_allowed};
 use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
-use crate::event::Ring;
+use crate::event::PerRing;
 use crate::matching::Matcher;
 use crate::payload::{Decode, Event};
 use crate::verify::{HandshakeReply, Recognition, Refusal, Verification};
@@ -31,7 +31,8 @@ pub struct Endpoint {
     pub decode: Decode,
     /// Answers to verified events.
     pub respond: Respond,
-    pub keep: EndpointKeep,
+    /// Maximum records of arrivals that became no event. `None`: as many as the store keeps.
+    pub keep: PerRing<Option<usize>>,
     /// Distinct verifications of the rules. Each is computed once per request.
     pub verifications: Vec<Verification>,
     /// Deduplication of the events of each verification, by the same index.
@@ -95,25 +96,6 @@ impl Endpoint {
         let mut replies = verifications.filter_map(reply_of);
         let first = replies.next()?;
         Some(first.or_else(|refusal| replies.find_map(Result::ok).ok_or(refusal)))
-    }
-}
-
-/// Maximum records of the endpoint's arrivals that became no event. `None`: as many as the store
-/// keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EndpointKeep {
-    /// Verified arrivals.
-    pub ignored: Option<usize>,
-    /// All others.
-    pub refused: Option<usize>,
-}
-
-impl EndpointKeep {
-    pub fn records(&self, ring: Ring) -> Option<usize> {
-        match ring {
-            Ring::Ignored => self.ignored,
-            Ring::Refused => self.refused,
-        }
     }
 }
 

@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use endpoint::{Endpoint, EndpointKeep, HandshakeVerifiers, Pace, RateLimits};
+pub use endpoint::{Endpoint, HandshakeVerifiers, Pace, RateLimits};
 pub use log::{LogFile, LogFormat, LogRotation, LogSettings};
 pub use respond::Respond;
 pub use rule::{GroupSettings, OnDuplicate, PayloadUse, Rule};

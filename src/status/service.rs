@@ -244,6 +244,7 @@ impl StatusService {
 
     fn store_status(&self, answer: &StoreAnswer, rules: &RuleSet) -> StoreStatus {
         let StoreAnswer { counts, health, .. } = answer;
+        let rings = &counts.rings;
         StoreStatus {
             path: self.store_path.display().to_string(),
             bytes: health.size,
@@ -251,9 +252,9 @@ impl StatusService {
             full: health.full.clone(),
             events: counts.events,
             dedup_keys: counts.dedup_keys,
-            ignored: counts.ignored.records,
-            refused: counts.refused.records,
-            arrival_bytes: counts.ignored.bytes + counts.refused.bytes,
+            ignored: rings.ignored.records,
+            refused: rings.refused.records,
+            arrival_bytes: rings.ignored.bytes + rings.refused.bytes,
             unrecorded: self.metrics.unrecorded_arrivals(),
         }
     }

@@ -63,8 +63,7 @@
 //! **Arrivals.** [`record_arrivals`](Store::record_arrivals) keeps records of arrivals that became
 //! no event, also while the store is full. There is one ring for verified senders and one for all
 //! others, so that unverified senders cannot push out good history. The oldest records go beyond
-//! [`Keep::ignored`], [`Keep::refused`], [`Keep::ring_bytes`] and the limit of their endpoint. An
-//! event with [`NewEvent::is_replay`] takes the place of its record in one write.
+//! [`Keep::records`], [`Keep::ring_bytes`] and the limit of their endpoint. An event with [`NewEvent::is_replay`] takes the place of its record in one write.
 //!
 //! **Bounds.** Calls wait in a bounded queue. Waiting deliveries stay on disk until they are leased, and one call leases a
 //! bounded number of bytes. At [`Settings::max_size`], or with less than [`Settings::min_free`]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::Ring;
+use crate::event::PerRing;
 
 /// The settings of a store. They can change while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,25 +23,13 @@ pub struct Keep {
     pub done: Duration,
     /// Time that an event with a dead letter is kept after its last delivery ended.
     pub dead: Duration,
-    /// Maximum verified arrivals kept that became no event, the latest ones.
-    pub ignored: usize,
-    /// Maximum other arrivals kept, the latest ones.
-    pub refused: usize,
-    /// Maximum bytes of each of these two rings.
+    /// Maximum arrivals kept that became no event, the latest ones of each ring.
+    pub records: PerRing<usize>,
+    /// Maximum bytes of each ring.
     pub ring_bytes: u64,
 }
 
 const DAY: Duration = Duration::from_hours(24);
-
-impl Keep {
-    /// Maximum records of a ring.
-    pub fn records(&self, ring: Ring) -> usize {
-        match ring {
-            Ring::Ignored => self.ignored,
-            Ring::Refused => self.refused,
-        }
-    }
-}
 
 impl Default for Settings {
     fn default() -> Self {
@@ -58,8 +46,10 @@ impl Default for Keep {
         Self {
             done: DAY * 7,
             dead: DAY * 30,
-            ignored: 1000,
-            refused: 1000,
+            records: PerRing {
+                ignored: 1000,
+                refused: 1000,
+            },
             ring_bytes: 64 << 20,
         }
     }
@@ -105,8 +95,6 @@ pub struct Counts {
     pub dedup_keys: u64,
     /// Sightings, including expired ones until they are swept.
     pub sightings: u64,
-    /// The ring of verified arrivals that became no event.
-    pub ignored: RingSize,
-    /// The ring of all other arrivals.
-    pub refused: RingSize,
+    /// Arrivals that became no event.
+    pub rings: PerRing<RingSize>,
 }

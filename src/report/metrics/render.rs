@@ -151,14 +151,13 @@ fn store(registry: &mut Registry, counts: &Counts, health: &Health) {
         "Dedup keys that are remembered",
         float(counts.dedup_keys),
     );
-    let rings = [(Ring::Ignored, counts.ignored), (Ring::Refused, counts.refused)];
     gauge("store_bytes", "Bytes in use in the store", float(health.size));
     let full = if health.full.is_some() { 1.0 } else { 0.0 };
     gauge("store_full", "1 while the store takes no new events", full);
     let records = Family::<RingLabels, Gauge<f64, AtomicU64>>::default();
     let bytes = Family::<RingLabels, Gauge<f64, AtomicU64>>::default();
-    for (ring, size) in rings {
-        let ring = ring.name();
+    for ring in Ring::ALL {
+        let (size, ring) = (counts.rings.get(ring), ring.name());
         records
             .get_or_create(&RingLabels { ring })
             .set(float(size.records));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Subject, UNLIMITED, after, arrival, done, new_event_of, pending};
-use crate::event::{ArrivalOutcome, Decision, DedupKey, Received, Ring, RuleDecision};
+use crate::event::{ArrivalOutcome, Decision, DedupKey, PerRing, Received, Ring, RuleDecision};
 use crate::store::{
     ArrivalRecord, Enqueued, Keep, NewDelivery, NewEvent, ProofRecord, RingSize, SECRETS_KEPT, SecretUse,
     Settings, Settlement, StoreError,
@@ -16,8 +16,10 @@ fn settings() -> Settings {
         keep: Keep {
             done: Duration::from_secs(100),
             dead: Duration::from_secs(1000),
-            ignored: 10,
-            refused: 10,
+            records: PerRing {
+                ignored: 10,
+                refused: 10,
+            },
             ring_bytes: 1 << 20,
         },
         max_size: None,
@@ -100,9 +102,12 @@ pub async fn a_ring_keeps_the_latest_and_no_ring_touches_the_other<S: Subject>()
     assert_eq!(kept(&subject, &refused).await, (15..25).collect::<Vec<_>>());
     assert_eq!(kept(&subject, &ignored).await, (0..5).collect::<Vec<_>>());
     let counts = store.counts().await.unwrap();
-    assert_eq!((counts.refused.records, counts.ignored.records), (10, 5));
+    assert_eq!(
+        (counts.rings.refused.records, counts.rings.ignored.records),
+        (10, 5)
+    );
     let bytes = ignored.iter().map(ArrivalRecord::weight).sum::<u64>();
-    assert_eq!(counts.ignored.bytes, bytes);
+    assert_eq!(counts.rings.ignored.bytes, bytes);
     let subject = subject.restart().await;
     assert_eq!(subject.store().counts().await, Ok(counts));
     assert_eq!(
@@ -124,7 +129,7 @@ pub async fn a_ring_is_bounded_in_bytes<S: Subject>() {
         .collect();
     subject.store().record_arrivals(records.clone()).await.unwrap();
     assert_eq!(kept(&subject, &records).await, [2, 3]);
-    assert!(subject.store().counts().await.unwrap().ignored.bytes <= 10_000);
+    assert!(subject.store().counts().await.unwrap().rings.ignored.bytes <= 10_000);
 }
 
 pub async fn an_endpoint_keeps_no_more_records_than_it_wants<S: Subject>() {
@@ -151,7 +156,7 @@ pub async fn a_replayed_arrival_becomes_an_event_in_one_write<S: Subject>() {
     store.enqueue(replay(&record.received)).await.unwrap();
     assert_eq!(store.arrival(record.received.id).await.unwrap().map(drop), None);
     let counts = store.counts().await.unwrap();
-    assert_eq!((counts.events, counts.ignored), (1, RingSize::default()));
+    assert_eq!((counts.events, counts.rings.ignored), (1, RingSize::default()));
     let again = store.enqueue(replay(&record.received)).await;
     let of = record.received.id;
     assert_eq!(again, Ok(vec![Enqueued::Duplicate { of }]));
@@ -287,7 +292,7 @@ pub async fn new_settings_take_effect_with_the_next_call<S: Subject>() {
     let store = subject.store();
     let records: Vec<_> = (0..25).map(|number| recorded(number, Ring::Refused, 0)).collect();
     store.record_arrivals(records).await.unwrap();
-    assert_eq!(store.counts().await.unwrap().refused.records, 25);
+    assert_eq!(store.counts().await.unwrap().rings.refused.records, 25);
     store.adopt(Settings {
         max_size: Some(0),
         ..settings()
@@ -295,7 +300,7 @@ pub async fn new_settings_take_effect_with_the_next_call<S: Subject>() {
     let enqueued = subject.enqueue(&arrival(0), &[pending("deploy", &[])]).await;
     assert!(matches!(enqueued, Err(StoreError::Full { .. })), "{enqueued:?}");
     assert_eq!(store.sweep(after(0)).await, Ok(0));
-    assert_eq!(store.counts().await.unwrap().refused.records, 10);
+    assert_eq!(store.counts().await.unwrap().rings.refused.records, 10);
 }
 
 fn used(source: &str, millis: i64) -> SecretUse {

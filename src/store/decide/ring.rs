@@ -11,7 +11,7 @@ pub fn surplus<E>(
     keep: &Keep,
     weights: impl Iterator<Item = Result<u64, E>>,
 ) -> Result<usize, E> {
-    let limit = keep.records(ring) as u64;
+    let limit = *keep.records.get(ring) as u64;
     let RingSize {
         mut records,
         mut bytes,
@@ -33,12 +33,15 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
+    use crate::event::PerRing;
 
     #[test]
     fn the_oldest_go_until_both_limits_hold() {
         let keep = Keep {
-            ignored: 3,
-            refused: 2,
+            records: PerRing {
+                ignored: 3,
+                refused: 2,
+            },
             ring_bytes: 100,
             ..Keep::default()
         };

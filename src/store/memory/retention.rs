@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::base::clock::Timestamp;
-use crate::event::{EventId, Ring};
+use crate::event::{EventId, PerRing, Ring};
 use crate::store::decide::dedupe;
 use crate::store::decide::ring::surplus;
 use crate::store::{ArrivalRecord, Counts, DeliveryState, RingSize, SECRETS_KEPT, SecretUse};
@@ -91,8 +91,10 @@ impl MemoryContents {
             events: self.events.len() as u64,
             dedup_keys: self.dedup_keys.len() as u64,
             sightings: self.sightings.len() as u64,
-            ignored: self.ring_size(Ring::Ignored),
-            refused: self.ring_size(Ring::Refused),
+            rings: PerRing {
+                ignored: self.ring_size(Ring::Ignored),
+                refused: self.ring_size(Ring::Refused),
+            },
             ..Counts::default()
         };
         for stored in &self.deliveries {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns::{self, Unreadable, integer, parsed};
-use super::ring_sizes::{change, size_of};
+use super::ring_sizes::RingChange;
 use super::write_op::{Batch, WriteError, WriteOp};
 use crate::event::{ArrivalOutcome, EventId, Ring};
 use crate::store::ArrivalRecord;
@@ -43,9 +43,8 @@ impl WriteOp for RecordArrivals {
                 let endpoint = &record.received.endpoint;
                 let parameters = params![record.ring.name(), endpoint, integer(limit)];
                 let mut delete = batch.connection.prepare_cached(DELETE_OF_ENDPOINT)?;
-                let weights = delete.query_map(parameters, |row| row.get::<_, i64>(0))?;
-                for weight in weights {
-                    change(&mut batch.effects.counters.rings, record.ring, -1, -weight?);
+                for weight in delete.query_map(parameters, |row| row.get(0))? {
+                    *batch.effects.counters.rings.get_mut(record.ring) += RingChange::removed(weight?);
                 }
             }
         }
@@ -82,7 +81,7 @@ fn insert(batch: &mut Batch<'_>, record: &ArrivalRecord) -> rusqlite::Result<()>
         columns::json(&record.proofs),
         weight,
     ])?;
-    change(&mut batch.effects.counters.rings, record.ring, 1, weight);
+    *batch.effects.counters.rings.get_mut(record.ring) += RingChange::added(weight);
     Ok(())
 }
 
@@ -90,37 +89,30 @@ fn insert(batch: &mut Batch<'_>, record: &ArrivalRecord) -> rusqlite::Result<()>
 pub(super) fn trim(batch: &mut Batch<'_>) -> rusqlite::Result<()> {
     for ring in Ring::ALL {
         let mut rings = batch.rings_before;
-        for ((records, bytes), (more, more_bytes)) in rings.iter_mut().zip(batch.effects.counters.rings) {
-            *records += more;
-            *bytes += more_bytes;
-        }
+        rings += batch.effects.counters.rings;
+        let size = rings.get(ring).size();
         let mut oldest = batch.connection.prepare_cached(OLDEST)?;
         let weights = oldest.query_map([ring.name()], |row| row.get::<_, i64>(0))?;
         let weights = weights.map(|weight| weight.map(|weight| u64::try_from(weight).unwrap_or(0)));
-        let gone = surplus(ring, size_of(&rings, ring), &batch.settings.keep, weights)?;
+        let gone = surplus(ring, size, &batch.settings.keep, weights)?;
         if gone == 0 {
             continue;
         }
         let mut delete = batch.connection.prepare_cached(DELETE_OLDEST)?;
-        let weights = delete.query_map(params![ring.name(), integer(gone)], |row| row.get::<_, i64>(0))?;
-        for weight in weights {
-            change(&mut batch.effects.counters.rings, ring, -1, -weight?);
+        for weight in delete.query_map(params![ring.name(), integer(gone)], |row| row.get(0))? {
+            *batch.effects.counters.rings.get_mut(ring) += RingChange::removed(weight?);
         }
     }
     Ok(())
 }
 
 /// Deletes the record of an arrival that becomes an event.
-pub(super) fn delete(batch: &mut Batch<'_>, id: &str) -> rusqlite::Result<()> {
+pub(super) fn delete(batch: &mut Batch<'_>, id: &str) -> Result<(), WriteError> {
     let mut delete = batch.connection.prepare_cached(DELETE)?;
     let deleted = delete.query_row([id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)));
     if let Some((ring, weight)) = deleted.optional()? {
-        let ring = if ring == Ring::Ignored.name() {
-            Ring::Ignored
-        } else {
-            Ring::Refused
-        };
-        change(&mut batch.effects.counters.rings, ring, -1, -weight);
+        let ring = ring_of(&ring)?;
+        *batch.effects.counters.rings.get_mut(ring) += RingChange::removed(weight);
     }
     Ok(())
 }
@@ -132,14 +124,15 @@ pub(super) fn read(connection: &Connection, id: EventId) -> Result<Option<Arriva
     rows.next()?.map(record).transpose()
 }
 
+/// Parses the column that names a ring.
+fn ring_of(name: &str) -> Result<Ring, Unreadable> {
+    Ring::from_name(name).ok_or_else(|| Unreadable(format!("the column `ring`: `{name}`")))
+}
+
 fn record(row: &Row<'_>) -> Result<ArrivalRecord, Unreadable> {
     let received = columns::received(row)?;
     let outcome: ArrivalOutcome = parsed("outcome", &row.get::<_, String>(11)?)?;
-    let ring = if row.get::<_, String>(10)? == Ring::Ignored.name() {
-        Ring::Ignored
-    } else {
-        Ring::Refused
-    };
+    let ring = ring_of(&row.get::<_, String>(10)?)?;
     Ok(ArrivalRecord {
         received: Arc::new(received),
         ring,

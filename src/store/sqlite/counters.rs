@@ -3,8 +3,8 @@
 
 use rusqlite::Connection;
 
-use super::ring_sizes::{self, RingSizes, size_of};
-use crate::event::Ring;
+use super::ring_sizes::{self, RingChange};
+use crate::event::PerRing;
 use crate::store::Counts;
 
 const DELIVERIES: &str = "SELECT count(*), count(*) FILTER (WHERE state IN ('debounced', 'queued', 'ready')), \
@@ -24,7 +24,7 @@ pub(super) struct Counters {
     pub dedup_keys: i64,
     pub sightings: i64,
     /// Arrivals that became no event.
-    pub rings: RingSizes,
+    pub rings: PerRing<RingChange>,
     /// Deliveries that wait for quiet; they are included in `pending`.
     pub debounced: i64,
 }
@@ -64,8 +64,10 @@ impl Counters {
             events: count(self.events),
             dedup_keys: count(self.dedup_keys),
             sightings: count(self.sightings),
-            ignored: size_of(&self.rings, Ring::Ignored),
-            refused: size_of(&self.rings, Ring::Refused),
+            rings: PerRing {
+                ignored: self.rings.ignored.size(),
+                refused: self.rings.refused.size(),
+            },
         }
     }
 
@@ -77,10 +79,7 @@ impl Counters {
         self.events += by.events;
         self.dedup_keys += by.dedup_keys;
         self.sightings += by.sightings;
-        for ((records, bytes), (more, more_bytes)) in self.rings.iter_mut().zip(by.rings) {
-            *records += more;
-            *bytes += more_bytes;
-        }
+        self.rings += by.rings;
         self.debounced += by.debounced;
     }
 }

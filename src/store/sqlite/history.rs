@@ -14,7 +14,7 @@ use super::arrivals;
 use super::columns::{self, Unreadable, parsed};
 use super::listing;
 use super::lock;
-use super::reading;
+use super::reading::{self, STATE_NAME};
 use super::schema::{self, STEPS};
 use super::validate::{check_header, read_only};
 use crate::base::clock::Timestamp;
@@ -28,13 +28,8 @@ use crate::store::{
 const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.unverified, d.replays, \
      d.failure_of, d.state, d.due, d.debounced_since, d.ended_at, d.reason, d.begun_at FROM deliveries d JOIN events e ON e.seq = d.event ";
 
-/// Condition of a [`DeliveryFilter`].
-const WANTED: &str = "(?1 IS NULL OR d.rule = ?1) AND (?2 IS NULL OR e.endpoint = ?2) \
-     AND (?3 IS NULL OR (CASE WHEN d.state IN ('debounced', 'queued', 'ready') THEN 'waiting' \
-     WHEN d.state = 'dropped' THEN 'dead' ELSE d.state END = ?3 AND (?3 <> 'dead' OR d.failure_of IS NULL))) AND (?4 IS NULL OR e.received_at >= ?4) ";
-
-/// The answer and the decision of an event.
-const ANSWER: &str = "SELECT status, decision, is_replay FROM events WHERE seq = ?1";
+/// The row of an event, its answer and its decision.
+const EVENT: &str = "SELECT seq, status, decision, is_replay FROM events WHERE id = ?1";
 
 /// Maximum ids read for one prefix.
 const PREFIX_MATCHES: i64 = 1001;
@@ -70,19 +65,17 @@ impl History {
         before: i64,
         limit: usize,
     ) -> Result<Vec<ListedDelivery>, StoreError> {
-        let sql = format!("{ENTRY}WHERE {WANTED}AND d.seq < ?5 ORDER BY d.seq DESC LIMIT ?6");
-        self.entries(&sql, filter, before, limit)
-    }
-
-    /// Lists at most `limit` deliveries after the row `after`, oldest first.
-    pub fn after(
-        &self,
-        filter: &DeliveryFilter,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<ListedDelivery>, StoreError> {
-        let sql = format!("{ENTRY}WHERE {WANTED}AND d.seq > ?5 ORDER BY d.seq LIMIT ?6");
-        self.entries(&sql, filter, after, limit)
+        let sql = format!(
+            "{ENTRY}WHERE (?1 IS NULL OR d.rule = ?1) AND (?2 IS NULL OR e.endpoint = ?2) \
+             AND (?3 IS NULL OR ({STATE_NAME} = ?3 AND (?3 <> 'dead' OR d.failure_of IS NULL))) \
+             AND (?4 IS NULL OR e.received_at >= ?4) AND d.seq < ?5 ORDER BY d.seq DESC LIMIT ?6"
+        );
+        let since = filter.since.map(Timestamp::as_millis);
+        let limit = columns::integer(limit);
+        self.read(
+            &sql,
+            params![filter.rule, filter.endpoint, filter.state, since, before, limit],
+        )
     }
 
     /// Lists the deliveries of an event in the order of arrival, at most the first
@@ -91,19 +84,6 @@ impl History {
         let sql = format!("{ENTRY}WHERE e.id = ?1 ORDER BY d.seq LIMIT ?2");
         let limit = columns::integer(DELIVERIES_LISTED);
         self.read(&sql, params![event.to_string(), limit])
-    }
-
-    fn entries(
-        &self,
-        sql: &str,
-        filter: &DeliveryFilter,
-        row: i64,
-        limit: usize,
-    ) -> Result<Vec<ListedDelivery>, StoreError> {
-        let since = filter.since.map(Timestamp::as_millis);
-        let limit = columns::integer(limit);
-        let parameters = params![filter.rule, filter.endpoint, filter.state, since, row, limit];
-        self.read(sql, parameters)
     }
 
     fn read(&self, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<ListedDelivery>, StoreError> {
@@ -121,36 +101,28 @@ impl History {
         listed.map_err(|unreadable| self.damaged(unreadable))
     }
 
-    /// Row of the newest delivery; 0 if there is none.
-    pub fn last_row(&self) -> Result<i64, StoreError> {
-        let sql = "SELECT coalesce(max(seq), 0) FROM deliveries";
-        let last = self.connection.query_row(sql, [], |row| row.get(0));
-        last.map_err(|error| self.map_error(&error))
-    }
-
     /// Reads an event with its body. Returns `None` if the id is unknown.
     pub fn event(&self, event: EventId) -> Result<Option<StoredEvent>, StoreError> {
-        let row: rusqlite::Result<Option<i64>> = self
-            .connection
-            .prepare_cached("SELECT seq FROM events WHERE id = ?1")
-            .and_then(|mut find| find.query_row([event.to_string()], |row| row.get(0)).optional());
-        let Some(row) = row.map_err(|error| self.map_error(&error))? else {
+        let found = self.connection.prepare_cached(EVENT).and_then(|mut find| {
+            let row = find.query_row([event.to_string()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?))
+            });
+            row.optional()
+        });
+        let Some((row, status, decision, is_replay)) = found.map_err(|error| self.map_error(&error))? else {
             return Ok(None);
         };
         let read = reading::event(&self.connection, row).map_err(|error| self.map_error(&error))?;
-        let (received, decode) = read.map_err(|unreadable| self.damaged(unreadable))?;
-        let answer = self.connection.query_row(ANSWER, [row], |row| {
-            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?))
+        let stored = read.and_then(|(received, decode)| {
+            Ok(StoredEvent {
+                received,
+                decode,
+                status,
+                decision: columns::from_json("decision", &decision)?,
+                is_replay,
+            })
         });
-        let (status, decision, is_replay) = answer.map_err(|error| self.map_error(&error))?;
-        let decision = columns::from_json("decision", &decision);
-        Ok(Some(StoredEvent {
-            received,
-            decode,
-            status,
-            decision: decision.map_err(|unreadable| self.damaged(unreadable))?,
-            is_replay,
-        }))
+        stored.map(Some).map_err(|unreadable| self.damaged(unreadable))
     }
 
     /// Lists the latest attempts at a delivery, oldest first, including recorded replays and drops.

@@ -2,23 +2,27 @@
 //!
 //! Ids begin with the time, so their order is that of arrival.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, ToSql, params};
 
 use super::columns::{self, Unreadable, parsed};
+use super::reading::STATE_NAME;
 use crate::base::clock::Timestamp;
-use crate::event::EventId;
+use crate::event::{ArrivalOutcome, EventId};
 use crate::store::{ArrivalFilter, ListedArrival, TailCursor};
 
 /// The events that a filter wants, with the columns of [`arrival()`].
-const EVENTS: &str = "SELECT e.id AS id, e.received_at, e.endpoint, e.client, \
-     CASE WHEN e.is_replay THEN 'ignored' ELSE 'accepted' END, e.status, '', e.is_replay, e.seq AS row \
-     FROM events e WHERE (?1 IS NULL OR ?1 = CASE WHEN e.is_replay THEN 'ignored' ELSE 'accepted' END) \
-     AND (?2 IS NULL OR e.endpoint = ?2) AND (?3 IS NULL OR e.client = ?3) \
-     AND (?4 IS NULL OR e.received_at >= ?4) AND (?5 IS NULL OR e.received_at < ?5) \
-     AND ((?6 IS NULL AND ?7 IS NULL) OR EXISTS (SELECT 1 FROM deliveries d WHERE d.event = e.seq \
-     AND (?6 IS NULL OR d.rule = ?6) AND (?7 IS NULL OR (CASE \
-     WHEN d.state IN ('debounced', 'queued', 'ready') THEN 'waiting' \
-     WHEN d.state = 'dropped' THEN 'dead' ELSE d.state END = ?7 AND (?7 <> 'dead' OR d.failure_of IS NULL)))))";
+fn events() -> String {
+    let outcome = "CASE WHEN e.is_replay THEN 'ignored' ELSE 'accepted' END";
+    format!(
+        "SELECT e.id AS id, e.received_at, e.endpoint, e.client, {outcome}, e.status, '', e.is_replay, e.seq AS row \
+         FROM events e WHERE (?1 IS NULL OR ?1 = {outcome}) \
+         AND (?2 IS NULL OR e.endpoint = ?2) AND (?3 IS NULL OR e.client = ?3) \
+         AND (?4 IS NULL OR e.received_at >= ?4) AND (?5 IS NULL OR e.received_at < ?5) \
+         AND ((?6 IS NULL AND ?7 IS NULL) OR EXISTS (SELECT 1 FROM deliveries d WHERE d.event = e.seq \
+         AND (?6 IS NULL OR d.rule = ?6) \
+         AND (?7 IS NULL OR ({STATE_NAME} = ?7 AND (?7 <> 'dead' OR d.failure_of IS NULL)))))"
+    )
+}
 
 /// The records that a filter wants, with the columns of [`arrival()`]. They have no deliveries.
 const RECORDS: &str = "SELECT a.id AS id, a.received_at, a.endpoint, a.client, a.outcome, a.status, a.reason, 0, \
@@ -35,27 +39,13 @@ pub(super) fn before(
     limit: usize,
 ) -> Result<Vec<ListedArrival>, Unreadable> {
     let sql = format!(
-        "{EVENTS} AND (?8 IS NULL OR e.id < ?8) UNION ALL {RECORDS} AND (?8 IS NULL OR a.id < ?8) \
-         ORDER BY id DESC LIMIT ?9"
+        "{} AND (?8 IS NULL OR e.id < ?8) UNION ALL {RECORDS} AND (?8 IS NULL OR a.id < ?8) \
+         ORDER BY id DESC LIMIT ?9",
+        events()
     );
     let before = before.map(|before| before.to_string());
-    let mut select = connection.prepare_cached(&sql)?;
-    let mut rows = select.query(params![
-        filter.outcome.map(crate::event::ArrivalOutcome::name),
-        filter.endpoint,
-        filter.client,
-        filter.since.map(Timestamp::as_millis),
-        filter.until.map(Timestamp::as_millis),
-        filter.rule,
-        filter.state,
-        before,
-        columns::integer(limit),
-    ])?;
-    let mut listed = Vec::new();
-    while let Some(row) = rows.next()? {
-        listed.push(arrival(row)?);
-    }
-    Ok(listed)
+    let rows = select(connection, &sql, filter, &before, limit)?;
+    Ok(rows.into_iter().map(|(_, arrival)| arrival).collect())
 }
 
 /// Lists arrivals that were written after a cursor, in the order of their ids, and moves the cursor
@@ -68,36 +58,48 @@ pub(super) fn after(
 ) -> Result<Vec<ListedArrival>, Unreadable> {
     let end = end(connection)?;
     // After the newest rows are deleted, SQLite reuses their numbers.
-    let (events, records) = (cursor.events.min(end.events), cursor.records.min(end.records));
+    let (events_seen, records_seen) = (cursor.events.min(end.events), cursor.records.min(end.records));
+    *cursor = end;
     let mut listed = Vec::new();
     for (table, name, seen, last) in [
-        (EVENTS, "e", events, &mut cursor.events),
-        (RECORDS, "a", records, &mut cursor.records),
+        (events(), "e", events_seen, &mut cursor.events),
+        (RECORDS.to_owned(), "a", records_seen, &mut cursor.records),
     ] {
         let sql = format!("{table} AND {name}.seq > ?8 ORDER BY {name}.seq LIMIT ?9");
-        let mut select = connection.prepare_cached(&sql)?;
-        let mut rows = select.query(params![
-            filter.outcome.map(crate::event::ArrivalOutcome::name),
-            filter.endpoint,
-            filter.client,
-            filter.since.map(Timestamp::as_millis),
-            filter.until.map(Timestamp::as_millis),
-            filter.rule,
-            filter.state,
-            seen,
-            columns::integer(limit),
-        ])?;
-        let mut found = 0;
-        *last = if name == "e" { end.events } else { end.records };
-        while let Some(row) = rows.next()? {
-            found += 1;
-            if found == limit {
-                *last = row.get(8)?;
-            }
-            listed.push(arrival(row)?);
+        let rows = select(connection, &sql, filter, &seen, limit)?;
+        if let Some((row, _)) = rows.last().filter(|_| rows.len() == limit) {
+            *last = *row;
         }
+        listed.extend(rows.into_iter().map(|(_, arrival)| arrival));
     }
     listed.sort_by_key(|arrival| arrival.id);
+    Ok(listed)
+}
+
+/// Runs a query that lists arrivals. Returns them with their rows.
+fn select(
+    connection: &Connection,
+    sql: &str,
+    filter: &ArrivalFilter,
+    position: &dyn ToSql,
+    limit: usize,
+) -> Result<Vec<(i64, ListedArrival)>, Unreadable> {
+    let mut select = connection.prepare_cached(sql)?;
+    let mut rows = select.query(params![
+        filter.outcome.map(ArrivalOutcome::name),
+        filter.endpoint,
+        filter.client,
+        filter.since.map(Timestamp::as_millis),
+        filter.until.map(Timestamp::as_millis),
+        filter.rule,
+        filter.state,
+        position,
+        columns::integer(limit),
+    ])?;
+    let mut listed = Vec::new();
+    while let Some(row) = rows.next()? {
+        listed.push((row.get(8)?, arrival(row)?));
+    }
     Ok(listed)
 }
 

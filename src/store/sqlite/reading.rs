@@ -16,6 +16,10 @@ use crate::store::{
     Interruption,
 };
 
+/// Name of a delivery's state for the operator. `d` is the delivery.
+pub(super) const STATE_NAME: &str = "CASE WHEN d.state IN ('debounced', 'queued', 'ready') THEN 'waiting' \
+     WHEN d.state = 'dropped' THEN 'dead' ELSE d.state END";
+
 /// Later rows of a rule with the same due time. Together with [`LATER`] this is `(due, seq) > (?2,
 /// ?3)`. For that condition `SQLite` would use the index by `due` alone, and scan all rows of that
 /// due time each time.

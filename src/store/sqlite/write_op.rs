@@ -11,7 +11,8 @@ use super::delivery_cache::FirstAttempt;
 use super::leases::LeasedDelivery;
 use super::queue::Queue;
 use super::queue_key::ReadyEntry;
-use super::ring_sizes::RingSizes;
+use super::ring_sizes::RingChange;
+use crate::event::PerRing;
 use crate::store::{DeliveryId, Settings, StoreError};
 
 /// The channel for an answer.
@@ -29,7 +30,7 @@ pub(super) struct Batch<'w> {
     /// Number of deliveries that waited for quiet before the transaction.
     pub debounced_before: i64,
     /// Sizes of the rings before the transaction.
-    pub rings_before: RingSizes,
+    pub rings_before: PerRing<RingChange>,
     pub effects: BatchEffects,
 }
 
