@@ -15,10 +15,10 @@ use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
 use crate::base::units::Size;
 use crate::base::yaml::{self, Node};
-use crate::event::PerRing;
 use crate::matching::{Condition, Matcher};
 use crate::payload::Decode;
 use crate::rules::{Endpoint, HandshakeVerifiers, RateLimits, Respond, Rule};
+use crate::store::PerRing;
 use crate::verify::{Reads, Recognition, SchemeContext, Verification};
 
 pub struct EndpointBuilder<'d> {

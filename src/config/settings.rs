@@ -13,9 +13,8 @@ use crate::base::network::TrustedPeers;
 use crate::base::secret::Keyring;
 use crate::base::units::{HumanDuration, Size};
 use crate::base::yaml::Node;
-use crate::event::PerRing;
 use crate::rules::{LogFile, LogSettings, Server, StoreSettings};
-use crate::store::{Concurrency, Keep, MAX_LIGHT, Settings, Wanted};
+use crate::store::{Concurrency, Keep, MAX_LIGHT, PerRing, Settings, Wanted};
 
 /// Default of `server.max_body`, in bytes.
 pub const DEFAULT_MAX_BODY: Size = Size(1 << 20);

@@ -6,11 +6,9 @@ mod decision;
 mod dedup_key;
 mod read_header;
 mod received;
-mod ring;
 
 pub use arrival_outcome::ArrivalOutcome;
 pub use decision::{Decision, RuleDecision};
 pub use dedup_key::DedupKey;
 pub use read_header::{ReadHeader, STORED_DIGEST};
 pub use received::{EventId, Received};
-pub use ring::{PerRing, Ring};

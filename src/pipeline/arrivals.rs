@@ -5,16 +5,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::event::{ArrivalOutcome, Received, Ring, RuleDecision};
+use crate::event::{ArrivalOutcome, Received, RuleDecision};
 use crate::pipeline::answer::Answer;
-use crate::pipeline::arriving::{Arriving, Conclusion};
+use crate::pipeline::arriving::Arriving;
 use crate::pipeline::authorization::Authorization;
 use crate::pipeline::ingest::{Ingest, without_credentials};
 use crate::report;
 use crate::rules::Endpoint;
-use crate::store::ArrivalRecord;
+use crate::store::{ArrivalRecord, Ring};
 
 impl Ingest {
     /// Answers a request that is turned away before its body is read, and records it.
@@ -28,43 +28,36 @@ impl Ingest {
             status.as_u16(),
             why,
         );
-        let conclusion = Conclusion {
-            outcome: ArrivalOutcome::of_answer(answer.outcome),
-            status,
-            reason: why,
-        };
-        self.record(arriving, &conclusion, None, Vec::new);
+        let outcome = ArrivalOutcome::of_answer(answer.outcome);
+        self.record(arriving, outcome, status, None, || (why.to_owned(), Vec::new()));
         answer
     }
 
     /// Records an arrival that becomes no event, unless its endpoint keeps none or too many wait.
-    /// `decide` is only called for a record.
+    /// `describe` returns the reason and the decisions of the rules. It is only called for a record.
     pub(super) fn record(
         &self,
         arriving: Arriving<'_>,
-        conclusion: &Conclusion<'_>,
+        outcome: ArrivalOutcome,
+        status: StatusCode,
         authorization: Option<&Authorization<'_>>,
-        decide: impl FnOnce() -> Vec<RuleDecision>,
+        describe: impl FnOnce() -> (String, Vec<RuleDecision>),
     ) {
-        let ring = ring(conclusion.outcome, authorization);
+        let ring = ring(outcome, authorization);
         let limit = *arriving.endpoint.keep.get(ring);
         if limit == Some(0) {
             return;
         }
         self.recorder.add(ring, || {
-            let decision = arriving.decision(decide());
-            let nearest = decision.rules.first().filter(|_| conclusion.reason.is_empty());
-            let reason = match nearest {
-                Some(nearest) => cut(&format!("nearest rule {}: {}", nearest.rule, nearest.reason)),
-                None => cut(conclusion.reason),
-            };
+            let (mut reason, decisions) = describe();
+            reason.truncate(reason.floor_char_boundary(ArrivalRecord::REASON));
             ArrivalRecord {
-                received: Arc::new(kept(arriving, ring, conclusion.outcome)),
+                received: Arc::new(kept(arriving, ring)),
                 ring,
-                outcome: conclusion.outcome,
-                status: conclusion.status.as_u16(),
+                outcome,
+                status: status.as_u16(),
                 reason,
-                decision,
+                decision: arriving.decision(decisions),
                 decode: arriving.endpoint.decode.name().to_owned(),
                 size: arriving.received.body.len() as u64,
                 proofs: authorization.map(Authorization::records).unwrap_or_default(),
@@ -91,19 +84,15 @@ fn ring(outcome: ArrivalOutcome, authorization: Option<&Authorization<'_>>) -> R
     }
 }
 
-fn cut(reason: &str) -> String {
-    let end = reason.floor_char_boundary(ArrivalRecord::REASON);
-    reason.get(..end).unwrap_or_default().to_owned()
-}
-
 /// Returns the part of a request that its record keeps: no credentials, and a bounded body.
-fn kept(arriving: Arriving<'_>, ring: Ring, outcome: ArrivalOutcome) -> Received {
+fn kept(arriving: Arriving<'_>, ring: Ring) -> Received {
     let received = arriving.received;
-    let body = match outcome {
-        // It may hold a secret.
-        ArrivalOutcome::Handshake => &[],
-        _ => received.body.get(..ArrivalRecord::BODY).unwrap_or(&received.body),
+    let length = if arriving.is_withheld {
+        0
+    } else {
+        received.body.len().min(ArrivalRecord::BODY)
     };
+    let body = received.body.get(..length).unwrap_or_default();
     let whole = Received {
         headers: HeaderMap::new(),
         certificate: None,

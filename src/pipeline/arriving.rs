@@ -4,9 +4,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-
-use crate::event::{ArrivalOutcome, Decision, EventId, Received, RuleDecision};
+use crate::event::{Decision, EventId, Received, RuleDecision};
 use crate::payload::Event;
 use crate::pipeline::authorization::Authorization;
 use crate::report::{self, Arrival};
@@ -19,9 +17,28 @@ pub struct Arriving<'r> {
     pub rules: &'r RuleSet,
     pub endpoint: &'r Endpoint,
     pub received: &'r Received,
+    /// True if the body may hold a secret, so that no record keeps it.
+    pub(super) is_withheld: bool,
 }
 
-impl Arriving<'_> {
+impl<'r> Arriving<'r> {
+    pub fn new(rules: &'r RuleSet, endpoint: &'r Endpoint, received: &'r Received) -> Self {
+        Self {
+            rules,
+            endpoint,
+            received,
+            is_withheld: false,
+        }
+    }
+
+    /// The same request, of which no record keeps the body.
+    pub(super) fn withheld(self) -> Self {
+        Self {
+            is_withheld: true,
+            ..self
+        }
+    }
+
     /// The decision of these rules.
     pub(super) fn decision(&self, rules: Vec<RuleDecision>) -> Decision {
         let digest = self.rules.sha256.get(..Decision::DIGEST);
@@ -32,14 +49,6 @@ impl Arriving<'_> {
             rules,
         }
     }
-}
-
-/// What became of an arrival, and why.
-pub(super) struct Conclusion<'a> {
-    pub outcome: ArrivalOutcome,
-    pub status: StatusCode,
-    /// If empty, the record names the nearest rule.
-    pub reason: &'a str,
 }
 
 /// Decides for each rule why it does or does not match the event, in the order of

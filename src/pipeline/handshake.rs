@@ -1,10 +1,10 @@
 //! Answers to senders' handshakes. A handshake creates no event and runs no action.
 
-use http::{Method, StatusCode};
+use http::Method;
 
 use crate::event::ArrivalOutcome;
 use crate::pipeline::answer::Answer;
-use crate::pipeline::arriving::{Arriving, Conclusion};
+use crate::pipeline::arriving::Arriving;
 use crate::pipeline::enroll::EnrollOutcome;
 use crate::pipeline::ingest::Ingest;
 use crate::report::{self, Arrival};
@@ -54,29 +54,28 @@ impl Ingest {
                     );
                     report::arrival(&self.metrics, &Arrival::failed(received, &why).withheld());
                     let answer = Answer::unavailable();
-                    self.record_greeting(arriving, ArrivalOutcome::Unavailable, answer.status, &why);
+                    self.record(
+                        arriving.withheld(),
+                        ArrivalOutcome::Unavailable,
+                        answer.status,
+                        None,
+                        || (why, Vec::new()),
+                    );
                     return answer;
                 }
             }
         }
-        let reason = format!("the handshake `{}` was answered", reply.handshake);
-        self.record_greeting(arriving, ArrivalOutcome::Handshake, reply.status, &reason);
+        self.record(
+            arriving.withheld(),
+            ArrivalOutcome::Handshake,
+            reply.status,
+            None,
+            || {
+                let reason = format!("the handshake `{}` was answered", reply.handshake);
+                (reason, Vec::new())
+            },
+        );
         report::arrival(&self.metrics, &Arrival::greeted(received, &reply.handshake, news));
         Answer::handshake(reply.status, reply.headers, reply.body)
-    }
-
-    fn record_greeting(
-        &self,
-        arriving: Arriving<'_>,
-        outcome: ArrivalOutcome,
-        status: StatusCode,
-        reason: &str,
-    ) {
-        let conclusion = Conclusion {
-            outcome,
-            status,
-            reason,
-        };
-        self.record(arriving, &conclusion, None, Vec::new);
     }
 }

@@ -16,7 +16,7 @@ use crate::base::clock::Clock;
 use crate::event::{ArrivalOutcome, Received, RuleDecision};
 use crate::payload::{self, Event, Payload, Undecodable};
 use crate::pipeline::answer::{Answer, INVALID, TOO_LARGE};
-use crate::pipeline::arriving::{Arriving, Conclusion, decisions, taken_before};
+use crate::pipeline::arriving::{Arriving, decisions, taken_before};
 use crate::pipeline::authorization::{Authorization, Match, Recognised};
 use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::enroll::SecretEnrollment;
@@ -25,7 +25,7 @@ use crate::pipeline::outcome_waiters::OutcomeWaiters;
 use crate::pipeline::recorder::Recorder;
 use crate::pipeline::response::{ResponseBuilder, outcome};
 use crate::pipeline::supersede::Supersede;
-use crate::pipeline::unmatched::{blind, no_rule, unstructured};
+use crate::pipeline::unmatched::{blind, nearest, no_rule, unstructured};
 use crate::pipeline::usage::Usage;
 use crate::report::{self, Arrival, Metrics};
 use crate::rules::{Endpoint, RuleSet};
@@ -72,11 +72,7 @@ impl Ingest {
         received: Received,
         hold: Hold,
     ) -> Answer {
-        let arriving = Arriving {
-            rules,
-            endpoint,
-            received: &received,
-        };
+        let arriving = Arriving::new(rules, endpoint, &received);
         if !endpoint.handshakes.is_empty()
             && let Some(answer) = self.handshake(arriving).await
         {
@@ -207,12 +203,7 @@ impl Ingest {
         // Both before the write: dispatch may finish the deliveries before the write returns.
         let wait = (awaited > 0).then(|| self.waiters.enter(id, awaited)).flatten();
         let now = self.clock.now();
-        let arriving = Arriving {
-            rules,
-            endpoint,
-            received: &kept,
-        };
-        let decision = arriving.decision(decided);
+        let decision = Arriving::new(rules, endpoint, &kept).decision(decided);
         let new_event = NewEvent {
             received: Arc::clone(&kept),
             decode: endpoint.decode.name().to_owned(),
@@ -260,30 +251,17 @@ impl Ingest {
 
     /// Records an arrival that matched, but was accepted before or cannot be stored.
     fn conclude(&self, acceptance: &Acceptance<'_>, event: &Event, answer: &Answer, why: &str) {
-        let arriving = Arriving {
-            rules: acceptance.rules,
-            endpoint: acceptance.endpoint,
-            received: &event.received,
-        };
+        let arriving = Arriving::new(acceptance.rules, acceptance.endpoint, &event.received);
         let outcome = match answer.outcome {
             // A sender that waits is told that the first delivery is still pending.
             "pending" => ArrivalOutcome::Duplicate,
             word => ArrivalOutcome::of_answer(word),
         };
-        let conclusion = Conclusion {
-            outcome,
-            status: answer.status,
-            reason: why,
-        };
         let authorization = acceptance.authorization;
-        self.record(arriving, &conclusion, Some(authorization), || {
-            let matched = acceptance.matched.iter();
-            decisions(
-                acceptance.endpoint,
-                event,
-                authorization,
-                &matched.map(|one| one.index).collect::<Vec<_>>(),
-            )
+        self.record(arriving, outcome, answer.status, Some(authorization), || {
+            let matched: Vec<usize> = acceptance.matched.iter().map(|one| one.index).collect();
+            let decided = decisions(acceptance.endpoint, event, authorization, &matched);
+            (why.to_owned(), decided)
         });
     }
 
@@ -295,11 +273,7 @@ impl Ingest {
         event: &Event,
         authorization: &Authorization<'_>,
     ) -> Answer {
-        let arriving = Arriving {
-            rules,
-            endpoint,
-            received: &event.received,
-        };
+        let arriving = Arriving::new(rules, endpoint, &event.received);
         if let Some(why) = unstructured(endpoint, event, &|index| authorization.trusts(index)) {
             // Not remembered, so that the sender can send the same content again with another
             // header.
@@ -310,15 +284,15 @@ impl Ingest {
         }
         if tracing::enabled!(tracing::Level::INFO) {
             let considered = |index: usize| authorization.trusts(index);
-            let nearest =
+            let nearest_miss =
                 endpoint
                     .matcher
                     .nearest_miss(event, &considered)
                     .and_then(|(index, explanation)| {
                         let rule = &endpoint.rules.get(index)?.name;
-                        Some(format!("nearest rule {rule}: {explanation}"))
+                        Some(nearest(rule, &explanation))
                     });
-            let why = nearest.unwrap_or_else(|| no_rule(endpoint));
+            let why = nearest_miss.unwrap_or_else(|| no_rule(endpoint));
             let arrival = Arrival::ignored(&event.received, why);
             report::arrival(
                 &self.metrics,
@@ -337,13 +311,11 @@ impl Ingest {
             verified: authorization.is_genuine(),
         };
         let answer = reply.success("ignored", &[]);
-        let conclusion = Conclusion {
-            outcome: ArrivalOutcome::Ignored,
-            status: answer.status,
-            reason: "",
-        };
-        self.record(arriving, &conclusion, Some(authorization), || {
-            decisions(endpoint, event, authorization, &[])
+        let outcome = ArrivalOutcome::Ignored;
+        self.record(arriving, outcome, answer.status, Some(authorization), || {
+            let decided = decisions(endpoint, event, authorization, &[]);
+            let why = decided.first().map(|first| nearest(&first.rule, &first.reason));
+            (why.unwrap_or_default(), decided)
         });
         answer
     }

@@ -12,9 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::base::throttle;
-use crate::event::{PerRing, Ring};
 use crate::report::Metrics;
-use crate::store::{ArrivalRecord, Store};
+use crate::store::{ArrivalRecord, PerRing, Ring, Store};
 
 /// Minimum time between two writes of records.
 const EVERY: Duration = Duration::from_millis(250);

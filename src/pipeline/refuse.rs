@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use crate::event::ArrivalOutcome;
 use crate::pipeline::answer::{Answer, INVALID, TOO_LARGE};
-use crate::pipeline::arriving::{Arriving, Conclusion, distrusted};
+use crate::pipeline::arriving::{Arriving, distrusted};
 use crate::pipeline::authorization::Authorization;
 use crate::pipeline::ingest::Ingest;
 use crate::pipeline::unmatched::no_rule;
@@ -52,8 +52,13 @@ impl Ingest {
                 enabled.filter_map(|rule| endpoint.verifications.get(rule.verification)?.challenge());
             (ArrivalOutcome::Refused, Answer::refused(challenges.next()))
         };
+        let recorded = if refusal.handshake().is_some() {
+            arriving.withheld()
+        } else {
+            arriving
+        };
         let reason = refusal.to_string();
-        self.record_refused(arriving, outcome, answer.status, &reason, authorization);
+        self.record_refused(recorded, outcome, answer.status, &reason, authorization);
         answer
     }
 
@@ -85,17 +90,12 @@ impl Ingest {
         reason: &str,
         authorization: Option<&Authorization<'_>>,
     ) {
-        let conclusion = Conclusion {
-            outcome,
-            status,
-            reason,
-        };
-        self.record(arriving, &conclusion, authorization, || {
+        self.record(arriving, outcome, status, authorization, || {
             let mut decided = Vec::new();
             if let Some(authorization) = authorization {
                 distrusted(arriving.endpoint, authorization, &mut decided);
             }
-            decided
+            (reason.to_owned(), decided)
         });
     }
 }

@@ -1,5 +1,7 @@
 //! Reasons why no rule of an endpoint matches an event.
 
+use std::fmt::Display;
+
 use crate::payload::{BodyKind, Event};
 use crate::rules::{Endpoint, PayloadUse};
 
@@ -18,6 +20,11 @@ pub(super) fn no_rule(endpoint: &Endpoint) -> String {
     let more = if endpoint.rules.len() > NAMED { " …" } else { "" };
     let named = named.join(", ");
     format!("every rule of this endpoint is disabled (`enabled: false`): {named}{more}")
+}
+
+/// Names the rule that matches an event best, and the reason why it does not.
+pub(super) fn nearest(rule: &str, why: &dyn Display) -> String {
+    format!("nearest rule {rule}: {why}")
 }
 
 /// Maximum disabled rules named in a log line.

@@ -11,9 +11,9 @@ use super::respond::Respond;
 use super::rule::{PayloadUse, Rule, is_allowed};
 use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
-use crate::event::PerRing;
 use crate::matching::Matcher;
 use crate::payload::{Decode, Event};
+use crate::store::PerRing;
 use crate::verify::{HandshakeReply, Recognition, Refusal, Verification};
 
 /// A path on which webhooks arrive.

@@ -169,11 +169,7 @@ impl RequestHandler {
         received.certificate = peer
             .certificate
             .map(|presented| Arc::clone(&presented.certificate));
-        let arriving = |received| Arriving {
-            rules,
-            endpoint,
-            received,
-        };
+        let arriving = |received| Arriving::new(rules, endpoint, received);
         if !endpoint.admits(&received.method) {
             let answer = Answer::other_method(&received.method, &endpoint.allowed_methods());
             if received.method == Method::OPTIONS {

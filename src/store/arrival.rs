@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
-use crate::event::{ArrivalOutcome, Decision, DedupKey, EventId, Received, Ring};
-use crate::store::ListedDelivery;
+use crate::event::{ArrivalOutcome, Decision, DedupKey, EventId, Received};
+use crate::store::{ListedDelivery, Ring};
 
 /// Record of an arrival that became no event.
 #[derive(Clone, Debug)]

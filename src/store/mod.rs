@@ -84,6 +84,7 @@ pub(crate) mod memory;
 mod model;
 mod operator_access;
 mod records;
+mod ring;
 mod settings;
 mod sighting;
 pub mod sqlite;
@@ -108,6 +109,7 @@ pub use operator_access::Records;
 pub use records::{
     CheckReport, DeliveryFilter, Dropped, ListedDelivery, Lookup, Named, StoredEvent, Vacuumed,
 };
+pub use ring::{PerRing, Ring};
 pub use settings::{Counts, Health, Keep, RingSize, Settings};
 pub use sighting::{Headers, SIGHTINGS_KEPT, Sighting};
 pub use sqlite::History;

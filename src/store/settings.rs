@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::PerRing;
+use crate::store::PerRing;
 
 /// The settings of a store. They can change while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

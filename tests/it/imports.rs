@@ -23,8 +23,7 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "rules",
         &[
-            "base", "sys", "tls", "template", "event", "payload", "verify", "matching", "store", "act",
-            "acme",
+            "base", "sys", "tls", "template", "payload", "verify", "matching", "store", "act", "acme",
         ],
     ),
     ("report", &["base", "event", "verify", "store", "acme", "rules"]),

@@ -17,9 +17,8 @@ use super::labels::{
     RefusedLabels, RingLabels, ShedLabels, StatusLabels,
 };
 use crate::base::clock::Timestamp;
-use crate::event::Ring;
 use crate::rules::RuleSet;
-use crate::store::INTERRUPTED;
+use crate::store::{INTERRUPTED, Ring};
 
 /// Upper bounds of the buckets for an attempt's duration, in seconds.
 const DURATIONS: [f64; 11] = [0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0];

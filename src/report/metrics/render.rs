@@ -14,9 +14,8 @@ use super::labels::{LineLabels, NameLabel, OutcomeLabels, RingLabels, RuleLabels
 use crate::acme::AcmeStatus;
 use crate::base::clock::Timestamp;
 use crate::base::throttle;
-use crate::event::Ring;
 use crate::report::log;
-use crate::store::{Counts, Health};
+use crate::store::{Counts, Health, Ring};
 
 /// Media type of the output of [`render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Subject, UNLIMITED, after, arrival, done, new_event_of, pending};
-use crate::event::{ArrivalOutcome, Decision, DedupKey, PerRing, Received, Ring, RuleDecision};
+use crate::event::{ArrivalOutcome, Decision, DedupKey, Received, RuleDecision};
 use crate::store::{
-    ArrivalRecord, Enqueued, Keep, NewDelivery, NewEvent, ProofRecord, RingSize, SECRETS_KEPT, SecretUse,
-    Settings, Settlement, StoreError,
+    ArrivalRecord, Enqueued, Keep, NewDelivery, NewEvent, PerRing, ProofRecord, Ring, RingSize, SECRETS_KEPT,
+    SecretUse, Settings, Settlement, StoreError,
 };
 
 /// Done events are kept for 100 s and dead ones for 1000 s, and ten records of each ring.

@@ -1,7 +1,6 @@
 //! Limits of the rings: which records go when new ones have been written.
 
-use crate::event::Ring;
-use crate::store::{Keep, RingSize};
+use crate::store::{Keep, Ring, RingSize};
 
 /// Returns the number of the oldest records that go, so that the rest is within the limits.
 /// `weights` are the weights of the records, oldest first.
@@ -33,7 +32,7 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
-    use crate::event::PerRing;
+    use crate::store::PerRing;
 
     #[test]
     fn the_oldest_go_until_both_limits_hold() {

@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::base::clock::Timestamp;
-use crate::event::{EventId, PerRing, Ring};
+use crate::event::EventId;
 use crate::store::decide::dedupe;
 use crate::store::decide::ring::surplus;
-use crate::store::{ArrivalRecord, Counts, DeliveryState, RingSize, SECRETS_KEPT, SecretUse};
+use crate::store::{ArrivalRecord, Counts, DeliveryState, PerRing, Ring, RingSize, SECRETS_KEPT, SecretUse};
 
 use super::contents::MemoryContents;
 

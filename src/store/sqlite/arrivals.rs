@@ -7,9 +7,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::columns::{self, Unreadable, integer, parsed};
 use super::ring_sizes::RingChange;
 use super::write_op::{Batch, WriteError, WriteOp};
-use crate::event::{ArrivalOutcome, EventId, Ring};
-use crate::store::ArrivalRecord;
+use crate::event::{ArrivalOutcome, EventId};
 use crate::store::decide::ring::surplus;
+use crate::store::{ArrivalRecord, Ring};
 
 /// Columns of [`record()`], in its order. The first ten are those of [`columns::received`].
 const RECORD: &str = "SELECT id, received_at, endpoint, method, path, query, parameters, client, headers, body, \

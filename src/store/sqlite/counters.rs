@@ -4,8 +4,7 @@
 use rusqlite::Connection;
 
 use super::ring_sizes::{self, RingChange};
-use crate::event::PerRing;
-use crate::store::Counts;
+use crate::store::{Counts, PerRing};
 
 const DELIVERIES: &str = "SELECT count(*), count(*) FILTER (WHERE state IN ('debounced', 'queued', 'ready')), \
      count(*) FILTER (WHERE state = 'debounced'), \

@@ -4,8 +4,7 @@ use std::ops::AddAssign;
 
 use rusqlite::Connection;
 
-use crate::event::{PerRing, Ring};
-use crate::store::RingSize;
+use crate::store::{PerRing, Ring, RingSize};
 
 const SIZES: &str = "SELECT count(*), coalesce(sum(weight), 0) FROM arrivals WHERE ring = ?1";
 

@@ -12,8 +12,7 @@ use super::leases::LeasedDelivery;
 use super::queue::Queue;
 use super::queue_key::ReadyEntry;
 use super::ring_sizes::RingChange;
-use crate::event::PerRing;
-use crate::store::{DeliveryId, Settings, StoreError};
+use crate::store::{DeliveryId, PerRing, Settings, StoreError};
 
 /// The channel for an answer.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
