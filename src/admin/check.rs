@@ -4,24 +4,19 @@
 //! The file is checked with the daemon's environment and rights. Only root and the daemon's own
 //! user may ask, since others could find out which files exist. The answer holds only text from the
 //! question and its diagnostics, and no secret. One question at a time, of at most `max_question`
-//! bytes, answered within [`LIMIT`].
+//! bytes, answered within [`exchange::LIMIT`].
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
-use crate::admin::REQUEST_LIMIT;
-use crate::admin::answer::{text, typed};
-
-/// Maximum time for an answer.
-pub(super) const LIMIT: Duration = Duration::from_secs(8);
+use crate::admin::answer::text;
+use crate::admin::exchange;
 
 /// A rules file to judge.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,14 +62,9 @@ impl Judge {
         let Ok(permit) = Arc::clone(&self.one).try_acquire_owned() else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "another file is being judged");
         };
-        let read = Limited::new(request.into_body(), self.max_question).collect();
-        let body = match timeout(REQUEST_LIMIT, read).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => return text(StatusCode::PAYLOAD_TOO_LARGE, "too large, or broken off"),
-            Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "too slow"),
-        };
-        let Ok(question) = serde_json::from_slice(&body) else {
-            return text(StatusCode::BAD_REQUEST, "no question");
+        let question = match exchange::read(request, self.max_question, "no question").await {
+            Ok(question) => question,
+            Err(response) => return response,
         };
         let check = Arc::clone(&self.check);
         let judging = tokio::task::spawn_blocking(move || {
@@ -82,14 +72,7 @@ impl Judge {
             drop(permit);
             judgement
         });
-        let late = || text(StatusCode::SERVICE_UNAVAILABLE, "it takes too long");
-        match timeout(LIMIT, judging).await {
-            Ok(Ok(judgement)) => match serde_json::to_vec(&judgement) {
-                Ok(json) => typed(StatusCode::OK, "application/json", json),
-                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-            },
-            Ok(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-            Err(_) => late(),
-        }
+        let judging = async { judging.await.map_err(|error| error.to_string()) };
+        exchange::respond(judging, "it takes too long").await
     }
 }

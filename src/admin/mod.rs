@@ -11,6 +11,7 @@
 
 mod answer;
 mod check;
+mod exchange;
 mod replay;
 mod serve;
 

@@ -1,7 +1,7 @@
 //! Replay of an ignored arrival by the rules in force: the other end of `hookyard events replay`.
 //!
 //! Only root and the daemon's own user may ask, since a replay runs actions. At most
-//! [`CONCURRENT`] replays at once, each answered within [`LIMIT`].
+//! [`CONCURRENT`] replays at once, each answered within [`exchange::LIMIT`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,15 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
-use crate::admin::REQUEST_LIMIT;
-use crate::admin::answer::{text, typed};
-use crate::admin::check::LIMIT;
+use crate::admin::answer::text;
+use crate::admin::exchange;
 
 /// Maximum size of a request, in bytes.
 const MAX_REQUEST: usize = 1024;
@@ -67,27 +65,18 @@ impl Replayer {
         let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "too many replays at once");
         };
-        let read = Limited::new(request.into_body(), MAX_REQUEST).collect();
-        let body = match timeout(REQUEST_LIMIT, read).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => return text(StatusCode::PAYLOAD_TOO_LARGE, "too large, or broken off"),
-            Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "too slow"),
-        };
-        let Ok(request) = serde_json::from_slice(&body) else {
-            return text(StatusCode::BAD_REQUEST, "no request for a replay");
+        let request = match exchange::read(request, MAX_REQUEST, "no request for a replay").await {
+            Ok(request) => request,
+            Err(response) => return response,
         };
         // If the client disconnects, a write that has begun is still carried out.
-        let replayed = timeout(LIMIT, (self.replay)(request)).await;
+        let replaying = async { Ok((self.replay)(request).await) };
+        let response = exchange::respond(
+            replaying,
+            "it takes too long; look at the arrival before you try again",
+        );
+        let response = response.await;
         drop(permit);
-        match replayed {
-            Ok(answer) => match serde_json::to_vec(&answer) {
-                Ok(json) => typed(StatusCode::OK, "application/json", json),
-                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-            },
-            Err(_) => text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "it takes too long; look at the arrival before you try again",
-            ),
-        }
+        response
     }
 }

@@ -20,7 +20,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::admin::answer::{answer, text};
-use crate::admin::check::{Judge, LIMIT};
+use crate::admin::check::Judge;
+use crate::admin::exchange::LIMIT;
 use crate::admin::replay::Replayer;
 use crate::admin::{CONNECTIONS, REQUEST_LIMIT};
 use crate::rules::Admin;
@@ -38,7 +39,7 @@ pub struct Doors {
     tcp: Option<TcpListener>,
 }
 
-/// What the admin interface answers from.
+/// The services that answer admin requests.
 #[derive(Clone)]
 pub struct AdminServices {
     pub status: Arc<StatusService>,

@@ -114,12 +114,5 @@ fn check(record: &ArrivalRecord) -> Result<(), String> {
             ));
         }
     }
-    if record.is_cut() {
-        return Err(format!(
-            "only {} of {} bytes of its body are kept",
-            record.received.body.len(),
-            record.size
-        ));
-    }
-    Ok(())
+    record.check_whole()
 }

@@ -51,7 +51,7 @@ impl ArrivalRecord {
     pub const BODY: usize = 64 << 10;
     /// Maximum bytes of a reason.
     pub const REASON: usize = 1024;
-    /// Maximum bytes of the headers, and of path and query. Longer ones are cut.
+    /// Maximum bytes of the headers. Those beyond it are left out.
     pub const HEADERS: usize = 16 << 10;
 
     /// Bytes that count towards the ring's limit.
@@ -72,9 +72,13 @@ impl ArrivalRecord {
         (received.body.len() + headers + rules + text + 256) as u64
     }
 
-    /// True if only the beginning of the body is kept.
-    pub fn is_cut(&self) -> bool {
-        self.size > self.received.body.len() as u64
+    /// Checks that the whole body is kept. The error is the reason why it cannot be read.
+    pub fn check_whole(&self) -> Result<(), String> {
+        let (kept, size) = (self.received.body.len() as u64, self.size);
+        if kept < size {
+            return Err(format!("only {kept} of {size} bytes of the body are kept"));
+        }
+        Ok(())
     }
 }
 

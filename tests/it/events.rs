@@ -240,14 +240,14 @@ fn list_asks_by_rule_endpoint_state_time_and_condition() {
         "{stdout}"
     );
 
-    let none = daemon.scenario.hookyard(&["events", "list", "--rule", "nobody"]);
+    let none = daemon.scenario.hookyard(&["events", "list", "--rule", "absent"]);
     assert_eq!(
         text(&none),
         (
             Some(1),
             String::new(),
             format!(
-                "no arrival for the rule `nobody` in `{}`\n",
+                "no arrival for the rule `absent` in `{}`\n",
                 daemon.folder().join("hookyard.db").display()
             )
         )
@@ -262,7 +262,7 @@ fn list_asks_by_rule_endpoint_state_time_and_condition() {
         (&["replay"], "name their ids, or say `--dead`"),
         (&["list", "--state", "refused"], "invalid value 'refused'"),
         (&["list", "--outcome", "lost"], "invalid value 'lost'"),
-        (&["list", "--client", "nobody"], "invalid value 'nobody'"),
+        (&["list", "--client", "somewhere"], "invalid value 'somewhere'"),
     ] {
         let output = daemon.scenario.hookyard(&[&["events"], arguments].concat());
         let (code, _, stderr) = text(&output);

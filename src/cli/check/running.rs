@@ -12,7 +12,7 @@ use crate::admin::{Judgement, Question};
 use crate::cli::location::StoreLocation;
 use crate::cli::{Format, complain, fail, say, status};
 
-/// How to name another daemon.
+/// Hint for naming another daemon.
 const HINT: &str = "name the daemon's own rules file: `hookyard check --running RULES`";
 
 /// Sends `text`, which is called `path`, to the running daemon for a check.

@@ -1,10 +1,9 @@
 //! Selection of arrivals: by the store's columns, and by a condition, for which each request must
 //! be read.
 
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use super::select::{DeliveryStatus, PAGE, READ, Selection, Since, condition, decoded, event};
+use super::select::{DeliveryStatus, Found, PAGE, Selection, Since, condition, decoded, event, search};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::Diagnostics;
 use crate::event::ArrivalOutcome;
@@ -15,8 +14,8 @@ use crate::store::{ArrivalFilter, History, ListedArrival, StoreError};
 #[derive(Debug, Default, clap::Args)]
 pub struct ArrivalSelection {
     /// Only arrivals with this outcome.
-    #[arg(long, value_name = "OUTCOME")]
-    outcome: Option<OutcomeArgument>,
+    #[arg(long, value_name = "OUTCOME", value_parser = outcome())]
+    outcome: Option<ArrivalOutcome>,
     /// Only arrivals with a delivery in this state.
     #[arg(long, value_enum)]
     state: Option<DeliveryStatus>,
@@ -42,28 +41,10 @@ pub struct ArrivalSelection {
     condition: Option<String>,
 }
 
-/// An outcome on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct OutcomeArgument(ArrivalOutcome);
-
-impl ValueEnum for OutcomeArgument {
-    fn value_variants<'a>() -> &'a [Self] {
-        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-        const ALL: [OutcomeArgument; ArrivalOutcome::ALL.len()] = {
-            let mut all = [OutcomeArgument(ArrivalOutcome::Accepted); ArrivalOutcome::ALL.len()];
-            let mut index = 0;
-            while index < all.len() {
-                all[index] = OutcomeArgument(ArrivalOutcome::ALL[index]);
-                index += 1;
-            }
-            all
-        };
-        &ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.0.name()).help(self.0.meaning()))
-    }
+/// Parser of an outcome, which lists them all in the help text.
+fn outcome() -> impl TypedValueParser<Value = ArrivalOutcome> {
+    let names = ArrivalOutcome::ALL.map(|outcome| PossibleValue::new(outcome.name()).help(outcome.meaning()));
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<ArrivalOutcome>())
 }
 
 impl ArrivalSelection {
@@ -73,7 +54,7 @@ impl ArrivalSelection {
         let at = |when: Option<Since>| when.map(|when| when.at(now));
         Ok(ArrivalSearch {
             filter: ArrivalFilter {
-                outcome: self.outcome.map(|OutcomeArgument(outcome)| outcome),
+                outcome: self.outcome,
                 endpoint: self.endpoint.clone(),
                 rule: self.rule.clone(),
                 state: self.state.map(DeliveryStatus::name),
@@ -92,14 +73,6 @@ pub struct ArrivalSearch {
     /// The filter that the store applies.
     pub filter: ArrivalFilter,
     condition: Option<Matcher>,
-}
-
-/// The result of a search.
-#[derive(Debug)]
-pub struct FoundArrivals {
-    pub entries: Vec<ListedArrival>,
-    /// True if older arrivals were not read.
-    pub cut: bool,
 }
 
 impl ArrivalSearch {
@@ -150,31 +123,18 @@ impl ArrivalSearch {
     }
 
     /// Finds at most `limit` arrivals, newest first.
-    pub fn newest(&self, history: &History, limit: usize) -> Result<FoundArrivals, StoreError> {
+    pub fn newest(&self, history: &History, limit: usize) -> Result<Found<ListedArrival>, StoreError> {
         if self.condition.is_none() {
             let entries = history.arrivals_before(&self.filter, None, limit)?;
-            return Ok(FoundArrivals { entries, cut: false });
+            return Ok(Found { entries, cut: false });
         }
-        let mut found = FoundArrivals {
-            entries: Vec::new(),
-            cut: false,
-        };
-        let (mut before, mut read) = (None, 0);
-        while found.entries.len() < limit {
-            if read >= READ {
-                found.cut = true;
-                break;
-            }
-            let page = history.arrivals_before(&self.filter, before, PAGE)?;
-            let Some(oldest) = page.last() else { break };
-            (before, read) = (Some(oldest.id), read + page.len());
-            for arrival in page {
-                if found.entries.len() < limit && self.wants(history, &arrival)? {
-                    found.entries.push(arrival);
-                }
-            }
-        }
-        Ok(found)
+        let page = |before| history.arrivals_before(&self.filter, before, PAGE);
+        search(
+            limit,
+            page,
+            |arrival| arrival.id,
+            |arrival| self.wants(history, arrival),
+        )
     }
 
     /// True if an arrival meets the condition.
@@ -186,7 +146,7 @@ impl ArrivalSearch {
             Some(stored) => event(&stored).ok(),
             None => history
                 .arrival(arrival.id)?
-                .filter(|record| !record.is_cut())
+                .filter(|record| record.check_whole().is_ok())
                 .and_then(|record| decoded(&record.received, &record.decode).ok()),
         };
         Ok(event.is_some_and(|event| !condition.matching(&event, &|_| true).is_empty()))

@@ -19,7 +19,7 @@ use crate::base::escape;
 use crate::cli::location::unusable;
 use crate::cli::{Format, NO, YES, complain, fail};
 use crate::event::{EventId, Received};
-use crate::store::{History, Named, StoreError};
+use crate::store::{Named, StoreError};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -34,17 +34,7 @@ pub struct Arguments {
 }
 
 pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
-    let history = look(path)?;
-    let id = event_of(find(path, &history, &arguments.id)?);
-    let received = received(&history, id).map_err(|error| unusable(path, &error))?;
-    let received = match received {
-        Some(Ok(received)) => received,
-        Some(Err(why)) => return Err(fail(&why)),
-        None => {
-            complain(&format!("the arrival `{id}` is gone"));
-            return Ok(NO);
-        }
-    };
+    let received = whole(path, &arguments.id)?;
     let bytes = match arguments.format {
         Format::Text => received.body.to_vec(),
         Format::Json => escape::text(&format!("{:#}\n", request(&received)))
@@ -55,24 +45,21 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     Ok(YES)
 }
 
-/// Reads a request with its whole body. The inner error says that only a part is kept. Returns
-/// `None` if there is no such arrival.
-pub fn received(history: &History, id: EventId) -> Result<Option<Result<Arc<Received>, String>>, StoreError> {
-    if let Some(stored) = history.event(id)? {
-        return Ok(Some(Ok(stored.received)));
+/// Reads the request of the arrival with this id prefix, with its whole body. The error is the exit
+/// code.
+pub fn whole(path: &Path, id: &str) -> Result<Arc<Received>, u8> {
+    let failed = |error: StoreError| unusable(path, &error);
+    let history = look(path)?;
+    let id = event_of(find(path, &history, id)?);
+    if let Some(stored) = history.event(id).map_err(failed)? {
+        return Ok(stored.received);
     }
-    let record = history.arrival(id)?;
-    Ok(record.map(|record| {
-        if record.is_cut() {
-            let kept = record.received.body.len();
-            Err(format!(
-                "only {kept} of {} bytes of the body are kept",
-                record.size
-            ))
-        } else {
-            Ok(record.received)
-        }
-    }))
+    let Some(record) = history.arrival(id).map_err(failed)? else {
+        complain(&format!("the arrival `{id}` is gone"));
+        return Err(NO);
+    };
+    record.check_whole().map_err(|why| fail(&why))?;
+    Ok(record.received)
 }
 
 /// Writes to a file, or to standard output. A closed pipe is not an error.

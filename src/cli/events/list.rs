@@ -180,7 +180,7 @@ pub fn reason(entry: &ListedDelivery) -> String {
     summary.join("; ")
 }
 
-/// What is worth knowing of a delivery beside its state and its due time.
+/// Returns the details of a delivery other than its state and its due time.
 fn details(entry: &ListedDelivery) -> Vec<String> {
     let mut details = Vec::new();
     details.extend(entry.delivery.state.reason().map(str::to_owned));

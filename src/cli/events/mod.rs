@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> u8 {
 }
 
 /// Opens the store's history. If it cannot be read, returns the exit code.
-pub fn look(path: &Path) -> Result<History, u8> {
+fn look(path: &Path) -> Result<History, u8> {
     Records::at(path)
         .history()
         .map_err(|error| unusable(path, &error))
@@ -79,7 +79,7 @@ pub fn look(path: &Path) -> Result<History, u8> {
 
 /// Finds the arrival or delivery with this id prefix. If there is not exactly one, returns the exit
 /// code.
-pub fn find(path: &Path, history: &History, id: &str) -> Result<Named, u8> {
+fn find(path: &Path, history: &History, id: &str) -> Result<Named, u8> {
     match history.find(id).map_err(|error| unusable(path, &error))? {
         Lookup::Found(named) => Ok(named),
         Lookup::Nothing => {

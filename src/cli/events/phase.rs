@@ -5,7 +5,7 @@ use std::fmt;
 use crate::base::clock::{Clock, Timestamp};
 use crate::store::{DeliveryState, ListedDelivery};
 
-/// What a delivery does or waits for. Finer than its state `waiting`.
+/// The activity of a delivery that has not ended. Finer than its state `waiting`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// An attempt runs.

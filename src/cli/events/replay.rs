@@ -10,7 +10,7 @@ use crate::cli::location::StoreLocation;
 use crate::cli::status;
 use crate::event::EventId;
 
-/// How to name another daemon.
+/// Hint for naming another daemon.
 const HINT: &str = "name the daemon's rules file with `--rules RULES`";
 
 /// Maximum decisions shown for an arrival that no rule matches.

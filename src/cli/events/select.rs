@@ -14,9 +14,9 @@ use crate::matching::{Condition, Matcher};
 use crate::payload::Event;
 use crate::store::{DeliveryFilter, DeliveryState, History, ListedDelivery, StoreError, StoredEvent};
 
-/// Maximum deliveries read for a condition.
-pub const READ: usize = 10_000;
-/// Deliveries read at once for a condition.
+/// Maximum deliveries or arrivals read for a condition.
+const READ: usize = 10_000;
+/// Deliveries or arrivals read at once for a condition.
 pub const PAGE: usize = 200;
 
 /// Filters of deliveries. All of them must hold.
@@ -121,39 +121,52 @@ pub struct Search {
 
 /// The result of a search.
 #[derive(Debug)]
-pub struct FoundEvent {
-    pub entries: Vec<ListedDelivery>,
-    /// True if older deliveries were not read.
+pub struct Found<T> {
+    pub entries: Vec<T>,
+    /// True if older ones were not read.
     pub cut: bool,
+}
+
+/// Finds at most `limit` entries for which `wants` returns true, newest first. `page` reads the
+/// entries before a position, and `position` is that of an entry.
+pub fn search<T, P: Copy>(
+    limit: usize,
+    page: impl Fn(Option<P>) -> Result<Vec<T>, StoreError>,
+    position: impl Fn(&T) -> P,
+    mut wants: impl FnMut(&T) -> Result<bool, StoreError>,
+) -> Result<Found<T>, StoreError> {
+    let mut found = Found {
+        entries: Vec::new(),
+        cut: false,
+    };
+    let (mut before, mut read) = (None, 0);
+    while found.entries.len() < limit {
+        if read >= READ {
+            found.cut = true;
+            break;
+        }
+        let page = page(before)?;
+        let Some(oldest) = page.last() else { break };
+        (before, read) = (Some(position(oldest)), read + page.len());
+        for entry in page {
+            if found.entries.len() < limit && wants(&entry)? {
+                found.entries.push(entry);
+            }
+        }
+    }
+    Ok(found)
 }
 
 impl Search {
     /// Finds at most `limit` deliveries, newest first.
-    pub fn newest(&mut self, history: &History, limit: usize) -> Result<FoundEvent, StoreError> {
+    pub fn newest(&mut self, history: &History, limit: usize) -> Result<Found<ListedDelivery>, StoreError> {
         if self.condition.is_none() {
             let entries = history.before(&self.filter, i64::MAX, limit)?;
-            return Ok(FoundEvent { entries, cut: false });
+            return Ok(Found { entries, cut: false });
         }
-        let mut found = FoundEvent {
-            entries: Vec::new(),
-            cut: false,
-        };
-        let (mut before, mut read) = (i64::MAX, 0);
-        while found.entries.len() < limit {
-            if read >= READ {
-                found.cut = true;
-                break;
-            }
-            let page = history.before(&self.filter, before, PAGE)?;
-            let Some(oldest) = page.last() else { break };
-            (before, read) = (oldest.row, read + page.len());
-            for entry in page {
-                if found.entries.len() < limit && self.reads(history, &entry)? {
-                    found.entries.push(entry);
-                }
-            }
-        }
-        Ok(found)
+        let filter = self.filter.clone();
+        let page = |before: Option<i64>| history.before(&filter, before.unwrap_or(i64::MAX), PAGE);
+        search(limit, page, |entry| entry.row, |entry| self.reads(history, entry))
     }
 
     /// True if a delivery passes all filters.

@@ -75,15 +75,8 @@ fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<
             deliveries.push((entry, attempts));
         }
     }
-    let event = if stored.is_cut() {
-        let kept = stored.received.body.len();
-        Err(format!(
-            "only {kept} of {} bytes of the body are kept",
-            stored.size
-        ))
-    } else {
-        decoded(&stored.received, &stored.decode)
-    };
+    let whole = stored.whole.clone();
+    let event = whole.and_then(|()| decoded(&stored.received, &stored.decode));
     let explained = match (&event, rules) {
         (Ok(event), Some(rules)) => Some(explain(rules, event)),
         _ => None,

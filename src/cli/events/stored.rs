@@ -20,13 +20,11 @@ pub struct StoredArrival {
     pub verified_by: Vec<String>,
     /// Bytes of the body as it arrived.
     pub size: u64,
+    /// The reason why the body cannot be read, if it is not kept whole.
+    pub whole: Result<(), String>,
 }
 
 impl StoredArrival {
-    pub fn is_cut(&self) -> bool {
-        self.size > self.received.body.len() as u64
-    }
-
     /// Formats the outcome, the reason and the decision of then.
     pub fn describe(&self) -> Vec<String> {
         let answered = match self.status {
@@ -86,10 +84,12 @@ pub fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, S
             decision: stored.decision,
             is_replay: stored.is_replay,
             verified_by: Vec::new(),
+            whole: Ok(()),
         }));
     }
     let record = history.arrival(id)?;
     Ok(record.map(|record| StoredArrival {
+        whole: record.check_whole(),
         verified_by: record
             .proofs
             .iter()

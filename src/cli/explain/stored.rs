@@ -3,26 +3,14 @@
 use std::path::Path;
 
 use super::described::Described;
-use crate::cli::events::capture::{event_of, received};
-use crate::cli::events::{find, look};
-use crate::cli::location::{StoreLocation, unusable};
-use crate::cli::{NO, complain, fail};
+use crate::cli::events::capture::whole;
+use crate::cli::location::StoreLocation;
 
 /// Reads the arrival with this id prefix from the store of the rules file at `rules`. The error is
 /// the exit code.
 pub(super) fn read(rules: &Path, id: &str) -> Result<Described, u8> {
     let path = StoreLocation::of_rules(Some(rules)).store()?;
-    let history = look(&path)?;
-    let id = event_of(find(&path, &history, id)?);
-    let found = received(&history, id).map_err(|error| unusable(&path, &error))?;
-    let received = match found {
-        Some(Ok(received)) => received,
-        Some(Err(why)) => return Err(fail(&why)),
-        None => {
-            complain(&format!("the arrival `{id}` is gone"));
-            return Err(NO);
-        }
-    };
+    let received = whole(&path, id)?;
     let query = if received.query.is_empty() {
         String::new()
     } else {

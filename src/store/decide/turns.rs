@@ -76,7 +76,7 @@ impl From<Concurrency> for Wanted {
 }
 
 impl Wanted {
-    /// What a lease of this rule costs, with a body of `bytes`.
+    /// The cost of a lease of this rule, with a body of `bytes`.
     pub fn cost(&self, rule: &str, bytes: usize) -> LeaseCost {
         if self.light_rules.contains(rule) {
             LeaseCost::Light(bytes)
@@ -86,7 +86,7 @@ impl Wanted {
     }
 }
 
-/// What a lease costs as long as it is held.
+/// The cost of a lease as long as it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseCost {
     /// One of the slots of [`Wanted::concurrency`].
