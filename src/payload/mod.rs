@@ -6,10 +6,10 @@
 //! [`Event::received`].
 //!
 //! [`crate::base::json`] parses JSON, and also the tokens that verification reads from bodies.
-//! Of a JSON body, [`decode_planned`] keeps only the values that a plan names. Nesting is at most 127 levels deep, and the last of duplicate keys wins. Invalid bytes and lone
-//! surrogates become U+FFFD. Invalid bytes of text become U+FFFD too. XML that is not valid in its
-//! charset is rejected. `xml.rs` documents the shape of XML payloads, `multipart.rs` that of
-//! multipart forms.
+//! Of a JSON body, [`decode_planned`] keeps only the values that a plan names. Nesting is at most
+//! 127 levels deep, and the last of duplicate keys wins. Invalid bytes and lone surrogates become
+//! U+FFFD. Invalid bytes of text become U+FFFD too. XML that is not valid in its charset is
+//! rejected. `xml.rs` documents the shape of XML payloads, `multipart.rs` that of multipart forms.
 //!
 //! If a body cannot be decoded, the event has no payload ([`Payload::unreadable`]). Rules that do
 //! not read the payload still apply.
