@@ -287,6 +287,8 @@ fn what_needs_a_restart_is_named_and_left_alone() {
     let moved = version(2) + "server: {listen: 127.0.0.1:1}\nstore: {path: other.db}\n";
     std::fs::write(rules(&daemon), moved).unwrap();
     daemon.eventually("the rest is in force", || in_force(&daemon) == 2);
+    // The rules answer before the line about them is written.
+    daemon.eventually("it is logged", || daemon.log().contains(" reloaded "));
     let log = daemon.log();
     assert!(
         log.contains("server.listen") && log.contains("store.path") && log.contains("restart"),
@@ -362,6 +364,10 @@ fn a_rules_file_that_is_deleted_and_made_again_is_noticed_by_its_name() {
         std::fs::write(rules(&daemon), text(&daemon, number)).unwrap();
         daemon.eventually("it is in force", || in_force(&daemon) == number);
     }
+    // The rules answer before the line about them is written.
+    daemon.eventually("both are logged", || {
+        daemon.log().matches(" reloaded ").count() >= 2
+    });
     // Polling does not reload it.
     let log = daemon.log();
     let reloaded: Vec<&str> = log.lines().filter(|line| line.contains(" reloaded ")).collect();
