@@ -1,10 +1,10 @@
 //! Appender of lines to one file: never in parts, by one writer at a time.
 //!
 //! The file is opened for every batch of lines, so a file that was rotated away or deleted is
-//! created again. A batch is one write. If that fails, or if the file may be due for rotation within
-//! it, each line is a write of its own. Lines that arrive during a write are written by the same thread afterwards,
-//! because a thread for each would cost more than the line. The file may be rotated between any two
-//! lines.
+//! created again. A batch is one write. If that fails, or if the file may be due for rotation
+//! within it, each line is a write of its own. Lines that arrive during a write are written by the
+//! same thread afterwards, because a thread for each would cost more than the line. The file may be
+//! rotated between any two lines.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -85,7 +85,7 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
 /// Names of the light rules.
 fn light_rules(endpoints: &[Endpoint]) -> Arc<HashSet<Arc<str>>> {
     let rules = endpoints.iter().flat_map(|endpoint| &endpoint.rules);
-    let light = rules.filter(|rule| rule.is_light());
+    let light = rules.filter(|rule| rule.is_light);
     Arc::new(light.map(|rule| Arc::clone(&rule.name)).collect())
 }
 

@@ -105,7 +105,8 @@ impl<'d> RuleCompiler<'d, '_> {
         let awaited = respond.as_ref().unwrap_or(&endpoint.respond).wait.is_some();
         let (actions, retries, on_failure) = self.actions(condition.as_ref(), awaited, diagnostics);
         let on_failures = on_failure.iter().map(|(action, _)| action);
-        let limits = if actions.iter().chain(on_failures).all(Action::is_light) {
+        let is_light = actions.iter().chain(on_failures).all(Action::is_light);
+        let limits = if is_light {
             self.wanted.light
         } else {
             self.wanted.concurrency
@@ -135,6 +136,7 @@ impl<'d> RuleCompiler<'d, '_> {
             needs_structure: condition.needs_structure(),
             payload_use: payload_use(&condition, &actions),
             plan: Arc::new(plan(&actions, &on_failure)),
+            is_light,
             actions,
             retries,
             on_failure,

@@ -33,6 +33,8 @@ pub struct Rule {
     pub payload_use: PayloadUse,
     /// Values of a JSON payload that the actions read, those of `on_failure` too.
     pub plan: Arc<Plan>,
+    /// True if no delivery of the rule holds a process or a connection.
+    pub is_light: bool,
     /// Actions in the order in which they run.
     pub actions: Vec<Action>,
     /// Retry policies of the actions, by the same index.
@@ -52,12 +54,6 @@ impl Rule {
     /// True if the rule accepts requests from this address.
     pub fn allows(&self, client: Option<IpAddr>) -> bool {
         is_allowed(self.allow.as_ref(), client)
-    }
-
-    /// True if no delivery of the rule holds a process or a connection.
-    pub fn is_light(&self) -> bool {
-        let on_failure = self.on_failure.iter().map(|(action, _)| action);
-        self.actions.iter().chain(on_failure).all(Action::is_light)
     }
 
     /// Returns an action and its retry policy. `for_failure` selects the `on_failure` actions.

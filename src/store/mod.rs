@@ -1,12 +1,13 @@
 //! Durable storage of events until their deliveries have ended.
 //!
 //! A [`Store`] keeps accepted events, their deliveries and attempts, the dedup keys by which an
-//! event is recognised, and two rings of arrivals that became no event. This is the promise of every implementation.
-//! `contract/` is the promise as tests. No module above this one knows how the promise is kept.
+//! event is recognised, and two rings of arrivals that became no event. This is the promise of
+//! every implementation. `contract/` is the promise as tests. No module above this one knows how
+//! the promise is kept.
 //!
-//! **Durable.** A call that writes ([`enqueue`](Store::enqueue), [`settle`](Store::settle)) answers `Ok`
-//! only when its data survives `kill -9`. On disk the data also survives the loss of power. A call
-//! is written whole or not at all: an event with its dedup keys and all its deliveries, or an
+//! **Durable.** A call that writes ([`enqueue`](Store::enqueue), [`settle`](Store::settle)) answers
+//! `Ok` only when its data survives `kill -9`. On disk the data also survives the loss of power. A
+//! call is written whole or not at all: an event with its dedup keys and all its deliveries, or an
 //! attempt with its settlement and the dedup keys that it forgets.
 //!
 //! **Once only.** A delivery is new only if none of its dedup keys is remembered for its rule. All
@@ -25,8 +26,8 @@
 //! at most [`SIGHTINGS_KEPT`] of them.
 //!
 //! **Order.** Due deliveries of a rule are leased by due time, then in the order in which they were
-//! enqueued. Rules take turns, as [`Concurrency`] says. Light rules ([`Wanted`]) take theirs apart. The deliveries of one event are enqueued in
-//! the order of [`NewEvent::deliveries`].
+//! enqueued. Rules take turns, as [`Concurrency`] says. Light rules ([`Wanted`]) take theirs apart.
+//! The deliveries of one event are enqueued in the order of [`NewEvent::deliveries`].
 //!
 //! **Fairness.** Deliveries of a rule that has reached its limit never delay those of another rule.
 //!
@@ -63,11 +64,13 @@
 //! **Arrivals.** [`record_arrivals`](Store::record_arrivals) keeps records of arrivals that became
 //! no event, also while the store is full. There is one ring for verified senders and one for all
 //! others, so that unverified senders cannot push out good history. The oldest records go beyond
-//! [`Keep::records`], [`Keep::ring_bytes`] and the limit of their endpoint. An event with [`NewEvent::is_replay`] takes the place of its record in one write.
+//! [`Keep::records`], [`Keep::ring_bytes`] and the limit of their endpoint. An event with
+//! [`NewEvent::is_replay`] takes the place of its record in one write.
 //!
-//! **Bounds.** Calls wait in a bounded queue. Waiting deliveries stay on disk until they are leased, and one call leases a
-//! bounded number of bytes. At [`Settings::max_size`], or with less than [`Settings::min_free`]
-//! left, new events are refused. Accepted events go on, and nothing is dropped.
+//! **Bounds.** Calls wait in a bounded queue. Waiting deliveries stay on disk until they are
+//! leased, and one call leases a bounded number of bytes. At [`Settings::max_size`], or with less
+//! than [`Settings::min_free`] left, new events are refused. Accepted events go on, and nothing is
+//! dropped.
 //!
 //! `model.rs` names the states of a delivery. `decide/` holds the decisions, which every
 //! implementation shares. [`Records`] is the second door, for the operator's commands.

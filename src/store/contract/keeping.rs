@@ -299,6 +299,10 @@ pub async fn new_settings_take_effect_with_the_next_call<S: Subject>() {
     });
     let enqueued = subject.enqueue(&arrival(0), &[pending("deploy", &[])]).await;
     assert!(matches!(enqueued, Err(StoreError::Full { .. })), "{enqueued:?}");
+    // Records are kept also while the store is full.
+    let record = vec![recorded(25, Ring::Ignored, 0)];
+    store.record_arrivals(record).await.unwrap();
+    assert_eq!(store.counts().await.unwrap().rings.ignored.records, 1);
     assert_eq!(store.sweep(after(0)).await, Ok(0));
     assert_eq!(store.counts().await.unwrap().rings.refused.records, 10);
 }
