@@ -55,7 +55,7 @@ def main() -> int:
 
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
     if not (options.hookyard and options.bare):
-        build = ["cargo", "build", "--locked", "--release", "--bin", "hookyard", "--example", "bare"]
+        build = ["cargo", "build", "--locked", "--release", "--features", "jemalloc", "--bin", "hookyard", "--example", "bare"]
         subprocess.run(build, cwd=ROOT, check=True)
     options.hookyard = str(Path(options.hookyard or target / "release/hookyard").resolve())
     options.bare = str(Path(options.bare or target / "release/examples/bare").resolve())

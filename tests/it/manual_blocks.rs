@@ -60,8 +60,14 @@ const NOT_RUN: &[(&str, &str)] = &[
         "rustup target add x86_64-unknown-linux-musl",
     ),
     ("docs/install/container.md", "FROM debian:12-slim"),
-    ("docs/install/container.md", "cargo build --release"),
-    ("docs/install/from-source.md", "cargo build --release"),
+    (
+        "docs/install/container.md",
+        "cargo build --release --features jemalloc",
+    ),
+    (
+        "docs/install/from-source.md",
+        "cargo build --release --features jemalloc",
+    ),
     ("docs/install/from-source.md", "cargo test"),
 ];
 

@@ -25,6 +25,7 @@ def test_installing_starts_the_service_and_lets_no_request_in(uninstalled):
     assert owner_and_mode(service, "/var/log/hookyard") == "hookyard:hookyard 750"
     assert "0 rules, 0 warnings" in service.output("hookyard", "check")
     service.output("hookyard", "status")
+    assert b"_RJEM_MALLOC_CONF" in service.path("/usr/bin/hookyard").read_bytes(), "jemalloc is not built in"
     assert service.post("push", {"after": "0"}) == (404, "not found")
     assert service.path("/usr/share/man/man1/hookyard-serve.1.gz").exists()
     assert service.path("/usr/share/man/man5/hookyard-rules.5.gz").exists()
