@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::scenario::{Answer, Daemon, PATIENCE, Scenario, eventually};
+use crate::scenario::{Answer, Daemon, PATIENCE, Scenario, eventually, idle_descriptors};
 
 /// An open endpoint, and these settings of the server.
 fn open(server: &str) -> String {
@@ -405,9 +405,8 @@ fn a_machine_without_descriptors_is_complained_of_once_a_second() {
 #[test]
 fn who_does_nothing_makes_room_where_no_descriptor_is_left() {
     let daemon = Scenario::new().rules(&open("request_timeout: 20s")).start();
-    let open_files = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid()))
-        .unwrap()
-        .count();
+    // The daemon opens some of its files after it has begun to listen.
+    let open_files = idle_descriptors(daemon.pid());
     daemon.limit("nofile", &(open_files + 5).to_string());
     let held: Vec<TcpStream> = (0..20).map(|_| daemon.connect()).collect();
     let begun = Instant::now();

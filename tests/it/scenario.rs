@@ -30,6 +30,22 @@ pub fn now() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
 
+/// Number of open file descriptors of a process, once it is stable.
+pub fn idle_descriptors(pid: u32) -> usize {
+    let count = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let (step, mut rested, mut last) = (Duration::from_millis(100), 0, count());
+    for _ in 0..PATIENCE.as_millis() / step.as_millis() {
+        std::thread::sleep(step);
+        let now = count();
+        rested = if now == last { rested + 1 } else { 0 };
+        last = now;
+        if rested >= 10 {
+            break;
+        }
+    }
+    last
+}
+
 /// The hex HMAC-SHA256 of `content`.
 pub fn hmac_hex(secret: &str, content: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&hmac_bytes(secret.as_bytes(), content))

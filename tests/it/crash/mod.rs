@@ -23,7 +23,7 @@ mod turns;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::scenario::{Daemon, eventually};
+use crate::scenario::{Daemon, eventually, idle_descriptors};
 use befall::Befallen;
 use dice::Dice;
 use ledger::Ledger;
@@ -60,7 +60,7 @@ fn kills_reloads_and_full_disks_lose_nothing_and_take_nothing_twice() {
     let told = last_life(&daemon, senders);
     let settled = begun.elapsed();
     eprintln!("{course:.0?} until the last kill, {settled:.0?} until all was settled");
-    let idle = processes::idle_descriptors(daemon.pid());
+    let idle = idle_descriptors(daemon.pid());
     befall::nothing_outlives_a_stop(&mut daemon);
 
     // The ledger reads the store while no daemon uses it.
@@ -74,7 +74,7 @@ fn kills_reloads_and_full_disks_lose_nothing_and_take_nothing_twice() {
         .hookyard(&["events", "drop", "--state", "waiting"]);
     assert_eq!(dropped.status.code(), Some(0), "{dropped:?}");
     daemon.start();
-    let fresh = processes::idle_descriptors(daemon.pid());
+    let fresh = idle_descriptors(daemon.pid());
     eprintln!("descriptors: {fresh} of a fresh daemon, {idle} of one that has done much");
     assert!(
         idle <= fresh + DESCRIPTORS,
