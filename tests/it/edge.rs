@@ -219,7 +219,7 @@ fn a_hangup_during_start_up_reloads() {
             "  - {{name: r{number}, endpoint: /open, verify: none, match: {{$.a: {number}}}, actions: [{{append: open.jsonl}}]}}\n"
         )
     };
-    let rules = format!("rules:\n{}", (0..20_000).map(rule).collect::<String>());
+    let rules = format!("rules:\n{}", (0..8_000).map(rule).collect::<String>());
     let scenario = Scenario::new().rules(&rules);
     let log = scenario.folder().join("stderr");
     let mut command = scenario.command(&["serve", "rules.yaml"]);
