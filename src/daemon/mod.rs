@@ -143,8 +143,6 @@ async fn serve(
         metrics: Arc::clone(&shared.metrics),
         live: Arc::clone(&shared.live),
         runner: ActionRunner::new().map_err(|error| format!("cannot make requests: {error}"))?,
-        // Setting back the machine's clock must not prolong waits.
-        clock: Clock::steady(shared.clock.clone()),
         closing: stopping.waiting.clone(),
         writing: stopping.writing.clone(),
         // The other half of the connections stays for senders that do not wait.

@@ -54,11 +54,6 @@ impl Dispatcher {
         {
             self.waiters.end(lease.received.id, &lease.rule, done);
         }
-        if end != Some(true) || lease.in_group {
-            // The queue has changed: this delivery may be due before the next look, another
-            // delivery of its group may be ready, or a delivery for `on_failure` was added.
-            self.wake.notify_one();
-        }
     }
 
     /// Returns the delivery's settlement, after an attempt if there can be one. `None` if another

@@ -36,7 +36,6 @@ impl Dispatcher {
         if let Err(error) = self.store.release(lease.delivery).await {
             report::store_failed("release", &error.to_string());
         }
-        self.wake.notify_one();
         false
     }
 

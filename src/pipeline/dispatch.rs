@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +25,7 @@ use crate::pipeline::running::Running;
 use crate::pipeline::supersede::Supersede;
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
-use crate::store::{DeliveryId, Leased, Store, Wanted};
+use crate::store::{DeliveryId, Leased, News, Store, Wanted};
 
 /// Pause after a store error before the next call.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -43,10 +42,10 @@ pub struct Dispatcher {
     /// Rules in force.
     pub(super) live: Arc<Live<RuleSet>>,
     pub(super) runner: Arc<ActionRunner>,
-    /// Monotonic time. Otherwise deliveries would wait longer if the machine's clock is set back.
+    /// Clock of the store, by which deliveries are leased.
     pub(super) clock: Clock,
-    /// Notified by ingest after an event was written.
-    pub(super) wake: Arc<Notify>,
+    /// Tells when the queue has changed.
+    pub(super) news: News,
     /// Senders that wait for an outcome.
     pub(super) waiters: Arc<OutcomeWaiters>,
     /// Attempts in progress.
@@ -71,17 +70,15 @@ impl Dispatcher {
         marking.spawn(Arc::clone(&self).mark_begun());
         while !stop.is_cancelled() {
             self.heartbeat.beat();
-            // Registered before looking, so that a wake-up between looking and sleeping is not
-            // lost.
-            let mut woken = pin!(self.wake.notified());
-            woken.as_mut().enable();
             let Some(pause) = self.lease_into(&mut running, &abort).await else {
                 break;
             };
+            // News from between looking and waiting are still there.
+            let mut news = pin!(self.news.look());
             let mut idle = pin!(tokio::time::sleep(pause.at_most));
             loop {
                 tokio::select! {
-                    () = &mut woken => break,
+                    () = &mut news => break,
                     () = &mut idle => break,
                     () = stop.cancelled() => break,
                     Some(ended) = running.join_next() => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,8 +39,6 @@ pub type Hold = Arc<dyn Any + Send + Sync>;
 pub struct Ingest {
     pub(super) store: Arc<dyn Store>,
     pub(super) metrics: Arc<Metrics>,
-    /// Wakes dispatch.
-    pub(super) wake: Arc<Notify>,
     /// Senders that wait for an outcome.
     pub(super) waiters: Arc<OutcomeWaiters>,
     /// Cancelled when the daemon is about to end. Senders that wait for an outcome are answered

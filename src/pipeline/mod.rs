@@ -44,12 +44,11 @@ pub use usage::{EVERY as USAGE_WRITTEN_EVERY, Usage};
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::act::ActionRunner;
-use crate::base::clock::Clock;
 use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
 use crate::pipeline::decode_limits::DecodeLimits;
@@ -68,8 +67,6 @@ pub struct Connections {
     /// Rules in force.
     pub live: Arc<Live<RuleSet>>,
     pub runner: ActionRunner,
-    /// Monotonic time. Otherwise deliveries would wait longer if the machine's clock is set back.
-    pub clock: Clock,
     /// Cancelled when the daemon is about to end. Senders that wait for an outcome are answered
     /// then.
     pub closing: CancellationToken,
@@ -85,8 +82,6 @@ pub struct Connections {
 pub struct Pipeline {
     pub ingest: Ingest,
     pub dispatcher: Arc<Dispatcher>,
-    /// Wakes the dispatcher.
-    pub wake: Arc<Notify>,
     /// Last matches of the secrets.
     pub usage: Arc<Usage>,
     /// Writes records of arrivals.
@@ -102,13 +97,12 @@ impl Pipeline {
             metrics,
             live,
             runner,
-            clock,
             closing,
             writing,
             max_waiting,
             heartbeat,
         } = connections;
-        let (wake, waiters) = (Arc::default(), Arc::new(OutcomeWaiters::new(max_waiting)));
+        let (clock, waiters) = (store.clock(), Arc::new(OutcomeWaiters::new(max_waiting)));
         let (running, usage) = (Arc::<Running>::default(), Arc::<Usage>::default());
         let runner = Arc::new(runner);
         let supersede = Supersede::new(&metrics, &running, &waiters, &runner);
@@ -120,7 +114,7 @@ impl Pipeline {
             live,
             runner,
             clock: clock.clone(),
-            wake: Arc::clone(&wake),
+            news: store.news(),
             waiters: Arc::clone(&waiters),
             running,
             supersede: supersede.clone(),
@@ -131,7 +125,6 @@ impl Pipeline {
         let ingest = Ingest {
             store,
             metrics,
-            wake: Arc::clone(&wake),
             waiters,
             closing,
             writing,
@@ -145,7 +138,6 @@ impl Pipeline {
         Self {
             ingest,
             dispatcher: Arc::new(dispatcher),
-            wake,
             usage,
             recorder,
             reload_requests,

@@ -10,18 +10,18 @@ use crate::store::group::reason;
 use crate::store::{Enqueued, NewEvent};
 
 impl Ingest {
-    /// Writes the event, wakes dispatch and logs the arrival. The error is the reason why the event
+    /// Writes the event and logs the arrival. The error is the reason why the event
     /// cannot be written.
     ///
     /// Runs as its own task: a sender that disconnects cancels the request's task. The event would
-    /// then be stored without waking dispatch and without a log line.
+    /// then be stored without a log line.
     pub(super) async fn write(
         &self,
         kept: &Arc<Received>,
         new_event: NewEvent,
         hold: Hold,
     ) -> Result<Vec<Enqueued>, String> {
-        let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
+        let (store, kept) = (Arc::clone(&self.store), Arc::clone(kept));
         let (supersede, metrics) = (self.supersede.clone(), Arc::clone(&self.metrics));
         let written = self.writing.spawn(async move {
             let _hold = hold;
@@ -53,7 +53,6 @@ impl Ingest {
                     Enqueued::New(_) | Enqueued::Duplicate { .. } | Enqueued::Altered { .. } => {}
                 }
             }
-            wake.notify_one();
             if let Some(arrival) = altered(&kept, &rules, &enqueued) {
                 report::arrival(&metrics, &arrival);
                 return Ok(enqueued);

@@ -29,6 +29,10 @@
 //! enqueued. Rules take turns, as [`Concurrency`] says. Light rules ([`Wanted`]) take theirs apart.
 //! The deliveries of one event are enqueued in the order of [`NewEvent::deliveries`].
 //!
+//! **News.** After a write that adds deliveries to the queue, or puts one back, the store announces
+//! it through [`news`](Store::news). Writes of other programs and the passing of time are not
+//! announced: the caller looks again at [`next_due`](Store::next_due), and now and then.
+//!
 //! **Fairness.** Deliveries of a rule that has reached its limit never delay those of another rule.
 //!
 //! **Leases.** A leased delivery is not leased again until it is settled or released. Leases end
@@ -85,6 +89,7 @@ pub mod group;
 #[cfg(test)]
 pub(crate) mod memory;
 mod model;
+mod news;
 mod operator_access;
 mod records;
 mod ring;
@@ -95,7 +100,7 @@ pub mod sqlite;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Clock, Timestamp};
 use crate::event::EventId;
 
 pub use arrival::{ArrivalFilter, ArrivalRecord, ListedArrival, ProofRecord, TailCursor};
@@ -108,6 +113,7 @@ pub use delivery::{
 pub use error::StoreError;
 pub use group::{Debounce, Group, Overlap};
 pub use model::DeliveryState;
+pub use news::News;
 pub use operator_access::Records;
 pub use records::{
     CheckReport, DeliveryFilter, Dropped, ListedDelivery, Lookup, Named, StoredEvent, Vacuumed,
@@ -154,6 +160,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// The earliest due time of the waiting deliveries that `wanted` allows, perhaps in the past.
     fn next_due(&self, wanted: Wanted) -> Answer<'_, Option<Timestamp>>;
+
+    /// The clock by which deliveries are leased. It never goes back.
+    fn clock(&self) -> Clock;
+
+    /// A receiver of the news that deliveries may be due that were not due before.
+    fn news(&self) -> News;
 
     /// Writes records of arrivals that became no event, and drops the oldest ones beyond the limits.
     fn record_arrivals(&self, records: Vec<ArrivalRecord>) -> Answer<'_, ()>;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -63,7 +63,6 @@ pub struct World {
 /// State that a kill destroys.
 struct Life {
     ingest: Ingest,
-    wake: Arc<Notify>,
     stop: CancellationToken,
     abort: CancellationToken,
     dispatching: JoinSet<()>,
@@ -78,10 +77,10 @@ impl World {
             .unwrap()
             .rules;
         let live = Arc::new(Live::new(rules));
-        let store = Arc::new(MemoryStore::new(Settings::default()));
         let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        let store = Arc::new(MemoryStore::with_clock(Settings::default(), clock.clone()));
         let begun = Arc::default();
-        let running = Life::new(&live, &store, &clock, &begun);
+        let running = Life::new(&live, &store, &begun);
         Self {
             live,
             store,
@@ -162,13 +161,14 @@ impl World {
     }
 
     fn begin(&mut self) {
-        self.life = Life::new(&self.live, &self.store, &self.clock, &self.begun);
+        self.life = Life::new(&self.live, &self.store, &self.begun);
     }
 
     /// Waits until all tasks are idle.
     pub async fn rest(&self) {
         for _ in 0..4 {
-            self.life.wake.notify_one();
+            // Time that passes is no news.
+            self.store.news().announce();
             for _ in 0..16 {
                 tokio::task::yield_now().await;
             }
@@ -192,19 +192,13 @@ impl World {
 }
 
 impl Life {
-    fn new(
-        live: &Arc<Live<RuleSet>>,
-        store: &Arc<MemoryStore>,
-        clock: &Clock,
-        begun: &Arc<Mutex<Vec<Begun>>>,
-    ) -> Self {
+    fn new(live: &Arc<Live<RuleSet>>, store: &Arc<MemoryStore>, begun: &Arc<Mutex<Vec<Begun>>>) -> Self {
         let list = Arc::clone(begun);
         let pipeline = Pipeline::new(Connections {
             store: Arc::clone(store) as Arc<dyn Store>,
             metrics: Arc::default(),
             live: Arc::clone(live),
             runner: ActionRunner::scripted(move |context, stop| perform(&list, context, stop)).unwrap(),
-            clock: clock.clone(),
             closing: CancellationToken::new(),
             writing: TaskTracker::new(),
             max_waiting: 1,
@@ -215,7 +209,6 @@ impl Life {
         dispatching.spawn(pipeline.dispatcher.run(stop.clone(), abort.clone()));
         Self {
             ingest: pipeline.ingest,
-            wake: pipeline.wake,
             stop,
             abort,
             dispatching,

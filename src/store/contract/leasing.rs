@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{Subject, UNLIMITED, after, arrival, done, pending, retry};
 use crate::base::clock::Clock;
-use crate::store::{Concurrency, DeliveryState, NewDelivery, Settings, Settlement};
+use crate::store::{Concurrency, DeliveryState, Group, NewDelivery, Overlap, Settings, Settlement};
 
 fn due_at(millis: i64) -> NewDelivery {
     NewDelivery {
@@ -327,4 +327,47 @@ pub async fn a_machine_clock_that_is_set_back_delays_nothing<S: Subject>() {
         .enqueue_new(&arrival(-3_600_000), due_at(-3_600_000))
         .await;
     assert_eq!(subject.lease_all(steady.now()).await, [new]);
+}
+
+pub async fn what_is_put_into_the_queue_is_announced<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let news = subject.store().news();
+    // Announcements come before the answers, so none of these waits takes time.
+    let look = || tokio::time::timeout(Duration::ZERO, news.look());
+    assert!(look().await.is_err(), "an empty store has no news");
+    let delivery = subject.enqueue_new(&arrival(0), due_at(10)).await;
+    assert!(look().await.is_ok(), "a new delivery");
+    assert_eq!(subject.lease_all(after(10)).await, [delivery]);
+    assert!(look().await.is_err(), "a lease is no news");
+    subject.store().release(delivery).await.unwrap();
+    assert!(look().await.is_ok(), "a released delivery");
+    for settlement in [
+        retry(20),
+        Settlement::Next {
+            action: 1,
+            due: after(20),
+        },
+    ] {
+        assert_eq!(subject.lease_all(after(20)).await, [delivery]);
+        subject.settle(delivery, settlement).await;
+        assert!(look().await.is_ok(), "a delivery that goes on");
+    }
+    let (first, second) = (in_group(), in_group());
+    let first = subject.enqueue_new(&arrival(1), first).await;
+    subject.enqueue_new(&arrival(2), second).await;
+    assert!(look().await.is_ok());
+    assert!(subject.lease_all(after(10)).await.contains(&first));
+    subject.settle(first, done(11)).await;
+    assert!(look().await.is_ok(), "the next of its group");
+}
+
+fn in_group() -> NewDelivery {
+    NewDelivery {
+        group: Some(Group {
+            name: Arc::from("g"),
+            limit: 1,
+            overlap: Overlap::Queue,
+        }),
+        ..due_at(10)
+    }
 }

@@ -78,6 +78,7 @@ promises! {
         rules_take_turns_when_all_slots_are_in_use,
         a_machine_clock_that_is_set_back_delays_nothing,
         deliveries_of_one_event_share_it,
+        what_is_put_into_the_queue_is_announced,
         the_reason_of_an_unverified_delivery_is_read_back;
     groups:
         a_group_runs_its_limit_in_the_order_of_arrival,

@@ -14,24 +14,34 @@ use self::contents::MemoryContents;
 use super::decide::turns::Turns;
 use super::{
     ATTEMPTS_LISTED, Answer, ArrivalRecord, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId,
-    Enqueued, Health, Leased, NewEvent, SecretUse, Settings, Settled, Sighting, Store, StoreError, Wanted,
+    Enqueued, Health, Leased, NewEvent, News, SecretUse, Settings, Settled, Sighting, Store, StoreError,
+    Wanted,
 };
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Clock, Timestamp};
 use crate::event::EventId;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryStore {
     contents: Mutex<MemoryContents>,
+    clock: Clock,
+    news: News,
 }
 
 impl MemoryStore {
     /// Makes an empty store.
     pub fn new(settings: Settings) -> Self {
+        Self::with_clock(settings, Clock::steady(Clock::system()))
+    }
+
+    /// Makes an empty store with a clock of its own.
+    pub fn with_clock(settings: Settings, clock: Clock) -> Self {
         Self {
             contents: Mutex::new(MemoryContents {
                 settings,
                 ..MemoryContents::default()
             }),
+            clock,
+            news: News::default(),
         }
     }
 
@@ -49,6 +59,8 @@ impl MemoryStore {
         }
         Self {
             contents: Mutex::new(contents),
+            clock: self.clock.clone(),
+            news: News::default(),
         }
     }
 
@@ -70,11 +82,24 @@ impl MemoryStore {
             work(&mut contents)
         })
     }
+
+    /// Like [`Self::answer`], for a change of the queue.
+    fn requeue<'s, T: Send + 's>(
+        &'s self,
+        work: impl FnOnce(&mut MemoryContents) -> Result<T, StoreError> + Send + 's,
+    ) -> Answer<'s, T> {
+        let worked = self.answer(work);
+        Box::pin(async move {
+            let output = worked.await?;
+            self.news.announce();
+            Ok(output)
+        })
+    }
 }
 
 impl Store for MemoryStore {
     fn enqueue(&self, new_event: NewEvent) -> Answer<'_, Vec<Enqueued>> {
-        self.answer(move |contents| contents.enqueue(new_event))
+        self.requeue(move |contents| contents.enqueue(new_event))
     }
 
     fn lease(&self, wanted: Wanted, now: Timestamp) -> Answer<'_, Leased> {
@@ -82,7 +107,7 @@ impl Store for MemoryStore {
     }
 
     fn settle(&self, settled: Settled) -> Answer<'_, ()> {
-        self.answer(move |contents| contents.settle(settled))
+        self.requeue(move |contents| contents.settle(settled))
     }
 
     fn begin(&self, delivery: DeliveryId) -> Answer<'_, ()> {
@@ -100,7 +125,7 @@ impl Store for MemoryStore {
     }
 
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {
-        self.answer(move |contents| {
+        self.requeue(move |contents| {
             contents.release(delivery);
             Ok(())
         })
@@ -108,6 +133,14 @@ impl Store for MemoryStore {
 
     fn next_due(&self, wanted: Wanted) -> Answer<'_, Option<Timestamp>> {
         self.answer(move |contents| Ok(contents.next_due(&wanted)))
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    fn news(&self) -> News {
+        self.news.clone()
     }
 
     fn record_arrivals(&self, records: Vec<ArrivalRecord>) -> Answer<'_, ()> {

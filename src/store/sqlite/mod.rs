@@ -67,9 +67,9 @@ use self::write_op::{Pending, WriteOp, reply};
 use self::writer::{COMMAND_CAPACITY, Writer, WriterCommand};
 use super::{
     Answer, ArrivalRecord, AttemptRecord, Counts, Delivery, DeliveryId, Enqueued, Health, Interrupted,
-    Leased, NewEvent, SecretUse, Settings, Settled, Sighting, Store, StoreError, Wanted,
+    Leased, NewEvent, News, SecretUse, Settings, Settled, Sighting, Store, StoreError, Wanted,
 };
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::live::Live;
 use crate::event::EventId;
 
@@ -82,6 +82,9 @@ pub struct SqliteStore {
     settings: Arc<Live<Settings>>,
     sightings: Arc<Sightings>,
     returned: Arc<Mutex<Vec<DeliveryId>>>,
+    /// Setting back the machine's clock must not prolong waits.
+    clock: Clock,
+    news: News,
 }
 
 impl SqliteStore {
@@ -90,13 +93,14 @@ impl SqliteStore {
     pub fn open(path: &Path, settings: Settings) -> Result<Self, StoreError> {
         let settings = Arc::new(Live::new(settings));
         let sightings = Arc::new(Sightings::default());
-        let returned = Arc::default();
+        let (returned, news) = (Arc::default(), News::default());
         let file = file::open(path)?;
         let writer = Writer::new(
             file,
             Arc::clone(&settings),
             Arc::clone(&sightings),
             Arc::clone(&returned),
+            news.clone(),
         )?;
         let (calls, commands) = mpsc::channel(COMMAND_CAPACITY);
         let thread = thread::Builder::new()
@@ -111,6 +115,8 @@ impl SqliteStore {
             settings,
             sightings,
             returned,
+            clock: Clock::steady(Clock::system()),
+            news,
         })
     }
 
@@ -208,6 +214,14 @@ impl Store for SqliteStore {
             let first = first.map_err(|error| writer.map_error(&error))?;
             Ok(first.map(|entry| Timestamp::from_millis(entry.key.due)))
         })
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    fn news(&self) -> News {
+        self.news.clone()
     }
 
     fn record_arrivals(&self, records: Vec<ArrivalRecord>) -> Answer<'_, ()> {

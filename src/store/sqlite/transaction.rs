@@ -148,6 +148,7 @@ impl Writer {
         for delivery in effects.marked {
             self.queue.leases.note_recorded(delivery);
         }
+        let has_more = !effects.waiting.is_empty();
         for entry in effects.waiting {
             self.queue.add(entry);
         }
@@ -157,6 +158,9 @@ impl Writer {
         for entry in effects.removed {
             self.queue.remove(&entry);
             drop(self.first_attempts.take(entry.key.seq));
+        }
+        if has_more {
+            self.news.announce();
         }
     }
 }

@@ -25,7 +25,7 @@ use super::sightings::Sightings;
 use super::space::{check_space, pragma, used_bytes};
 use super::write_op::{QueuedOp, Reply, reply};
 use crate::base::live::Live;
-use crate::store::{Counts, DeliveryId, Health, Interrupted, Settings, StoreError};
+use crate::store::{Counts, DeliveryId, Health, Interrupted, News, Settings, StoreError};
 
 /// Capacity of the command channel. Callers wait when it is full.
 pub(super) const COMMAND_CAPACITY: usize = 1024;
@@ -73,6 +73,8 @@ pub(super) struct Writer {
     pub(super) sightings: Arc<Sightings>,
     /// Leases whose callers are gone.
     returned: Arc<Mutex<Vec<DeliveryId>>>,
+    /// Told when the queue has got more entries.
+    pub(super) news: News,
     /// Changes when another program has written to the file.
     data_version: i64,
     /// The files as they were last seen. Declared after the connections, which must be closed
@@ -97,6 +99,7 @@ impl Writer {
         settings: Arc<Live<Settings>>,
         sightings: Arc<Sightings>,
         returned: Arc<Mutex<Vec<DeliveryId>>>,
+        news: News,
     ) -> Result<Self, StoreError> {
         let path = file.path.clone();
         let store_error = |error| access::map_error(&path, &error);
@@ -126,6 +129,7 @@ impl Writer {
             settings,
             sightings,
             returned,
+            news,
         })
     }
 
