@@ -287,6 +287,37 @@ pub async fn a_sweep_goes_in_steps<S: Subject>() {
     assert_eq!(steps, [500, 500, 200]);
 }
 
+pub async fn a_step_of_a_sweep_is_bounded_in_deliveries_and_bytes<S: Subject>() {
+    for (deliveries, bytes, expected) in [(200, 10, vec![3, 1]), (1, 5 << 20, vec![2, 2])] {
+        let subject = S::open(settings());
+        for _ in 0..4 {
+            let event = Received {
+                body: vec![0; bytes].into(),
+                ..arrival(0)
+            };
+            let all: Vec<_> = (0..deliveries).map(|_| pending("deploy", &[])).collect();
+            subject.enqueue(&event, &all).await.unwrap();
+        }
+        loop {
+            let leased = subject.lease_all(after(0)).await;
+            if leased.is_empty() {
+                break;
+            }
+            for delivery in leased {
+                subject.settle(delivery, done(0)).await;
+            }
+        }
+        let mut steps = Vec::new();
+        loop {
+            match subject.store().sweep(after(100_001)).await.unwrap() {
+                0 => break,
+                step => steps.push(step),
+            }
+        }
+        assert_eq!(steps, expected);
+    }
+}
+
 pub async fn new_settings_take_effect_with_the_next_call<S: Subject>() {
     let subject = S::open(Settings::default());
     let store = subject.store();

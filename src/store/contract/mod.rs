@@ -130,6 +130,7 @@ promises! {
         an_event_is_kept_while_one_of_its_deliveries_is_pending,
         a_dedup_key_outlives_its_event,
         a_sweep_goes_in_steps,
+        a_step_of_a_sweep_is_bounded_in_deliveries_and_bytes,
         new_settings_take_effect_with_the_next_call,
         the_latest_match_of_each_secret_is_kept_also_after_a_crash,
         of_too_many_secrets_the_latest_used_are_kept,

@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::sighting::Altered;
 use crate::base::clock::Timestamp;
@@ -51,19 +50,6 @@ impl Remembered {
             until: self.until.max(by.until),
         }
     }
-}
-
-/// Time that a dedup key is kept beyond its promise. An arrival is compared by its own time, and
-/// may have waited before it is compared. A clock that is an hour ahead for a while must not make
-/// the store forget keys. They count again once the clock is right.
-const CLOCK_SLACK: Duration = Duration::from_hours(2);
-
-/// The moment before which a dedup key must have expired to be forgotten at `now`.
-pub fn forgotten_before(now: Timestamp) -> Timestamp {
-    Timestamp::from_millis(
-        now.as_millis()
-            .saturating_sub(i64::try_from(CLOCK_SLACK.as_millis()).unwrap_or(i64::MAX)),
-    )
 }
 
 /// Decides for each delivery of an event. `altered` looks up whether a header of a sighting has

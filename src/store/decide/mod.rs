@@ -6,6 +6,7 @@
 pub(super) mod admission;
 pub(super) mod dedupe;
 pub(super) mod interruption;
+pub(super) mod retention;
 pub(super) mod ring;
 pub(super) mod settlement;
 pub(super) mod sighting;

@@ -5,14 +5,11 @@ use std::sync::Arc;
 
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
-use crate::store::decide::dedupe;
+use crate::store::decide::retention::{Expiry, STEP_ROWS, StepBudget, is_dead_letter};
 use crate::store::decide::ring::surplus;
 use crate::store::{ArrivalRecord, Counts, DeliveryState, PerRing, Ring, RingSize, SECRETS_KEPT, SecretUse};
 
 use super::contents::MemoryContents;
-
-/// Maximum dedup keys, maximum sightings and maximum events that one sweep forgets.
-const SWEPT_AT_ONCE: usize = 500;
 
 impl MemoryContents {
     /// Keeps records of arrivals, and drops the oldest beyond the limits.
@@ -98,10 +95,11 @@ impl MemoryContents {
             ..Counts::default()
         };
         for stored in &self.deliveries {
-            *match stored.delivery.state {
+            let state = &stored.delivery.state;
+            *match state {
                 DeliveryState::Running => &mut counts.leased,
-                DeliveryState::Dead { .. } if stored.failure.is_none() => &mut counts.dead,
-                _ if stored.delivery.state.is_pending() => &mut counts.waiting,
+                _ if is_dead_letter(state, stored.failure.is_some()) => &mut counts.dead,
+                _ if state.is_pending() => &mut counts.waiting,
                 _ => &mut counts.done,
             } += 1;
         }
@@ -110,51 +108,57 @@ impl MemoryContents {
 
     /// Forgets one step of expired data. Returns the number of entries forgotten.
     pub fn sweep(&mut self, now: Timestamp) -> usize {
-        let before = dedupe::forgotten_before(now);
+        let expiry = Expiry::at(now, &self.settings.keep);
         let mut expired: Vec<_> = self.dedup_keys.iter().collect();
-        expired.retain(|(_, known)| known.until < before);
+        expired.retain(|(_, known)| known.until < expiry.remembered);
         let expired: Vec<_> = expired.into_iter().map(|(key, _)| key.clone()).collect();
-        let expired: Vec<_> = expired.into_iter().take(SWEPT_AT_ONCE).collect();
+        let expired: Vec<_> = expired.into_iter().take(STEP_ROWS).collect();
         for key in &expired {
             self.dedup_keys.remove(key);
         }
         let mut unseen: Vec<_> = self.sightings.iter().collect();
-        unseen.retain(|(_, seen)| seen.until < before);
+        unseen.retain(|(_, seen)| seen.until < expiry.remembered);
         let unseen: Vec<_> = unseen.into_iter().map(|(key, _)| key.clone()).collect();
-        let unseen: Vec<_> = unseen.into_iter().take(SWEPT_AT_ONCE).collect();
+        let unseen: Vec<_> = unseen.into_iter().take(STEP_ROWS).collect();
         for key in &unseen {
             self.sightings.remove(key);
         }
-        let events = self.events.keys().copied();
-        let past: Vec<_> = events
-            .filter(|event| self.is_past(*event, now))
-            .take(SWEPT_AT_ONCE)
-            .collect();
-        for event in &past {
-            self.events.remove(event);
-            self.deliveries.retain(|stored| stored.delivery.event != *event);
+        let mut budget = StepBudget::default();
+        let mut events = 0;
+        for event in self.past(expiry) {
+            if !budget.is_left() {
+                break;
+            }
+            let kept = self.deliveries.len();
+            self.deliveries.retain(|stored| stored.delivery.event != event);
+            let body = self
+                .events
+                .remove(&event)
+                .map_or(0, |event| event.received.body.len());
+            budget.spend(kept - self.deliveries.len(), body as u64);
+            events += 1;
         }
         self.trim();
-        expired.len() + unseen.len() + past.len()
+        expired.len() + unseen.len() + events
     }
 
-    /// True if the retention of an event is over.
-    fn is_past(&self, event: EventId, now: Timestamp) -> bool {
-        let mut keep = self.settings.keep.done;
-        let mut last = Timestamp::from_millis(i64::MIN);
-        for stored in self
-            .deliveries
-            .iter()
-            .filter(|stored| stored.delivery.event == event)
-        {
-            let Some(at) = stored.delivery.state.ended_at() else {
-                return false;
-            };
-            last = last.max(at);
-            if matches!(stored.delivery.state, DeliveryState::Dead { .. }) && stored.failure.is_none() {
-                keep = self.settings.keep.dead;
+    /// The events whose retention is over. Those without dead letters come first, in the order in
+    /// which they ended.
+    fn past(&self, expiry: Expiry) -> Vec<EventId> {
+        let mut past = Vec::new();
+        for event in self.events.keys() {
+            let deliveries = self.deliveries.iter();
+            let (mut ended, mut dead) = (Some(Timestamp::from_millis(i64::MIN)), false);
+            for stored in deliveries.filter(|stored| stored.delivery.event == *event) {
+                let state = &stored.delivery.state;
+                ended = ended.zip(state.ended_at()).map(|(last, at)| last.max(at));
+                dead |= is_dead_letter(state, stored.failure.is_some());
+            }
+            if let Some(at) = ended.filter(|at| *at < expiry.ended(dead)) {
+                past.push((dead, at, *event));
             }
         }
-        now.since(last) > keep
+        past.sort();
+        past.into_iter().map(|(.., event)| event).collect()
     }
 }

@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, params};
 use super::write_op::Batch;
 use crate::base::clock::Timestamp;
 use crate::store::DeliveryState;
+use crate::store::decide::retention::is_dead_letter;
 
 /// A delivery that is not leased has no epoch to be compared. `state IN (…)` would fill a temporary
 /// table each time.
@@ -73,8 +74,7 @@ fn end_of_event(
     for_failure: bool,
 ) -> rusqlite::Result<()> {
     let at = state.ended_at().map(Timestamp::as_millis);
-    // A delivery that was made for the failure of another is never a dead letter.
-    let dead = matches!(state, DeliveryState::Dead { .. }) && !for_failure;
+    let dead = is_dead_letter(state, for_failure);
     let mut update = batch.connection.prepare_cached(EVENT_DELIVERY_ENDED)?;
     update.execute(params![event, dead, at])?;
     batch.effects.counters.pending -= 1;

@@ -1,4 +1,5 @@
-//! Sweeps: expired data is deleted in small steps, so that no step delays new events for long.
+//! Sweeps: expired data is deleted in small steps, so that no step delays new events for long. What
+//! has expired is decided in `decide/retention.rs`.
 
 use rusqlite::{Connection, params};
 
@@ -8,13 +9,7 @@ use super::counters::Counters;
 use super::sightings;
 use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
-use crate::store::decide::dedupe;
-
-/// Maximum dedup keys, maximum sightings, and maximum events and deliveries deleted in one step.
-const ROWS: usize = 500;
-
-/// Maximum bytes of bodies deleted in one step, because each page of a body is visited.
-const BYTES: i64 = 8 << 20;
+use crate::store::decide::retention::{Expiry, STEP_ROWS, StepBudget};
 
 /// Maximum free pages that one step returns to the filesystem.
 const PAGES: i64 = 256;
@@ -38,20 +33,15 @@ impl WriteOp for Sweep {
     type Output = usize;
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<usize, WriteError> {
-        let before = dedupe::forgotten_before(self.0).as_millis();
+        let expiry = Expiry::at(self.0, &batch.settings.keep);
+        let before = expiry.remembered.as_millis();
         let mut expired = batch.connection.prepare_cached(EXPIRED_DEDUP_KEYS)?;
-        let dedup_keys = expired.execute(params![before, integer(ROWS)])?;
+        let dedup_keys = expired.execute(params![before, integer(STEP_ROWS)])?;
         batch.effects.counters.dedup_keys -= integer(dedup_keys);
-        let sightings = sightings::sweep(batch, dedupe::forgotten_before(self.0), integer(ROWS))?;
-        let mut budget = SweepBudget {
-            rows: ROWS,
-            bytes: BYTES,
-        };
-        let keep = batch.settings.keep;
-        let mut events = 0;
-        for (dead, keep) in [(false, keep.done), (true, keep.dead)] {
-            let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-            events += forget_events(batch, dead, self.0.as_millis().saturating_sub(keep), &mut budget)?;
+        let sightings = sightings::sweep(batch, expiry.remembered, integer(STEP_ROWS))?;
+        let (mut budget, mut events) = (StepBudget::default(), 0);
+        for dead in [false, true] {
+            events += forget_events(batch, dead, expiry.ended(dead), &mut budget)?;
         }
         arrivals::trim(batch)?;
         if dedup_keys + sightings + events == 0 {
@@ -61,26 +51,19 @@ impl WriteOp for Sweep {
     }
 }
 
-/// Remaining budget of one step.
-struct SweepBudget {
-    rows: usize,
-    bytes: i64,
-}
-
 /// Deletes events that ended before a moment. Returns their number.
 fn forget_events(
     batch: &mut Batch<'_>,
     dead: bool,
-    before: i64,
-    budget: &mut SweepBudget,
+    before: Timestamp,
+    budget: &mut StepBudget,
 ) -> rusqlite::Result<usize> {
     let mut past = batch.connection.prepare_cached(PAST_EVENTS)?;
-    let mut rows = past.query(params![dead, before, integer(budget.rows)])?;
+    let mut rows = past.query(params![dead, before.as_millis(), integer(budget.rows())])?;
     let mut forgotten = 0;
     let mut events: Vec<i64> = Vec::new();
     while let Some(row) = rows.next()? {
-        // The first event always fits, however large it is. Otherwise it would stay for ever.
-        if budget.rows == 0 || budget.bytes <= 0 {
+        if !budget.is_left() {
             break;
         }
         let event: i64 = row.get(0)?;
@@ -88,10 +71,8 @@ fn forget_events(
             .connection
             .prepare_cached(DELIVERIES_OF)?
             .query_row([event], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        budget.rows = budget
-            .rows
-            .saturating_sub(usize::try_from(done + dead).unwrap_or(ROWS).max(1));
-        budget.bytes -= row.get::<_, i64>(1)?;
+        let deliveries = usize::try_from(done + dead).unwrap_or(STEP_ROWS);
+        budget.spend(deliveries, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0));
         batch.effects.counters.change(Counters {
             events: -1,
             done: -done,
