@@ -4,12 +4,17 @@
 //! an exact value that fails the other operators.
 
 use std::cmp::Ordering;
+use std::slice;
 
 use serde_json::Value;
 
 use super::operator::{Operator, Relation, Threshold, ValueType, folded, folded_value};
 use super::selected::SelectedValue;
 use crate::base::jsonpath::LargeIntegers;
+
+/// Maximum number of values in an `in` beside `as` that are compared with other bounds. A longer
+/// list is not compared.
+const COMPARED_LIMITS: usize = 64;
 
 /// An operator that must hold for the same value as the others.
 #[derive(Clone, Copy)]
@@ -70,6 +75,7 @@ fn accepted(operator: &Operator) -> u8 {
         Operator::Contains(Value::String(_)) => string | bit(ValueType::Array),
         Operator::Contains(_) => bit(ValueType::Array),
         Operator::Compare(_, Threshold::Number(_)) => bit(ValueType::Number),
+        Operator::Read(_) => string | bit(ValueType::Number),
         Operator::Type(kinds) => kinds.iter().fold(0, |all, kind| all | bit(*kind)),
         Operator::Length(_) => string | bit(ValueType::Array) | bit(ValueType::Object),
         Operator::Prefix(_)
@@ -92,7 +98,7 @@ fn types(claims: &[Requirement<'_>], text: Option<&str>) -> Option<Contradiction
         }
         return Some(match text {
             Some(selector) if accepted & string == 0 => Contradiction {
-                hint: Some("text is compared with text: put the value in quotes"),
+                hint: Some(text_hint(claim.operator)),
                 ..found_at(at, format!("`{selector}` is always text, so this can never hold"))
             },
             _ => found_at(
@@ -104,33 +110,71 @@ fn types(claims: &[Requirement<'_>], text: Option<&str>) -> Option<Contradiction
     None
 }
 
+/// The way out for an operator that no text satisfies.
+fn text_hint(operator: &Operator) -> &'static str {
+    let numbers = |values: &[Value]| values.iter().any(Value::is_number);
+    match operator {
+        Operator::Compare(_, Threshold::Number(_)) => "read the text as a number: `{as: number, gt: 5}`",
+        Operator::Equals(Value::Number(_)) => {
+            "put the value in quotes, or read the text as a number: `{as: number, equals: 5}`"
+        }
+        Operator::In(choices) if numbers(&choices.values) => {
+            "put the values in quotes, or read the text as a number: `{as: number, in: [5, 6]}`"
+        }
+        Operator::Type(_) => "the type of text is `string`; `as: number` reads text as a number",
+        _ => "text is compared with text: put the value in quotes",
+    }
+}
+
+/// A bound on a number or a time: the relation to one of the limits must hold.
+#[derive(Clone, Copy)]
+struct Bound<'c> {
+    relation: Relation,
+    limits: &'c [Threshold<'static>],
+}
+
+impl<'c> Bound<'c> {
+    fn of(operator: &'c Operator) -> Option<Self> {
+        match operator {
+            Operator::Compare(relation, limit) => Some(Self {
+                relation: *relation,
+                limits: slice::from_ref(limit),
+            }),
+            Operator::Read(test) if test.limits.len() <= COMPARED_LIMITS => Some(Self {
+                relation: test.relation,
+                limits: &test.limits,
+            }),
+            _ => None,
+        }
+    }
+
+    /// True if each of the limits conflicts with one of `bounds`.
+    fn conflicts(self, bounds: &[Bound<'_>]) -> bool {
+        let crosses = |limit: Threshold<'_>, other: &Bound<'_>| {
+            let mut others = other.limits.iter();
+            others.all(|bound| cross(self.relation, other.relation, limit.order(*bound)))
+        };
+        self.limits
+            .iter()
+            .all(|limit| bounds.iter().any(|other| crosses(*limit, other)))
+    }
+}
+
 fn bounds(claims: &[Requirement<'_>]) -> Option<Contradiction> {
-    let mut seen: Vec<(Relation, Threshold)> = Vec::new();
+    let mut seen: Vec<Bound<'_>> = Vec::new();
     for (at, claim) in claims.iter().enumerate() {
-        let Operator::Compare(relation, limit) = claim.operator else {
+        let Some(bound) = Bound::of(claim.operator) else {
             continue;
         };
-        if seen
-            .iter()
-            .any(|(other, bound)| cross(*relation, *other, order(*limit, *bound)))
-        {
+        seen.push(bound);
+        if seen.iter().any(|bound| bound.conflicts(&seen)) {
             return Some(found_at(
                 at,
                 "this can never hold: the bounds leave nothing between them",
             ));
         }
-        seen.push((*relation, *limit));
     }
     None
-}
-
-/// The order of two limits; `None` if they are of different kinds.
-fn order(left: Threshold, right: Threshold) -> Option<Ordering> {
-    match (left, right) {
-        (Threshold::Number(left), Threshold::Number(right)) => Some(left.compare(right)),
-        (Threshold::Instant(left), Threshold::Instant(right)) => Some(left.cmp(&right)),
-        _ => None,
-    }
 }
 
 /// True if no value satisfies both relations, given the order of their limits.
@@ -181,7 +225,7 @@ fn lengths(claims: &[Requirement<'_>]) -> Option<Contradiction> {
 fn exact_values(claims: &[Requirement<'_>]) -> Option<Contradiction> {
     for (at, claim) in claims.iter().enumerate() {
         let values = match claim.operator {
-            Operator::Equals(value) => std::slice::from_ref(value),
+            Operator::Equals(value) => slice::from_ref(value),
             Operator::In(choices) => choices.values.as_slice(),
             _ => continue,
         };

@@ -89,6 +89,7 @@ impl ExclusionQuery<'_> {
             Operator::Glob(glob) => !can_begin(glob.as_str(), self.letter),
             // These hold for numbers, timestamps and addresses only.
             Operator::Compare(..) | Operator::InCidr(_) => true,
+            Operator::Read(test) => !test.may_begin(self.letter),
             Operator::Type(kinds) => !kinds.contains(&super::operator::ValueType::String),
             Operator::Suffix(_) | Operator::Contains(_) | Operator::Length(_) => false,
         }
@@ -192,6 +193,13 @@ mod tests {
             ("$.x: {length: 40}", false),
             ("$.x: {exists: true}", false),
             ("$.x: {gt: 5}", true),
+            ("$.x: {as: number, gt: 5}", true),
+            ("$.x: {as: number, gte: 0}", false),
+            ("$.x: {as: number, lt: 5}", false),
+            ("$.x: {as: number, in: [1, 2]}", true),
+            ("$.x: {as: number, in: [1, -2]}", false),
+            ("$.x: {as: time, gt: 2026-01-01T00:00:00Z}", true),
+            ("$.x: {as: time, lt: 2026-01-01T00:00:00Z}", false),
             ("$.x: {type: integer}", true),
             ("$.x: {type: [integer, string]}", false),
             ("$.x: {none: {prefix: '-'}}", true),

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::answer::Ternary;
 use super::facts::SelectedValues;
+use super::reading::Reading;
 use super::selected::{Selected, SelectedValue};
 use super::selector::Selector;
 use super::term::Term;
@@ -125,13 +126,14 @@ fn found(term: &Term, facts: &SelectedValues<'_, '_>) -> String {
         }
         match facts.found(test.slot) {
             selected if selector.is_quiet() && !selected.values().is_empty() => text.push(REDACTED),
-            selected => show(selected, &mut text),
+            selected => show(selected, test.reading(), &mut text),
         }
     });
     text.finish()
 }
 
-fn show(selected: &Selected<'_>, text: &mut ShownText) {
+/// Writes the values. Those that `as` cannot read are marked.
+fn show(selected: &Selected<'_>, reading: Option<Reading>, text: &mut ShownText) {
     if selected.values().is_empty() {
         text.push("nothing");
     }
@@ -146,6 +148,9 @@ fn show(selected: &Selected<'_>, text: &mut ShownText) {
             SelectedValue::Text(value) => text.json(value),
             SelectedValue::Json(value, integers) => text.json(&integers.exactly(value)),
             SelectedValue::Opaque => text.push("bytes that are not UTF-8"),
+        }
+        if let Some(reading) = reading.filter(|reading| reading.read(value).is_none()) {
+            text.push(&format!(" (not a {})", reading.name()));
         }
     }
 }

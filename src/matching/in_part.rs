@@ -33,6 +33,7 @@ fn condition() -> impl Strategy<Value = String> {
         Just("{contains: 1}"),
         Just("{equals: {a: 1}}"),
         Just("{gte: 1}"),
+        Just("{as: number, gte: 1}"),
         Just("{every: {type: number}}"),
         Just("{none: x}"),
     ];

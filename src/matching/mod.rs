@@ -9,7 +9,7 @@
 //! unknown. `all` and `any` follow Kleene's logic. Only true matches, so a rule never matches
 //! because something is missing, unless it says `exists: false`. Types are strict: `"1"` compared
 //! with `1` is unknown, for `equals` too. Null is comparable with every value. `every` and `none`
-//! over nothing are unknown.
+//! over nothing are unknown. With `as`, text is read as a number or a time first.
 //!
 //! **Cost.** Each selector is evaluated at most once per event, for any number of rules. A rule
 //! that requires an exact value is evaluated only if the event has that value: see [`Matcher`].
@@ -25,6 +25,7 @@ mod in_part;
 mod index;
 mod operand;
 mod operator;
+mod reading;
 #[cfg(test)]
 mod rfc9535;
 mod scalar;

@@ -54,7 +54,7 @@ type Read<T> = Result<T, Diagnostic>;
 
 fn unknown_operator(name: &str, node: Node<'_>) -> Diagnostic {
     let mut known: Vec<&str> = OPERATORS.to_vec();
-    known.extend(["exists", "every", "none", "ignore_case"]);
+    known.extend(["exists", "every", "none", "as", "ignore_case"]);
     let diagnostic = unknown(node.key_origin(), "unknown-operator", "operator", name, known);
     match name {
         "not" | "any" | "all" => diagnostic.hint(format!(
@@ -75,7 +75,7 @@ fn unknown_operator(name: &str, node: Node<'_>) -> Diagnostic {
     }
 }
 
-fn wrong(node: Node<'_>, message: impl Into<String>) -> Diagnostic {
+pub(super) fn wrong(node: Node<'_>, message: impl Into<String>) -> Diagnostic {
     node.error("wrong-value", message)
 }
 
@@ -121,7 +121,7 @@ pub(super) fn to_json(value: &serde_yaml::Value) -> Option<Value> {
 
 /// Rejects integers of more than 64 bits: YAML reads them as floating point, so that other integers
 /// would equal them.
-fn refuse_large(node: Node<'_>) -> Read<()> {
+pub(super) fn refuse_large(node: Node<'_>) -> Read<()> {
     let rounded = |value: &serde_yaml::Value| {
         let number = value.as_f64().unwrap_or_default();
         value.is_f64() && number.fract() == 0.0 && number.abs() >= 9_223_372_036_854_775_808.0
@@ -146,26 +146,22 @@ fn value(node: Node<'_>, ignore_case: bool) -> Read<Value> {
     Ok(if ignore_case { folded_value(&value) } else { value })
 }
 
-/// The list of an `in`. An empty list can never hold.
+/// The list of an `in`.
 fn choices(node: Node<'_>, ignore_case: bool, diagnostics: &mut Diagnostics) -> Option<Choices> {
+    choose_all(node, diagnostics, |node| value(node, ignore_case)).map(Choices::new)
+}
+
+/// Reads the list of an `in`. An empty list can never hold. Reports all errors in it.
+pub(super) fn choose_all<T>(
+    node: Node<'_>,
+    diagnostics: &mut Diagnostics,
+    read: impl Fn(Node<'_>) -> Read<T>,
+) -> Option<Vec<T>> {
     if !node.value().is_sequence() {
         diagnostics.push(wrong(node, "`in` wants a list").hint("write `in: [a, b]`, or `equals: a`"));
         return None;
     }
-    let mut item = |node: Node<'_>| {
-        value(node, ignore_case)
-            .map_err(|diagnostic| diagnostics.push(diagnostic))
-            .ok()
-    };
-    let values: Vec<Option<Value>> = node.items().into_iter().map(&mut item).collect();
-    if values.is_empty() {
-        diagnostics.push(empty(node, "in"));
-        return None;
-    }
-    values
-        .into_iter()
-        .collect::<Option<Vec<Value>>>()
-        .map(Choices::new)
+    many(node, "in", diagnostics, read)
 }
 
 fn empty(node: Node<'_>, name: &str) -> Diagnostic {
@@ -203,16 +199,18 @@ fn glob(node: Node<'_>, pattern: &str, ignore_case: bool, patterns: &Patterns) -
         .map_err(|why| node.error("invalid-glob", format!("invalid glob: {why}")))
 }
 
-fn limit(node: Node<'_>, name: &str) -> Read<Threshold> {
+fn limit(node: Node<'_>, name: &str) -> Read<Threshold<'static>> {
     refuse_large(node)?;
     match to_json(node.value()) {
         Some(Value::Number(number)) => Ok(Threshold::Number(NumericValue::of(&number))),
         Some(Value::String(text)) => instant(&text).map(Threshold::Instant).ok_or_else(|| {
-            wrong(
-                node,
-                format!("`{name}` wants a number or an RFC 3339 instant, not the text `{text}`"),
-            )
-            .hint("write `gt: 5`, or `gt: \"2026-01-31T12:00:00Z\"`")
+            let message = format!("`{name}` wants a number or an RFC 3339 instant, not the text `{text}`");
+            let hint = if NumericValue::of_text(&text).is_some() {
+                format!("write `{name}: {text}`, or, if the value is text, `{{as: number, {name}: {text}}}`")
+            } else {
+                format!("write `{name}: 5`, or `{name}: \"2026-01-31T12:00:00Z\"`")
+            };
+            wrong(node, message).hint(hint)
         }),
         _ => Err(wrong(
             node,

@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::answer::Ternary;
+use super::reading::ReadTest;
 use super::scalar::ByScalar;
 use super::selected::SelectedValue;
 use super::selector::plain;
@@ -38,7 +39,9 @@ pub(super) enum Operator {
     Contains(Value),
     Matches(Regex),
     Glob(regex::bytes::Regex),
-    Compare(Relation, Threshold),
+    Compare(Relation, Threshold<'static>),
+    /// An operator beside `as`.
+    Read(ReadTest),
     InCidr(Vec<IpNet>),
     Type(Vec<ValueType>),
     Length(Vec<(Relation, u64)>),
@@ -62,8 +65,8 @@ pub(super) enum Relation {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Threshold {
-    Number(NumericValue<'static>),
+pub(super) enum Threshold<'d> {
+    Number(NumericValue<'d>),
     Instant(OffsetDateTime),
 }
 
@@ -150,6 +153,17 @@ impl Relation {
     }
 }
 
+impl Threshold<'_> {
+    /// The order of two limits; `None` if they are of different kinds.
+    pub(super) fn order(self, other: Threshold<'_>) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Number(left), Threshold::Number(right)) => Some(left.compare(right)),
+            (Self::Instant(left), Threshold::Instant(right)) => Some(left.cmp(&right)),
+            _ => None,
+        }
+    }
+}
+
 /// Parses an RFC 3339 timestamp, to the nanosecond.
 pub(super) fn instant(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &Rfc3339).ok()
@@ -210,7 +224,12 @@ impl Operator {
             | Self::Suffix(_)
             | Self::Contains(_)
             | Self::Glob(_) => true,
-            Self::Matches(_) | Self::Compare(..) | Self::InCidr(_) | Self::Type(_) | Self::Length(_) => false,
+            Self::Matches(_)
+            | Self::Compare(..)
+            | Self::Read(_)
+            | Self::InCidr(_)
+            | Self::Type(_)
+            | Self::Length(_) => false,
         }
     }
 
@@ -246,6 +265,7 @@ impl Operator {
                 Some(at) => relation.holds(at.cmp(limit)).into(),
                 None => Ternary::Unknown,
             },
+            Self::Read(test) => test.test(found),
             Self::InCidr(nets) => match found.text().map(str::parse::<IpAddr>) {
                 Some(Ok(address)) => nets.iter().any(|net| net.contains(&plain(address))).into(),
                 _ => Ternary::Unknown,

@@ -124,6 +124,11 @@ impl Selector {
         self.source.is_text()
     }
 
+    /// True if a value may be text that is a number or a time.
+    pub(super) fn is_readable(&self) -> bool {
+        !matches!(self.source, SelectorSource::Method | SelectorSource::ClientIp)
+    }
+
     /// True if the selector has at most one value.
     pub(super) fn is_single(&self) -> bool {
         !matches!(

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::answer::Ternary;
 use super::facts::SelectedValues;
 use super::operator::{Operator, Operators};
+use super::reading::Reading;
 
 /// A part of a condition.
 #[derive(Debug)]
@@ -96,6 +97,16 @@ impl Test {
             2 => over(&self.every, &every),
             _ => over(&self.none, &|operators| any(operators).negated()),
         }))
+    }
+
+    /// The operand of the first `as`.
+    pub(super) fn reading(&self) -> Option<Reading> {
+        let parts = [&self.some, &self.every, &self.none].into_iter().flatten();
+        let reading = |operator: &Operator| match operator {
+            Operator::Read(test) => Some(test.reading),
+            _ => None,
+        };
+        parts.flat_map(|part| &part.list).find_map(reading)
     }
 
     /// The scalars of which the value must be one, if the test has such an operator. The index is

@@ -235,6 +235,7 @@ fn every_key_stands_in_the_example() {
         "length",
         "every",
         "none",
+        "as",
         "ignore_case",
         "any",
         "all",

@@ -45,6 +45,31 @@ impl<'d> NumericValue<'d> {
         })
     }
 
+    /// The value of a text in JSON's notation of numbers, which may have leading zeros. `None` for
+    /// any other text, and for a number beyond JSON's range.
+    pub fn of_text(text: &'d str) -> Option<Self> {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let significant = digits.trim_start_matches('0');
+        let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+        let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if ![whole, fraction, exponent].into_iter().all(is_digits) {
+            return None;
+        }
+        if !is_digits(digits) {
+            let float: f64 = text.parse().ok()?;
+            return float.is_finite().then(|| Self::of_float(float));
+        }
+        match text.parse() {
+            Ok(whole) => Some(Self::Whole(whole)),
+            Err(_) if significant.len() == digits.len() => Some(Self::of_digits(text)),
+            Err(_) if text.len() == digits.len() => Some(Self::of_digits(significant)),
+            // The digits with their sign stand nowhere in the text.
+            Err(_) => None,
+        }
+    }
+
     fn of_digits(digits: &'d str) -> Self {
         if let Ok(whole) = digits.parse() {
             return Self::Whole(whole);

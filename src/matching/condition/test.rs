@@ -1,11 +1,12 @@
 //! Compilation of the YAML below one selector to a [`Test`].
 
 use super::{CompiledTerm, Compiler, Requirement, claims};
-use crate::base::diagnostic::Origin;
+use crate::base::diagnostic::{Diagnostic, Origin};
 use crate::base::yaml::Node;
 use crate::matching::explanation::shortened;
 use crate::matching::operand::to_json;
 use crate::matching::operator::{Operator, Operators};
+use crate::matching::reading::Reading;
 use crate::matching::selector::Selector;
 use crate::matching::term::{Term, Test};
 
@@ -25,6 +26,7 @@ impl Compiler<'_> {
     /// Compiles the test of a selector.
     pub(super) fn test(&mut self, written: &str, node: Node<'_>) -> Option<CompiledTerm> {
         let selector = Selector::compile(written, node, self.event_name, self.patterns, self.diagnostics);
+        let is_readable = selector.as_ref().is_none_or(Selector::is_readable);
         let slot = selector.map(|selector| self.slot(selector));
         let mut test = Test {
             slot: slot.unwrap_or(usize::MAX),
@@ -49,6 +51,12 @@ impl Compiler<'_> {
         let (some, operators) = some.map(|some| (some.operators, some.origins)).unzip();
         test.some = some;
         slot?;
+        if let Some(reading) = test.reading().filter(|_| !is_readable) {
+            let kind = reading.name();
+            let message = format!("`{written}` is never a {kind}, so this can never hold");
+            self.report(Diagnostic::error(node.key_origin(), "never-holds", message));
+            return None;
+        }
         Some(CompiledTerm {
             term: Term::Test(test),
             operators: operators.unwrap_or_default(),
@@ -139,30 +147,42 @@ impl Compiler<'_> {
         self.operators(node, &entries)
     }
 
-    /// Operators for one value, with the modifier `ignore_case`.
+    /// Operators for one value, with the modifiers `as` and `ignore_case`.
     fn operators(&mut self, node: Node<'_>, entries: &[(&str, Node<'_>)]) -> Option<Placed> {
+        let faults = self.diagnostics.errors();
         let modifier = entries.iter().find(|(name, _)| *name == "ignore_case");
         let ignore_case = modifier
             .and_then(|(_, value)| self.flag("ignore_case", *value))
             .unwrap_or(false);
+        let reading = match entries.iter().find(|(name, _)| *name == "as") {
+            Some((_, value)) => Some(Reading::compile(*value, self.diagnostics)?),
+            None => None,
+        };
         let mut operators = Vec::new();
         let mut origins = Vec::new();
-        let faults = self.diagnostics.errors();
-        for (name, value) in entries.iter().filter(|(name, _)| *name != "ignore_case") {
-            operators.extend(Operator::compile(
-                name,
-                *value,
-                ignore_case,
-                self.patterns,
-                self.diagnostics,
-            ));
+        for (name, value) in entries {
+            if matches!(*name, "as" | "ignore_case") {
+                continue;
+            }
+            operators.extend(match reading {
+                Some(reading) => reading.operator(name, *value, self.diagnostics),
+                None => Operator::compile(name, *value, ignore_case, self.patterns, self.diagnostics),
+            });
             origins.push(value.origin());
         }
         if self.diagnostics.errors() > faults {
             return None;
         }
         if operators.is_empty() {
-            self.report(node.error("empty-condition", "`ignore_case` alone asks nothing of the value"));
+            let name = reading.map_or("ignore_case", |_| "as");
+            let diagnostic = node.error(
+                "empty-condition",
+                format!("`{name}` alone asks nothing of the value"),
+            );
+            self.report(match reading {
+                Some(_) => diagnostic.hint("write `{as: number, gt: 5}`, inside `every` or `none` too"),
+                None => diagnostic,
+            });
             return None;
         }
         if ignore_case

@@ -171,7 +171,7 @@ fn contradictions_are_found() {
         ),
         (
             "header.X-Count: 5",
-            "1:17: `header.X-Count` is always text, so this can never hold (text is compared with text",
+            "1:17: `header.X-Count` is always text, so this can never hold (put the value in quotes, or read",
         ),
         ("header.X-Count: {gt: 5}", "1:22: `header.X-Count` is always text"),
         ("method: {in: [1, null]}", "1:10: `method` is always text"),

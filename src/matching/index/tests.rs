@@ -114,6 +114,14 @@ fn an_explanation_names_the_first_condition_that_was_not_true() {
             "not: {query.token: t0p}",
             "not: expected [redacted], found query.token: [redacted]",
         ),
+        (
+            "$.ref: {as: number, gt: 4}",
+            "$.ref: expected {\"as\":\"number\",\"gt\":4}, found \"dev\" (not a number)",
+        ),
+        (
+            "header.X-Many: {every: {as: time, gt: 2026-01-31T12:00:00Z}}",
+            "header.X-Many: expected {\"every\":{\"as\":\"time\",\"gt\":\"2026-01-31T12:00:00Z\"}}, found \"one\" (not a time), \"two\" (not a time)",
+        ),
         ("$.ref: dev", "every condition holds"),
     ];
     for (text, expected) in cases {
@@ -178,6 +186,9 @@ fn any_match() -> impl Strategy<Value = String> {
         "[x, 1]",
         "['1', y, two]",
         "{prefix: o}",
+        "{as: number, equals: 1}",
+        "{as: number, in: [1, 2]}",
+        "{as: number, gt: 0}",
         "{exists: false}",
         "{exists: true}",
         "{every: x}",

@@ -63,7 +63,7 @@ const SELECTORS: [(&str, &str, &str); 8] = [
 ];
 
 /// Conditions on the values of a selector.
-const CONDITIONS: [ConditionExample; 20] = [
+const CONDITIONS: [ConditionExample; 22] = [
     row(
         "a scalar, `equals`",
         "the value is equal",
@@ -189,6 +189,20 @@ const CONDITIONS: [ConditionExample; 20] = [
         "$.v[*]: {none: {contains: skip}}",
         r#"{"v": ["run"]}"#,
         r#"{"v": ["run", "skip"]}"#,
+    ),
+    row(
+        "`as: number`",
+        "beside `equals`, `in`, `gt`, `gte`, `lt`, `lte`: the text is read as a number first",
+        "$.v: {as: number, gt: 4}",
+        r#"{"v": "10"}"#,
+        r#"{"v": "many"}"#,
+    ),
+    row(
+        "`as: time`",
+        "beside the same: RFC 3339 text, or seconds since 1970, is read as a time first",
+        "$.v: {as: time, gte: '2026-01-01T00:00:00Z'}",
+        r#"{"v": "1767225600"}"#,
+        r#"{"v": "soon"}"#,
     ),
     row(
         "`ignore_case`",
