@@ -8,8 +8,9 @@ use std::slice;
 
 use serde_json::Value;
 
-use super::operator::{Operator, Relation, Threshold, ValueType, folded, folded_value};
+use super::operator::{Operator, ValueType, folded, folded_value};
 use super::selected::SelectedValue;
+use super::threshold::{Relation, Threshold};
 use crate::base::jsonpath::LargeIntegers;
 
 /// Maximum number of values in an `in` beside `as` that are compared with other bounds. A longer

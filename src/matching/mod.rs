@@ -34,6 +34,7 @@ mod selector;
 mod term;
 #[cfg(test)]
 pub(crate) mod testing;
+mod threshold;
 
 pub use condition::Condition;
 pub use explanation::{Explanation, Miss};

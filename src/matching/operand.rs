@@ -6,7 +6,8 @@
 use ipnet::IpNet;
 use serde_json::{Number, Value};
 
-use super::operator::{Choices, Operator, Relation, Threshold, ValueType, folded, folded_value, instant};
+use super::operator::{Choices, Operator, ValueType, folded, folded_value};
+use super::threshold::{Relation, Threshold, instant};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::jsonpath::NumericValue;
 use crate::base::network;

@@ -5,20 +5,18 @@
 //! text `"false"`. Null is comparable with every value, because it stands in place of one.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use regex::Regex;
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::answer::Ternary;
 use super::reading::ReadTest;
 use super::scalar::ByScalar;
 use super::selected::SelectedValue;
 use super::selector::plain;
+use super::threshold::{Relation, Threshold, instant};
 use crate::base::jsonpath::{LargeIntegers, NumericValue, same};
 
 /// Operators that must hold for the same value.
@@ -52,22 +50,6 @@ pub(super) enum Operator {
 pub(super) struct Choices {
     pub(super) values: Vec<Value>,
     known: ByScalar<()>,
-}
-
-/// The relation of a value to a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Relation {
-    Greater,
-    AtLeast,
-    Less,
-    AtMost,
-    Equal,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Threshold<'d> {
-    Number(NumericValue<'d>),
-    Instant(OffsetDateTime),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,34 +121,6 @@ impl Choices {
             SelectedValue::Opaque => false,
         }
     }
-}
-
-impl Relation {
-    pub(super) fn holds(self, ordering: Ordering) -> bool {
-        match self {
-            Self::Greater => ordering == Ordering::Greater,
-            Self::AtLeast => ordering != Ordering::Less,
-            Self::Less => ordering == Ordering::Less,
-            Self::AtMost => ordering != Ordering::Greater,
-            Self::Equal => ordering == Ordering::Equal,
-        }
-    }
-}
-
-impl Threshold<'_> {
-    /// The order of two limits; `None` if they are of different kinds.
-    pub(super) fn order(self, other: Threshold<'_>) -> Option<Ordering> {
-        match (self, other) {
-            (Self::Number(left), Threshold::Number(right)) => Some(left.compare(right)),
-            (Self::Instant(left), Threshold::Instant(right)) => Some(left.cmp(&right)),
-            _ => None,
-        }
-    }
-}
-
-/// Parses an RFC 3339 timestamp, to the nanosecond.
-pub(super) fn instant(text: &str) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
 /// The text in lower case, character by character. `str::to_lowercase` writes a Greek sigma

@@ -147,7 +147,7 @@ fn the_example_writes_nothing_outside_its_folder_and_shows_every_condition() {
         "approved": true, "reviews": [1, 2], "sender": {"login": "mona"}}"#;
     let post = |body: &str| {
         let sending = daemon
-            .post("/conditions/docs")
+            .post("/conditions/docs?n=1")
             .header("X-Kind", "deploy")
             .header("X-Token", "only-for-this-example");
         sending.json(body).send().outcome()

@@ -1,8 +1,9 @@
 //! Compilation of the YAML of a `match:` to a [`Condition`].
 //!
 //! Reports all errors at once, including conditions that can never hold. `test.rs` compiles the
-//! test of one selector; `operand.rs` compiles operators.
+//! test of one selector; `operand.rs` compiles operators, and `reading.rs` those beside `as`.
 
+mod reading;
 mod test;
 
 use std::collections::{BTreeMap, HashMap};

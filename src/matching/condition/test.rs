@@ -1,12 +1,11 @@
 //! Compilation of the YAML below one selector to a [`Test`].
 
-use super::{CompiledTerm, Compiler, Requirement, claims};
+use super::{CompiledTerm, Compiler, Requirement, claims, reading};
 use crate::base::diagnostic::{Diagnostic, Origin};
 use crate::base::yaml::Node;
 use crate::matching::explanation::shortened;
 use crate::matching::operand::to_json;
 use crate::matching::operator::{Operator, Operators};
-use crate::matching::reading::Reading;
 use crate::matching::selector::Selector;
 use crate::matching::term::{Term, Test};
 
@@ -154,8 +153,8 @@ impl Compiler<'_> {
         let ignore_case = modifier
             .and_then(|(_, value)| self.flag("ignore_case", *value))
             .unwrap_or(false);
-        let reading = match entries.iter().find(|(name, _)| *name == "as") {
-            Some((_, value)) => Some(Reading::compile(*value, self.diagnostics)?),
+        let read_as = match entries.iter().find(|(name, _)| *name == "as") {
+            Some((_, value)) => Some(reading::reading(*value, self.diagnostics)?),
             None => None,
         };
         let mut operators = Vec::new();
@@ -164,8 +163,8 @@ impl Compiler<'_> {
             if matches!(*name, "as" | "ignore_case") {
                 continue;
             }
-            operators.extend(match reading {
-                Some(reading) => reading.operator(name, *value, self.diagnostics),
+            operators.extend(match read_as {
+                Some(read_as) => reading::operator(read_as, name, *value, self.diagnostics),
                 None => Operator::compile(name, *value, ignore_case, self.patterns, self.diagnostics),
             });
             origins.push(value.origin());
@@ -174,12 +173,12 @@ impl Compiler<'_> {
             return None;
         }
         if operators.is_empty() {
-            let name = reading.map_or("ignore_case", |_| "as");
+            let name = read_as.map_or("ignore_case", |_| "as");
             let diagnostic = node.error(
                 "empty-condition",
                 format!("`{name}` alone asks nothing of the value"),
             );
-            self.report(match reading {
+            self.report(match read_as {
                 Some(_) => diagnostic.hint("write `{as: number, gt: 5}`, inside `every` or `none` too"),
                 None => diagnostic,
             });

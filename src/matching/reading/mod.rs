@@ -5,21 +5,15 @@
 
 use time::OffsetDateTime;
 
-use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::jsonpath::NumericValue;
-use crate::base::yaml::{Node, unknown};
 use crate::matching::answer::Ternary;
-use crate::matching::operand::{choose_all, refuse_large, to_json, wrong};
-use crate::matching::operator::{Operator, Relation, Threshold, instant};
 use crate::matching::selected::SelectedValue;
+use crate::matching::threshold::{Relation, Threshold, instant};
 
 /// Maximum length in bytes of a text that is read. Longer text is neither a number nor a time.
 const MAX_READ: usize = 100;
 /// Number of decimal places of a second that count.
 const NANOSECOND_DIGITS: usize = 9;
-
-/// The operators that stand beside `as`.
-const OPERATORS: [&str; 6] = ["equals", "in", "gt", "gte", "lt", "lte"];
 
 /// The operand of `as`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,23 +32,6 @@ pub(super) struct ReadTest {
 }
 
 impl Reading {
-    /// Compiles the operand of `as`. `None` after an error.
-    pub(super) fn compile(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
-        match node.as_str() {
-            Some("number") => return Some(Self::Number),
-            Some("time") => return Some(Self::Time),
-            Some(other) => diagnostics.push(unknown(
-                node.origin(),
-                "unknown-value",
-                "operand of `as`",
-                other,
-                ["number", "time"],
-            )),
-            None => diagnostics.push(wrong(node, "`as` is `number` or `time`")),
-        }
-        None
-    }
-
     /// The operand as the rules file has it.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -81,67 +58,11 @@ impl Reading {
         }
     }
 
-    /// Compiles the operator `name` that stands beside `as`.
-    pub(super) fn operator(
-        self,
-        name: &str,
-        node: Node<'_>,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<Operator> {
-        let relation = match name {
-            "equals" | "in" => Relation::Equal,
-            "gt" => Relation::Greater,
-            "gte" => Relation::AtLeast,
-            "lt" => Relation::Less,
-            "lte" => Relation::AtMost,
-            _ => {
-                diagnostics.push(self.refused(name, node));
-                return None;
-            }
-        };
-        let limits = if name == "in" {
-            choose_all(node, diagnostics, |node| self.limit(name, node))?
-        } else {
-            let limit = self.limit(name, node);
-            vec![limit.map_err(|diagnostic| diagnostics.push(diagnostic)).ok()?]
-        };
-        Some(Operator::Read(ReadTest {
-            reading: self,
-            relation,
-            limits,
-        }))
-    }
-
-    fn refused(self, name: &str, node: Node<'_>) -> Diagnostic {
-        let kind = self.name();
-        let known = OPERATORS.map(|name| format!("`{name}`")).join(", ");
-        let message = format!("`{name}` cannot stand beside `as: {kind}`, only {known}");
-        Diagnostic::error(node.key_origin(), "unknown-operator", message).hint(format!(
-            "for both, repeat the selector: `all: [{{…: {{as: {kind}, …}}}}, {{…: {{{name}: …}}}}]`"
-        ))
-    }
-
-    fn limit(self, name: &str, node: Node<'_>) -> Result<Threshold<'static>, Diagnostic> {
-        let diagnostic = match (self, to_json(node.value())) {
-            (Self::Number, Some(serde_json::Value::Number(number))) => {
-                refuse_large(node)?;
-                return Ok(Threshold::Number(NumericValue::of(&number)));
-            }
-            (Self::Number, _) => wrong(node, format!("`{name}` beside `as: number` wants a number"))
-                .hint("write `{as: number, gt: 5}`, without quotes round the number"),
-            (Self::Time, Some(serde_json::Value::String(text))) => match instant(&text) {
-                Some(instant) => return Ok(Threshold::Instant(instant)),
-                None => wrong(node, format!("`{text}` is no RFC 3339 timestamp")),
-            },
-            (Self::Time, _) => wrong(
-                node,
-                format!("`{name}` beside `as: time` wants an RFC 3339 timestamp"),
-            ),
-        };
-        Err(match self {
-            Self::Number => diagnostic,
-            Self::Time => diagnostic.hint("write `{as: time, gt: \"2026-01-31T12:00:00Z\"}`"),
-        })
+    fn zero(self) -> Threshold<'static> {
+        match self {
+            Self::Number => Threshold::Number(NumericValue::Whole(0)),
+            Self::Time => Threshold::Instant(OffsetDateTime::UNIX_EPOCH),
+        }
     }
 }
 
@@ -169,15 +90,6 @@ impl ReadTest {
             })
         };
         letter.is_ascii_digit() || letter == '-' && self.limits.iter().any(zero_or_less)
-    }
-}
-
-impl Reading {
-    fn zero(self) -> Threshold<'static> {
-        match self {
-            Self::Number => Threshold::Number(NumericValue::Whole(0)),
-            Self::Time => Threshold::Instant(OffsetDateTime::UNIX_EPOCH),
-        }
     }
 }
 
