@@ -58,6 +58,9 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
     if !diagnostics.has_errors() {
         diagnostics.extend(schemes.unused());
         check_use(&builders, diagnostics);
+        for builder in &builders {
+            builder.check_answers(diagnostics);
+        }
     }
     replays::check(&builders, diagnostics);
     check_client_certificates(root, &builders, diagnostics);

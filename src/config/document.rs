@@ -152,6 +152,21 @@ pub struct RespondShape {
     pub headers: Option<BTreeMap<String, String>>,
     pub body: Option<IgnoredAny>,
     pub wait: Option<WaitShape>,
+    pub ignored: Option<IgnoredAny>,
+    pub duplicate: Option<IgnoredAny>,
+    pub failed: Option<IgnoredAny>,
+    pub late: Option<IgnoredAny>,
+    pub unreadable: Option<IgnoredAny>,
+}
+
+/// The answer for one outcome in `respond:`.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read from the node: its place is needed")]
+pub struct AnswerShape {
+    pub status: Option<u16>,
+    pub headers: Option<BTreeMap<String, String>>,
+    pub body: Option<IgnoredAny>,
 }
 
 /// An entry of `rules:`. No key is required by serde: missing keys are reported later, and the rest

@@ -7,6 +7,7 @@ use http::{HeaderName, Method, header};
 use serde_yaml::Value;
 
 use super::document::{EndpointKeepShape, EndpointShape};
+use super::early_answers::EarlyAnswers;
 use super::settings::{DEFAULT_MAX_BODY, reject_zero};
 use super::{limit, reads, respond};
 use crate::act::CompileContext;
@@ -29,6 +30,9 @@ pub struct EndpointBuilder<'d> {
     /// The endpoint's own `verify`, used by rules that have none.
     pub verify: Option<Node<'d>>,
     pub respond: Respond,
+    /// Its `respond`, if it has one.
+    respond_node: Option<Node<'d>>,
+    pub early_answers: EarlyAnswers<'d>,
     methods: Vec<Method>,
     /// Clients that the endpoint accepts. `None`: all.
     pub allow: Option<Networks>,
@@ -78,7 +82,7 @@ impl<'d> EndpointBuilder<'d> {
         context: &CompileContext<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Self {
-        let respond = respond::compile(node.given("respond"), context, diagnostics);
+        let respond = respond::compile(node.given("respond"), None, context, diagnostics);
         if let Some(max_body) = node.get("max_body") {
             reject_zero(shape.max_body, max_body, diagnostics);
         }
@@ -101,7 +105,8 @@ impl<'d> EndpointBuilder<'d> {
                 .unwrap_or_default(),
             max_body: max_body.unwrap_or(DEFAULT_MAX_BODY),
             raised_to: max_body.is_none().then_some(limits.max_inflight),
-            respond: respond.unwrap_or_default(),
+            respond,
+            respond_node: node.given("respond"),
             shape,
             ..Self::detached(node, limits)
         }
@@ -119,6 +124,8 @@ impl<'d> EndpointBuilder<'d> {
             shape: EndpointShape::default(),
             verify: None,
             respond: Respond::default(),
+            respond_node: None,
+            early_answers: EarlyAnswers::default(),
             methods: Vec::new(),
             allow: None,
             limits: RateLimits::default(),
@@ -179,6 +186,13 @@ impl<'d> EndpointBuilder<'d> {
     pub fn decompresses_needlessly(&self) -> bool {
         self.shape.decompress_unverified == Some(true)
             && !self.verifications.iter().any(Verification::reads_unverified)
+    }
+
+    /// Reports answers of the endpoint that are never given, because no rule waits.
+    pub fn check_answers(&self, diagnostics: &mut Diagnostics) {
+        if self.has_rules() && !self.rules.iter().any(Rule::is_awaited) {
+            respond::check_wait(self.respond_node, diagnostics);
+        }
     }
 
     pub fn max_body(&self) -> Size {
@@ -289,10 +303,8 @@ impl<'d> EndpointBuilder<'d> {
         matcher.add_to(&mut plan);
         let groups = self.rules.iter().filter_map(|rule| rule.concurrency.as_ref());
         let groups = groups.filter_map(|group| group.group.as_ref());
-        let responds = self.rules.iter().filter_map(|rule| rule.respond.as_ref());
-        let answers = responds
-            .chain([&self.respond])
-            .filter_map(|respond| respond.body.as_ref());
+        let responds = self.rules.iter().map(|rule| &rule.respond);
+        let answers = responds.chain([&self.respond]).flat_map(Respond::templates);
         for template in groups.chain(answers) {
             template.add_to(&mut plan);
         }

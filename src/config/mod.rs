@@ -13,6 +13,7 @@ mod cross_checks;
 mod debounce;
 mod declared_paths;
 mod document;
+mod early_answers;
 mod endpoint;
 mod endpoints;
 mod environment;

@@ -7,22 +7,25 @@
 use http::HeaderName;
 
 use crate::matching::Condition;
-use crate::rules::{Respond, Rule};
+use crate::rules::{AnswerKind, Respond, Rule};
 use crate::template::PartRead;
 use crate::verify::Reads;
 
-/// Request parts that `rule` reads. Without a response of its own, the rule uses `respond`.
+/// Request parts that `rule` reads. An answer that the rule does not state is that of `respond`.
 pub fn of(rule: &Rule, condition: &Condition, respond: &Respond) -> Reads {
     let mut reads = condition.reads();
     reads.payload |= rule.needs_structure;
     let on_failure = rule.on_failure.iter().map(|(action, _)| action);
     let actions = rule.actions.iter().chain(on_failure);
     let group = rule.concurrency.as_ref().and_then(|one| one.group.as_ref());
-    let answer = rule.respond.as_ref().unwrap_or(respond).body.as_ref();
+    let answers = AnswerKind::OF_A_RULE.into_iter().filter_map(|kind| {
+        let stated = rule.respond.of(kind).or_else(|| respond.of(kind));
+        stated?.body.as_ref()
+    });
     let templates = actions
         .flat_map(|action| action.templates())
         .chain(group)
-        .chain(answer);
+        .chain(answers);
     for template in templates {
         reads.payload |= ["payload", "jsonpath"]
             .iter()

@@ -1,75 +1,169 @@
-//! `respond:` of an endpoint or a rule: the answer to a verified event.
+//! `respond:` of an endpoint or a rule: the answers to verified events.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::document::{RespondShape, WaitShape};
+use super::document::{AnswerShape, RespondShape, WaitShape};
 use crate::act::CompileContext;
-use crate::base::diagnostic::Diagnostics;
+use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::yaml::Node;
-use crate::rules::Respond;
+use crate::rules::{AnswerKind, Respond, StatedAnswer};
 use crate::template::{Scope, Template, warn_of_values};
 
 /// Maximum wait for an outcome with `respond: {wait: true}`.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
-/// Compiles `respond:` of an endpoint or a rule.
+/// Compiles `respond:`. A rule without `wait` has that of its endpoint.
 pub fn compile(
     node: Option<Node<'_>>,
+    endpoint: Option<&Respond>,
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
-) -> Option<Respond> {
-    let node = node?;
-    let shape: RespondShape = node.read(diagnostics)?;
-    let mut respond = Respond::default();
-    let origin = |key: &str| node.get(key).unwrap_or(node);
-    if let Some(status) = shape.status {
-        match StatusCode::from_u16(status) {
-            Ok(status) if status.is_success() => respond.status = status,
-            _ => diagnostics.push(
-                origin("status")
-                    .error("respond-status", format!("`{status}` is not a status of success"))
-                    .hint("200 to 299; a refusal's status is not a matter of the rules"),
-            ),
-        }
-    }
-    for (name, value) in shape.headers.iter().flatten() {
-        match header_line(name, value) {
-            Ok((name, value)) => {
-                respond.headers.insert(name, value);
-            }
-            Err(message) => {
-                let headers = origin("headers");
-                diagnostics.push(
-                    headers
-                        .get(name)
-                        .unwrap_or(headers)
-                        .error("respond-header", message),
-                );
-            }
-        }
-    }
-    if let Some(body) = node.given("body") {
-        let content_type = respond.headers.get(header::CONTENT_TYPE);
-        warn_of_values(
-            body,
-            content_type.and_then(|value| value.to_str().ok()),
-            diagnostics,
-        );
-        respond.body = context
-            .templates
-            .read(body, Scope::Answer, context.keyring, diagnostics);
-        if respond.body.as_ref().is_some_and(Template::names_secret) {
-            diagnostics.push(body.warning("secret", "a secret in the answer goes to every sender"));
-        }
-    }
+) -> Respond {
+    let mut respond = Respond {
+        wait: endpoint.and_then(|endpoint| endpoint.wait),
+        ..Respond::default()
+    };
+    let Some(node) = node else { return respond };
+    let Some(shape) = node.read::<RespondShape>(diagnostics) else {
+        return respond;
+    };
     respond.wait = match &shape.wait {
-        None | Some(WaitShape::Switch(false)) => None,
+        None => respond.wait,
+        Some(WaitShape::Switch(false)) => None,
         Some(WaitShape::Switch(true)) => Some(DEFAULT_WAIT),
         Some(WaitShape::AtMost(period)) => Some(period.0),
     };
-    Some(respond)
+    if ["status", "headers", "body"]
+        .iter()
+        .any(|key| node.given(key).is_some())
+    {
+        let stated = AnswerShape {
+            status: shape.status,
+            headers: shape.headers,
+            body: shape.body,
+        };
+        let compiled = answer(AnswerKind::Success, node, &stated, context, diagnostics);
+        respond.success = Some(compiled);
+    }
+    for kind in AnswerKind::KEYED {
+        let Some(node) = node.given(kind.key()) else {
+            continue;
+        };
+        if !node.is_mapping() {
+            let diagnostic = node.error("wrong-value", format!("`{}` is an answer", kind.key()));
+            diagnostics.push(diagnostic.hint("write `{status: 200, body: …}`"));
+            continue;
+        }
+        let Some(stated) = node.read::<AnswerShape>(diagnostics) else {
+            continue;
+        };
+        let compiled = answer(kind, node, &stated, context, diagnostics);
+        respond.set(kind, compiled);
+    }
+    respond
+}
+
+/// Reports answers of `failed` and `late` that are never given, because no sender waits.
+pub fn check_wait(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) {
+    let Some(node) = node else { return };
+    for kind in [AnswerKind::Failed, AnswerKind::Late] {
+        let Some(stated) = node.given(kind.key()) else {
+            continue;
+        };
+        let message = format!(
+            "`{}` is never given: the answer does not wait for the actions",
+            kind.key()
+        );
+        let diagnostic = Diagnostic::error(stated.key_origin(), "respond-wait", message);
+        diagnostics.push(diagnostic.hint("add `wait: true`, or for how long: `wait: 10s`"));
+    }
+}
+
+/// Compiles the answer that `node` states for an outcome.
+fn answer(
+    kind: AnswerKind,
+    node: Node<'_>,
+    stated: &AnswerShape,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> StatedAnswer {
+    let mut answer = StatedAnswer {
+        status: stated
+            .status
+            .and_then(|code| status(kind, code, node, diagnostics)),
+        headers: headers(stated.headers.as_ref(), node, diagnostics),
+        body: None,
+    };
+    let Some(body) = node.given("body") else {
+        return answer;
+    };
+    let content_type = answer.headers.get(header::CONTENT_TYPE);
+    warn_of_values(
+        body,
+        content_type.and_then(|value| value.to_str().ok()),
+        diagnostics,
+    );
+    answer.body = context
+        .templates
+        .read(body, Scope::Answer, context.keyring, diagnostics);
+    if answer.body.as_ref().is_some_and(Template::names_secret) {
+        diagnostics.push(body.warning("secret", "a secret in the answer goes to every sender"));
+    }
+    if let Some(status @ (StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)) =
+        answer.status
+    {
+        let message = format!("an answer of status {} has no body", status.as_u16());
+        diagnostics.push(body.warning("respond-body", message));
+    }
+    answer
+}
+
+/// Reads the status of an answer.
+fn status(kind: AnswerKind, code: u16, node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<StatusCode> {
+    let parsed = StatusCode::from_u16(code).ok();
+    let (taken, message, hint) = if kind == AnswerKind::Success {
+        (
+            parsed.filter(StatusCode::is_success),
+            format!("`{code}` is not a status of success"),
+            "200 to 299; other outcomes have statuses of their own: `ignored: {status: 422}`",
+        )
+    } else {
+        (
+            parsed.filter(|status| (200..=599).contains(&status.as_u16())),
+            format!("`{code}` is not the status of an answer"),
+            "200 to 599",
+        )
+    };
+    if taken.is_none() {
+        let origin = node.get("status").unwrap_or(node);
+        diagnostics.push(origin.error("respond-status", message).hint(hint));
+    }
+    taken
+}
+
+/// Reads the headers of an answer.
+fn headers(
+    stated: Option<&BTreeMap<String, String>>,
+    node: Node<'_>,
+    diagnostics: &mut Diagnostics,
+) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in stated.into_iter().flatten() {
+        match header_line(name, value) {
+            Ok((name, value)) => {
+                headers.insert(name, value);
+            }
+            Err(message) => {
+                let origin = node.get("headers").unwrap_or(node);
+                let origin = origin.get(name).unwrap_or(origin);
+                diagnostics.push(origin.error("respond-header", message));
+            }
+        }
+    }
+    headers
 }
 
 /// Parses a response header. The error names the problem.

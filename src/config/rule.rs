@@ -101,8 +101,15 @@ impl<'d> RuleCompiler<'d, '_> {
         let allow = node
             .given("allow")
             .and_then(|node| allow(node, endpoint, diagnostics));
-        let respond = respond::compile(node.given("respond"), context, diagnostics);
-        let awaited = respond.as_ref().unwrap_or(&endpoint.respond).wait.is_some();
+        let own = node.given("respond");
+        let respond = respond::compile(own, Some(&endpoint.respond), context, diagnostics);
+        let awaited = respond.wait.is_some();
+        if let Some(own) = own {
+            endpoint.early_answers.check(name, own, diagnostics);
+        }
+        if !awaited {
+            respond::check_wait(own, diagnostics);
+        }
         let (actions, retries, on_failure) = self.actions(condition.as_ref(), awaited, diagnostics);
         let on_failures = on_failure.iter().map(|(action, _)| action);
         let is_light = actions.iter().chain(on_failures).all(Action::is_light);

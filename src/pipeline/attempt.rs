@@ -69,7 +69,7 @@ impl Dispatcher {
         if lease.action >= rule.steps(lease.failure.is_some()) {
             return Some(self.without_action(lease, rule));
         }
-        if let Some(settled) = self.resume(lease, endpoint, rule) {
+        if let Some(settled) = self.resume(lease, rule) {
             return Some(settled);
         }
         if !self.is_begun(lease, attempting).await {
@@ -125,7 +125,7 @@ impl Dispatcher {
             actions: rule.steps(for_failure),
             attempt: lease.attempt,
             retry,
-            awaited: !for_failure && rule.is_awaited(&endpoint.respond),
+            awaited: !for_failure && rule.is_awaited(),
             since: started,
             interruptions: lease.interrupted.map_or(0, |interrupted| interrupted.in_a_row),
             replaced: attempting.is_replaced(),

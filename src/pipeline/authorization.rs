@@ -110,6 +110,23 @@ impl<'e> Authorization<'e> {
         self.proofs.iter().any(Result::is_ok)
     }
 
+    /// The enabled rules that have verified the request, in the order of the file. A rule in
+    /// `mode: observe` may trust it without.
+    pub(super) fn proven_rules(&self) -> impl Iterator<Item = &'e Rule> {
+        let enabled = self.endpoint.rules.iter().filter(|rule| rule.enabled);
+        enabled.filter(|rule| self.judge(rule).is_some_and(|judged| judged.is_ok()))
+    }
+
+    /// True if an enabled rule has verified the request. If no rule is enabled, a verification
+    /// decides.
+    pub(super) fn is_proven(&self) -> bool {
+        if self.endpoint.rules.iter().any(|rule| rule.enabled) {
+            self.proven_rules().next().is_some()
+        } else {
+            self.is_genuine()
+        }
+    }
+
     /// Returns the deduplication keys of the request, for each verification by which a rule trusts
     /// it.
     pub(super) fn recognised(&self, received: &Received) -> Vec<Recognised> {

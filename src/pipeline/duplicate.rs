@@ -1,7 +1,5 @@
 //! Answers to events that were accepted before.
 
-use http::StatusCode;
-
 use crate::pipeline::answer::Answer;
 use crate::pipeline::authorization::Match;
 use crate::pipeline::ingest::Ingest;
@@ -21,7 +19,7 @@ impl Ingest {
     ) -> Answer {
         for (one, enqueued) in matched.iter().zip(enqueued) {
             if let Enqueued::Duplicate { of } = enqueued
-                && one.rule.is_awaited(&endpoint.respond)
+                && one.rule.is_awaited()
             {
                 // The sender retries while the first delivery is in progress. Success would promise
                 // too much: if that delivery fails, the sender would not retry.
@@ -30,7 +28,7 @@ impl Ingest {
                     .iter()
                     .any(|known| known.rule == one.rule.name && known.state.is_pending())
                 {
-                    return Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", Some(*of));
+                    return reply.still_pending(*of);
                 }
             }
         }
@@ -58,14 +56,8 @@ impl Ingest {
             Enqueued::Duplicate { of } | Enqueued::Altered { of, .. } => Some(*of),
             _ => None,
         });
-        if matched
-            .iter()
-            .any(|one| one.rule.on_duplicate == OnDuplicate::Reject)
-        {
-            return Answer::new(StatusCode::CONFLICT, word, first);
-        }
-        let mut answer = Answer::new(reply.respond.status, word, first);
-        reply.shape(&mut answer, &[]);
-        answer
+        let mut rules = matched.iter().map(|one| one.rule.on_duplicate);
+        let reject = rules.any(|on_duplicate| on_duplicate == OnDuplicate::Reject);
+        reply.duplicate(word, first, reject)
     }
 }

@@ -7,7 +7,6 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::base::clock::Clock;
 use crate::event::{ArrivalOutcome, Received, RuleDecision};
 use crate::payload::{self, Event, Payload, Undecodable};
-use crate::pipeline::answer::{Answer, INVALID, TOO_LARGE};
+use crate::pipeline::answer::{Answer, TOO_LARGE};
 use crate::pipeline::arriving::{Arriving, decisions, taken_before};
 use crate::pipeline::authorization::{Authorization, Match, Recognised};
 use crate::pipeline::decode_limits::DecodeLimits;
@@ -190,14 +189,13 @@ impl Ingest {
             received: Arc::clone(&kept),
             payload,
         };
-        let respond = matched
-            .iter()
-            .find_map(|one| one.rule.respond.as_ref())
-            .unwrap_or(&endpoint.respond);
-        let awaited = matched
-            .iter()
-            .filter(|one| one.rule.is_awaited(&endpoint.respond))
-            .count();
+        let reply = ResponseBuilder {
+            endpoint,
+            rules: matched.iter().map(|one| one.rule).collect(),
+            event: &event,
+            verified: matched.iter().all(|one| one.unverified.is_none()),
+        };
+        let awaited = matched.iter().filter(|one| one.rule.is_awaited()).count();
         // Both before the write: dispatch may finish the deliveries before the write returns.
         let wait = (awaited > 0).then(|| self.waiters.enter(id, awaited)).flatten();
         let now = self.clock.now();
@@ -209,7 +207,7 @@ impl Ingest {
                 .iter()
                 .map(|one| new_delivery(one, recognised, &event, now))
                 .collect(),
-            status: (awaited == 0).then(|| respond.status.as_u16()),
+            status: (awaited == 0).then(|| reply.success_status().as_u16()),
             decision,
             is_replay: false,
             now,
@@ -222,11 +220,6 @@ impl Ingest {
                 return answer;
             }
         };
-        let reply = ResponseBuilder {
-            respond,
-            event: &event,
-            verified: matched.iter().all(|one| one.unverified.is_none()),
-        };
         if !enqueued.iter().any(Enqueued::is_new) {
             let answer = self.duplicate(endpoint, &reply, matched, &enqueued).await;
             self.conclude(acceptance, &event, &answer, &taken_before(&enqueued));
@@ -235,11 +228,11 @@ impl Ingest {
         let new_awaited = matched
             .iter()
             .zip(&enqueued)
-            .filter(|(one, enqueued)| enqueued.is_new() && one.rule.is_awaited(&endpoint.respond));
-        match (wait, new_awaited.count(), respond_limit(endpoint, matched)) {
+            .filter(|(one, enqueued)| enqueued.is_new() && one.rule.is_awaited());
+        match (wait, new_awaited.count(), respond_limit(matched)) {
             // Too many senders wait already. The event is accepted, and the answer is the one that
             // this sender would get if it had waited too long.
-            (None, 1.., _) => Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", Some(id)),
+            (None, 1.., _) => reply.late(&[]),
             (Some(wait), deliveries @ 1.., Some(limit)) => {
                 outcome(wait, deliveries, limit, &self.closing, &reply).await
             }
@@ -275,7 +268,7 @@ impl Ingest {
         if let Some(why) = unstructured(endpoint, event, &|index| authorization.trusts(index)) {
             // Not remembered, so that the sender can send the same content again with another
             // header.
-            return self.refuse_unreadable(arriving, INVALID, &why, Some(authorization));
+            return self.unreadable(arriving, event, &why, authorization);
         }
         for sighting in authorization.sightings(&event.received) {
             self.store.remember_sighting(sighting);
@@ -304,11 +297,12 @@ impl Ingest {
             self.metrics.arrived(&event.received.endpoint, "ignored");
         }
         let reply = ResponseBuilder {
-            respond: &endpoint.respond,
+            endpoint,
+            rules: authorization.proven_rules().collect(),
             event,
             verified: authorization.is_genuine(),
         };
-        let answer = reply.success("ignored", &[]);
+        let answer = reply.ignored(authorization.is_proven());
         let outcome = ArrivalOutcome::Ignored;
         self.record(arriving, outcome, answer.status, Some(authorization), || {
             let decided = decisions(endpoint, event, authorization, &[]);
@@ -344,9 +338,6 @@ pub fn without_credentials(endpoint: &Endpoint, mut received: Received) -> Recei
 }
 
 /// Returns the longest wait that a matched rule grants the sender.
-fn respond_limit(endpoint: &Endpoint, matched: &[Match<'_>]) -> Option<Duration> {
-    matched
-        .iter()
-        .filter_map(|one| one.rule.respond.as_ref().unwrap_or(&endpoint.respond).wait)
-        .max()
+fn respond_limit(matched: &[Match<'_>]) -> Option<Duration> {
+    matched.iter().filter_map(|one| one.rule.respond.wait).max()
 }

@@ -3,10 +3,12 @@
 use http::StatusCode;
 
 use crate::event::ArrivalOutcome;
+use crate::payload::Event;
 use crate::pipeline::answer::{Answer, INVALID, TOO_LARGE};
 use crate::pipeline::arriving::{Arriving, distrusted};
 use crate::pipeline::authorization::Authorization;
 use crate::pipeline::ingest::Ingest;
+use crate::pipeline::response::ResponseBuilder;
 use crate::pipeline::unmatched::no_rule;
 use crate::report::{self, Arrival};
 use crate::verify::Refusal;
@@ -71,6 +73,42 @@ impl Ingest {
         authorization: Option<&Authorization<'_>>,
     ) -> Answer {
         let answer = Answer::new(status, word, None);
+        self.note_unreadable(arriving, &answer, why, authorization);
+        answer
+    }
+
+    /// Answers a request that a rule has verified, but no rule can read. The rules may state the
+    /// answer.
+    pub(super) fn unreadable(
+        &self,
+        arriving: Arriving<'_>,
+        event: &Event,
+        why: &str,
+        authorization: &Authorization<'_>,
+    ) -> Answer {
+        let (status, word) = INVALID;
+        let mut answer = Answer::new(status, word, None);
+        if authorization.is_proven() {
+            let reply = ResponseBuilder {
+                endpoint: arriving.endpoint,
+                rules: authorization.proven_rules().collect(),
+                event,
+                verified: authorization.is_genuine(),
+            };
+            reply.unreadable(&mut answer);
+        }
+        self.note_unreadable(arriving, &answer, why, Some(authorization));
+        answer
+    }
+
+    /// Logs and records a request whose body is unreadable.
+    fn note_unreadable(
+        &self,
+        arriving: Arriving<'_>,
+        answer: &Answer,
+        why: &str,
+        authorization: Option<&Authorization<'_>>,
+    ) {
         let outcome = ArrivalOutcome::of_answer(answer.outcome);
         let decode = arriving.endpoint.decode.name();
         report::arrival(
@@ -78,8 +116,7 @@ impl Ingest {
             &Arrival::unread(arriving.received, outcome, decode, why),
         );
         // The sender may never retry, so at least the request's arrival can be looked up.
-        self.record_refused(arriving, outcome, status, why, authorization);
-        answer
+        self.record_refused(arriving, outcome, answer.status, why, authorization);
     }
 
     fn record_refused(

@@ -1,4 +1,4 @@
-//! Answers to trusted events as the rules define them, at once or after the deliveries have ended.
+//! Answers to trusted events as the rules state them, at once or after the deliveries have ended.
 
 use std::time::Duration;
 
@@ -6,11 +6,12 @@ use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::ActionContext;
+use crate::event::EventId;
 use crate::payload::Event;
 use crate::pipeline::answer::Answer;
 use crate::pipeline::outcome_waiters::{DeliveryEnd, OutcomeWait};
 use crate::report;
-use crate::rules::Respond;
+use crate::rules::{AnswerKind, Endpoint, Rule, StatedAnswer};
 
 /// Waits for the outcome of the awaited deliveries, until the limit or the daemon's end.
 pub(super) async fn outcome(
@@ -20,59 +21,169 @@ pub(super) async fn outcome(
     closing: &CancellationToken,
     reply: &ResponseBuilder<'_>,
 ) -> Answer {
+    let mut ended: Vec<DeliveryEnd> = Vec::with_capacity(deliveries);
     let collect = async {
-        let mut ended: Vec<DeliveryEnd> = Vec::with_capacity(deliveries);
         while ended.len() < deliveries {
             let Some(next) = wait.next().await else { break };
             ended.push(next);
         }
-        ended
     };
-    let id = Some(reply.event.received.id);
-    let waited = tokio::select! {
-        waited = tokio::time::timeout(limit, collect) => waited.ok(),
-        () = closing.cancelled() => None,
+    let in_time = tokio::select! {
+        waited = tokio::time::timeout(limit, collect) => waited.is_ok(),
+        () = closing.cancelled() => false,
     };
-    match waited {
-        None => Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", id),
-        Some(ended) if ended.len() == deliveries && ended.iter().all(|delivery| delivery.done) => {
-            reply.success("done", &ended)
-        }
-        Some(ended) => {
-            let mut answer = reply.success("failed", &ended);
-            answer.status = StatusCode::INTERNAL_SERVER_ERROR;
-            answer
-        }
+    if !in_time {
+        reply.late(&ended)
+    } else if ended.len() == deliveries && ended.iter().all(|delivery| delivery.done) {
+        reply.success("done", &ended)
+    } else {
+        reply.failed(&ended)
     }
 }
 
 /// Builds the answer to a trusted event.
 pub(super) struct ResponseBuilder<'r> {
-    /// Settings of the rule or the endpoint.
-    pub(super) respond: &'r Respond,
+    pub(super) endpoint: &'r Endpoint,
+    /// The rules that may state the answer, in the order of the file.
+    pub(super) rules: Vec<&'r Rule>,
     pub(super) event: &'r Event,
     /// True if all rules that accept the event have verified it.
     pub(super) verified: bool,
 }
 
-impl ResponseBuilder<'_> {
+/// An answer that the rules file states, and the rule that states it. `None`: the endpoint.
+type Stated<'r> = (&'r StatedAnswer, Option<&'r Rule>);
+
+impl<'r> ResponseBuilder<'r> {
+    fn id(&self) -> EventId {
+        self.event.received.id
+    }
+
+    /// The status of success.
+    pub(super) fn success_status(&self) -> StatusCode {
+        let stated = self.stated(AnswerKind::Success, |_| true);
+        stated
+            .and_then(|(answer, _)| answer.status)
+            .unwrap_or(StatusCode::OK)
+    }
+
     /// Answers success. If the body cannot be rendered, the default body is sent: the event is
     /// accepted, and the sender must not be told otherwise.
     pub(super) fn success(&self, word: &'static str, ended: &[DeliveryEnd]) -> Answer {
-        let mut answer = Answer::new(self.respond.status, word, Some(self.event.received.id));
-        self.shape(&mut answer, ended);
+        let mut answer = Answer::new(self.success_status(), word, Some(self.id()));
+        self.shape_as_success(&mut answer, ended);
         answer
     }
 
-    /// Adds the body and the headers from the rules file to an answer.
-    pub(super) fn shape(&self, answer: &mut Answer, ended: &[DeliveryEnd]) {
-        if let Some(body) = &self.respond.body {
+    /// Answers that an action failed.
+    fn failed(&self, ended: &[DeliveryEnd]) -> Answer {
+        let failed = |rule: &Rule| {
+            let mut of_rule = ended.iter().filter(|delivery| delivery.rule == rule.name);
+            of_rule.any(|delivery| !delivery.done)
+        };
+        let answer = Answer::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", Some(self.id()));
+        self.or_as_success(AnswerKind::Failed, failed, answer, ended)
+    }
+
+    /// Answers that the actions have not ended in time.
+    pub(super) fn late(&self, ended: &[DeliveryEnd]) -> Answer {
+        let running =
+            |rule: &Rule| rule.is_awaited() && !ended.iter().any(|delivery| delivery.rule == rule.name);
+        self.late_of(self.id(), running, ended)
+    }
+
+    /// Answers that the first delivery of the event `id` has not ended yet.
+    pub(super) fn still_pending(&self, id: EventId) -> Answer {
+        self.late_of(id, Rule::is_awaited, &[])
+    }
+
+    fn late_of(&self, id: EventId, of: impl Fn(&Rule) -> bool, ended: &[DeliveryEnd]) -> Answer {
+        let mut answer = Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", Some(id));
+        if let Some(stated) = self.stated(AnswerKind::Late, of) {
+            self.shape(&mut answer, stated, ended);
+        }
+        answer
+    }
+
+    /// Answers that the event was taken before, as the event `first`. `reject`: the default status
+    /// is 409.
+    pub(super) fn duplicate(&self, word: &'static str, first: Option<EventId>, reject: bool) -> Answer {
+        if !reject {
+            let answer = Answer::new(self.success_status(), word, first);
+            return self.or_as_success(AnswerKind::Duplicate, |_| true, answer, &[]);
+        }
+        let mut answer = Answer::new(StatusCode::CONFLICT, word, first);
+        if let Some(stated) = self.stated(AnswerKind::Duplicate, |_| true) {
+            self.shape(&mut answer, stated, &[]);
+        }
+        answer
+    }
+
+    /// Answers that no rule wants the event. `is_proven` is false for a sender that no rule has
+    /// verified: its answer is the default.
+    pub(super) fn ignored(&self, is_proven: bool) -> Answer {
+        let stated = is_proven
+            .then(|| self.stated(AnswerKind::Ignored, |_| true))
+            .flatten();
+        // Without rules: success is the answer of a rule that wants the event.
+        let success = self.endpoint.respond.success.as_ref();
+        let mut answer = Answer::new(StatusCode::OK, "ignored", Some(self.id()));
+        if let Some(stated) = stated.or_else(|| success.map(|answer| (answer, None))) {
+            self.shape(&mut answer, stated, &[]);
+        }
+        answer
+    }
+
+    /// Changes the answer to an unreadable body as the rules state it.
+    pub(super) fn unreadable(&self, answer: &mut Answer) {
+        if let Some(stated) = self.stated(AnswerKind::Unreadable, |_| true) {
+            self.shape(answer, stated, &[]);
+        }
+    }
+
+    /// Shapes `answer` as it is stated for `kind`. If it is not, gives it the headers and the body
+    /// of success.
+    fn or_as_success(
+        &self,
+        kind: AnswerKind,
+        of: impl Fn(&Rule) -> bool,
+        mut answer: Answer,
+        ended: &[DeliveryEnd],
+    ) -> Answer {
+        match self.stated(kind, of) {
+            Some(stated) => self.shape(&mut answer, stated, ended),
+            None => self.shape_as_success(&mut answer, ended),
+        }
+        answer
+    }
+
+    /// Adds the headers and the body of success, but not the status.
+    fn shape_as_success(&self, answer: &mut Answer, ended: &[DeliveryEnd]) {
+        if let Some(stated) = self.stated(AnswerKind::Success, |_| true) {
+            let status = answer.status;
+            self.shape(answer, stated, ended);
+            answer.status = status;
+        }
+    }
+
+    /// The stated answer: that of the first rule `of` which states it, else the endpoint's.
+    fn stated(&self, kind: AnswerKind, of: impl Fn(&Rule) -> bool) -> Option<Stated<'r>> {
+        let mut rules = self.rules.iter().filter(|rule| of(rule));
+        rules
+            .find_map(|rule| Some((rule.respond.of(kind)?, Some(*rule))))
+            .or_else(|| Some((self.endpoint.respond.of(kind)?, None)))
+    }
+
+    /// Gives an answer the status, the body and the headers that are stated.
+    fn shape(&self, answer: &mut Answer, (stated, rule): Stated<'_>, ended: &[DeliveryEnd]) {
+        answer.status = stated.status.unwrap_or(answer.status);
+        if let Some(body) = &stated.body {
             let performed = ended.iter().flat_map(|delivery| &delivery.actions);
             let actions: Vec<_> = performed.map(|(action, outcome)| (*action, outcome)).collect();
-            let rule = ended.first().map_or("", |delivery| &delivery.rule);
+            let rule = rule.or_else(|| self.rules.first().copied());
             let action_context = ActionContext {
                 event: self.event,
-                rule,
+                rule: rule.map_or("", |rule| &rule.name),
                 delivery: String::new(),
                 attempt: 1,
                 replays: 0,
@@ -90,7 +201,7 @@ impl ResponseBuilder<'_> {
                 Err(error) => report::unrendered(&self.event.received, &error.to_string()),
             }
         }
-        for (name, value) in &self.respond.headers {
+        for (name, value) in &stated.headers {
             answer.headers.insert(name, value.clone());
         }
     }

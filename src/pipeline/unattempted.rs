@@ -4,7 +4,7 @@ use crate::pipeline::Dispatcher;
 use crate::pipeline::attempt::jitter;
 use crate::pipeline::resumption::{Resumption, resume};
 use crate::report;
-use crate::rules::{Endpoint, Rule};
+use crate::rules::Rule;
 use crate::store::{DeliveryFailure, Lease, Settled, Settlement};
 
 impl Dispatcher {
@@ -22,7 +22,7 @@ impl Dispatcher {
     }
 
     /// Settles a delivery whose latest attempt was interrupted. `None` if the next attempt begins.
-    pub(super) fn resume(&self, lease: &Lease, endpoint: &Endpoint, rule: &Rule) -> Option<Settled> {
+    pub(super) fn resume(&self, lease: &Lease, rule: &Rule) -> Option<Settled> {
         let for_failure = lease.failure.is_some();
         let (action, retry) = rule.step(for_failure, lease.action)?;
         let now = self.clock.now();
@@ -35,7 +35,7 @@ impl Dispatcher {
             }
             Resumption::GiveUp { reason } => {
                 let alarm = (!rule.on_failure.is_empty()).then(|| action.name().to_owned());
-                let awaited = !for_failure && rule.is_awaited(&endpoint.respond);
+                let awaited = !for_failure && rule.is_awaited();
                 Some(self.undeliverable(lease, reason, alarm, awaited))
             }
         }

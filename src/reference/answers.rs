@@ -10,18 +10,26 @@ const ANSWERS: [Row; 21] = [
     ("a rule takes the event", "200", "accepted"),
     (
         "the event was taken before",
-        "200, or 409 with `on_duplicate: reject`",
+        "200, or 409 with `on_duplicate: reject`; `respond.duplicate`",
         "duplicate",
     ),
     (
         "it was taken before with other headers or another path, which no signature covers",
-        "200, or 409 with `on_duplicate: reject`",
+        "200, or 409 with `on_duplicate: reject`; `respond.duplicate`",
         "altered",
     ),
-    ("verified, and no rule wants it", "200", "ignored"),
+    (
+        "verified, and no rule wants it",
+        "200; `respond.ignored`",
+        "ignored",
+    ),
     ("`respond.wait`: all actions are done", "200", "done"),
-    ("`respond.wait`: an action failed", "500", "failed"),
-    ("`respond.wait`: time is up", "504", "pending"),
+    (
+        "`respond.wait`: an action failed",
+        "500; `respond.failed`",
+        "failed",
+    ),
+    ("`respond.wait`: time is up", "504; `respond.late`", "pending"),
     ("unknown path", "404", "not found"),
     ("wrong method", "405 with `Allow`", "method not allowed"),
     (
@@ -43,7 +51,11 @@ const ANSWERS: [Row; 21] = [
         "refused",
     ),
     ("genuine but stale", "400", "stale"),
-    ("genuine but not decodable", "400", "invalid payload"),
+    (
+        "genuine but not decodable",
+        "400; `respond.unreadable`",
+        "invalid payload",
+    ),
     (
         "called more often than `rate_limit` lets",
         "429 with `Retry-After`",

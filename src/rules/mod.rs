@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 pub use endpoint::{Endpoint, HandshakeVerifiers, Pace, RateLimits};
 pub use log::{LogFile, LogFormat, LogRotation, LogSettings};
-pub use respond::Respond;
+pub use respond::{AnswerKind, Respond, StatedAnswer};
 pub use rule::{GroupSettings, OnDuplicate, PayloadUse, Rule};
 pub use server::{Admin, Listen, Server};
 pub use tls::{CertificateSource, ClientAuth, Tls};

@@ -46,8 +46,8 @@ pub struct Rule {
     pub concurrency: Option<GroupSettings>,
     /// Debounce of the deliveries. `None`: they do not wait.
     pub debounce: Option<Debounce>,
-    /// Answer for an event that this rule accepts. `None`: the endpoint's own answer.
-    pub respond: Option<Respond>,
+    /// Answers that this rule states, and its wait, which may be the endpoint's.
+    pub respond: Respond,
 }
 
 impl Rule {
@@ -76,9 +76,8 @@ impl Rule {
     }
 
     /// True if the sender waits for this rule's outcome, so that the sender's own retries apply.
-    /// `endpoint_respond` holds the answer of the rule's endpoint.
-    pub fn is_awaited(&self, endpoint_respond: &Respond) -> bool {
-        self.respond.as_ref().unwrap_or(endpoint_respond).wait.is_some()
+    pub fn is_awaited(&self) -> bool {
+        self.respond.wait.is_some()
     }
 }
 

@@ -64,6 +64,7 @@ mod properties;
 mod reference;
 mod reload;
 mod replay;
+mod respond;
 mod rotation;
 mod schemes;
 mod signing;

@@ -1,0 +1,327 @@
+//! Answers that the rules state for each outcome.
+
+use crate::scenario::{Answer, Daemon, Scenario, hmac_hex};
+
+/// Sends JSON to a path with a bearer token.
+fn with_token(daemon: &Daemon, path: &str, token: &str, body: &str) -> Answer {
+    let sending = daemon.post(path).json(body);
+    sending.header("Authorization", &format!("Bearer {token}")).send()
+}
+
+/// Status, body, and the value of `X-Hookyard-Status`.
+fn said(answer: &Answer) -> (u16, &str, &str) {
+    let outcome = answer.header("x-hookyard-status").unwrap_or_default();
+    (answer.status, answer.body.as_str(), outcome)
+}
+
+#[test]
+fn a_ci_job_fails_if_no_rule_wants_its_event() {
+    let rules = r#"
+endpoints:
+  /ci: {verify: {bearer: {secret: t0k}}, respond: {ignored: {status: 403, body: "not here"}}}
+rules:
+  - name: main
+    endpoint: /ci
+    match: {$.branch: main}
+    actions: [append: ci.jsonl]
+    respond:
+      ignored: {status: 422, headers: {X-Hint: main}, body: '{"error":"{{ payload.branch }} is not deployed"}'}
+  - {name: tag, endpoint: /ci, match: {$.tag: x}, actions: [append: ci.jsonl]}
+  - {name: other, endpoint: /other, verify: {bearer: {secret: t0k}}, match: {$.a: 1}, actions: [append: ci.jsonl]}
+"#;
+    let daemon = Scenario::new().rules(rules).start();
+    let main = with_token(&daemon, "/ci", "t0k", r#"{"branch":"main"}"#);
+    assert_eq!(
+        (main.status, main.header("x-hookyard-status")),
+        (200, Some("accepted"))
+    );
+    let other = with_token(&daemon, "/ci", "t0k", r#"{"branch":"dev"}"#);
+    assert_eq!(
+        said(&other),
+        (422, r#"{"error":"dev is not deployed"}"#, "ignored")
+    );
+    assert_eq!(other.header("x-hint"), Some("main"));
+    assert_eq!(other.header("content-type"), Some("application/json"));
+    // A stranger learns nothing of it.
+    let stranger = with_token(&daemon, "/ci", "other", r#"{"branch":"dev"}"#);
+    assert_eq!(said(&stranger), (401, "{\"status\":\"refused\"}\n", "refused"));
+    assert_eq!(stranger.header("x-hint"), None);
+    assert_eq!(with_token(&daemon, "/other", "t0k", "{}").status, 200);
+}
+
+#[test]
+fn the_answer_that_was_given_stands_in_the_record_of_the_arrival() {
+    let rules = r"
+rules:
+  - name: main
+    endpoint: /ci
+    verify: none
+    match: {$.branch: main}
+    actions: [append: ci.jsonl]
+    respond: {ignored: {status: 422}, unreadable: {status: 415}}
+";
+    let daemon = Scenario::new().rules(rules).start();
+    assert_eq!(daemon.post("/ci").json("{}").send().status, 422);
+    assert_eq!(daemon.post("/ci").json("{").send().status, 415);
+    let listed = || {
+        let arrivals = daemon.scenario.arrivals(&[]);
+        let described = arrivals
+            .iter()
+            .map(|arrival| format!("{} {}", arrival["outcome"].as_str().unwrap(), arrival["status"]));
+        described.collect::<Vec<_>>()
+    };
+    daemon.eventually("both are recorded", || listed().len() == 2);
+    assert_eq!(listed(), ["unreadable 415", "ignored 422"]);
+}
+
+#[test]
+fn the_flask_tutorial_works_with_its_own_errors() {
+    // `if not request.is_json or "event" not in request.json: return jsonify(error=…), 400`
+    let rules = r#"
+rules:
+  - name: webhook
+    endpoint: /webhook
+    verify: {hmac: {secret: s3cret, header: X-Signature}}
+    match: {$.event: {exists: true}}
+    actions: [append: events.jsonl]
+    respond:
+      body: '{"status":"success"}'
+      ignored: {status: 400, body: '{"error":"no event"}'}
+      unreadable: {status: 400, body: '{"error":"invalid JSON"}'}
+"#;
+    let daemon = Scenario::new().rules(rules).start();
+    let send = |body: &str, key: &str| {
+        let signature = hmac_hex(key, body.as_bytes());
+        daemon
+            .post("/webhook")
+            .json(body)
+            .header("X-Signature", &signature)
+            .send()
+    };
+    let cases = [
+        (
+            r#"{"event":"ping"}"#,
+            "s3cret",
+            (200, r#"{"status":"success"}"#, "accepted"),
+        ),
+        ("{}", "s3cret", (400, r#"{"error":"no event"}"#, "ignored")),
+        ("[]", "s3cret", (400, r#"{"error":"no event"}"#, "ignored")),
+        ("{", "s3cret", (400, r#"{"error":"invalid JSON"}"#, "unreadable")),
+        ("", "s3cret", (400, r#"{"error":"invalid JSON"}"#, "unreadable")),
+        ("{}", "other", (403, "{\"status\":\"refused\"}\n", "refused")),
+        ("{", "other", (403, "{\"status\":\"refused\"}\n", "refused")),
+    ];
+    for (body, key, expected) in cases {
+        assert_eq!(said(&send(body, key)), expected, "{body} {key}");
+    }
+    // Form data is not JSON.
+    let signature = hmac_hex("s3cret", b"event=ping");
+    let sending = daemon.post("/webhook").body("event=ping");
+    let text = sending
+        .header("Content-Type", "text/plain")
+        .header("X-Signature", &signature)
+        .send();
+    assert_eq!(said(&text), (400, r#"{"error":"invalid JSON"}"#, "unreadable"));
+}
+
+#[test]
+fn a_slack_command_is_answered_200_whatever_becomes_of_it() {
+    let rules = r#"
+rules:
+  - name: deploy
+    endpoint: /slack
+    verify: none
+    actions: [{run: [./work, "{{ payload.text }}"]}]
+    respond:
+      wait: 1s
+      headers: {Content-Type: application/json}
+      body: '{"text": {{ (actions[0].stdout | trim) | tojson }}}'
+      failed: {status: 200, body: '{"text": {{ ("failed, " ~ actions[0].detail ~ ": " ~ (actions[0].stderr | trim)) | tojson }}}'}
+      late: {status: 200, body: '{"text": "still working on {{ payload.text }}"}'}
+"#;
+    let script = "case $1 in slow) sleep 4;; bad) echo no such host >&2; exit 3;; esac; echo done $1";
+    let daemon = Scenario::new().script("work", script).rules(rules).start();
+    let say = |text: &str| {
+        let sending = daemon.post("/slack").body(format!("text={text}"));
+        sending
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .send()
+    };
+    assert_eq!(said(&say("quick")), (200, r#"{"text": "done quick"}"#, "done"));
+    assert_eq!(
+        said(&say("bad")),
+        (200, r#"{"text": "failed, exit 3: no such host"}"#, "failed")
+    );
+    let begun = std::time::Instant::now();
+    assert_eq!(
+        said(&say("slow")),
+        (200, r#"{"text": "still working on slow"}"#, "pending")
+    );
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn a_duplicate_has_its_own_answer() {
+    let rules = r"
+endpoints:
+  /a: {verify: {hmac: {secret: k}}, respond: {status: 202, body: new, duplicate: {status: 208, body: old}}}
+  /b: {verify: {hmac: {secret: k}}, on_duplicate: reject, respond: {status: 202, body: new, duplicate: {body: old}}}
+  /c: {verify: {hmac: {secret: k}}, respond: {status: 202, body: new, duplicate: {body: old}}}
+rules:
+  - {name: a, endpoint: /a, actions: [append: a.jsonl]}
+  - {name: b, endpoint: /b, actions: [append: a.jsonl]}
+  - {name: c, endpoint: /c, actions: [append: a.jsonl]}
+";
+    let daemon = Scenario::new().rules(rules).start();
+    for (path, status) in [("/a", 208), ("/b", 409), ("/c", 202)] {
+        let send = || {
+            let signature = hmac_hex("k", b"{}");
+            daemon
+                .post(path)
+                .json("{}")
+                .header("X-Signature", &signature)
+                .send()
+        };
+        assert_eq!(said(&send()), (202, "new", "accepted"), "{path}");
+        assert_eq!(said(&send()), (status, "old", "duplicate"), "{path}");
+    }
+}
+
+#[test]
+fn an_outcome_without_an_answer_of_its_own_has_its_default() {
+    let rules = r"
+endpoints:
+  /a: {verify: none, respond: {status: 202, headers: {X-Note: own}, body: mine}}
+  /b: {verify: none, respond: {status: 202, headers: {X-Note: own}, body: mine, ignored: {}}}
+rules:
+  - {name: a, endpoint: /a, match: {$.a: 1}, actions: [append: a.jsonl]}
+  - {name: b, endpoint: /b, match: {$.a: 1}, actions: [append: a.jsonl]}
+  - {name: fail, endpoint: /fail, verify: none, respond: {wait: 5s, body: mine}, actions: [{run: [./fail]}]}
+";
+    let daemon = Scenario::new().script("fail", "exit 1").rules(rules).start();
+    let ignored = daemon.post("/a").json("{}").send();
+    assert_eq!(said(&ignored), (202, "mine", "ignored"));
+    assert_eq!(ignored.header("x-note"), Some("own"));
+    // An empty answer states that the default is to be given.
+    let ignored = daemon.post("/b").json("{}").send();
+    assert_eq!((ignored.status, ignored.header("x-note")), (200, None));
+    assert!(
+        ignored.body.starts_with(r#"{"status":"ignored","id":""#),
+        "{ignored:?}"
+    );
+    assert_eq!(
+        said(&daemon.post("/fail").json("{}").send()),
+        (500, "mine", "failed")
+    );
+}
+
+#[test]
+fn a_rule_takes_from_its_endpoint_what_it_does_not_state() {
+    let rules = r#"
+endpoints:
+  /a:
+    verify: none
+    respond: {wait: 5s, body: endpoint, failed: {status: 503, body: endpoint failed}}
+rules:
+  - {name: own, endpoint: /a, match: {$.a: own}, respond: {body: own}, actions: [{run: [./work]}]}
+  - name: failing
+    endpoint: /a
+    match: {$.a: fail}
+    respond: {failed: {status: 200, body: "{{ rule }} failed"}}
+    actions: [{run: ["false"]}]
+  - {name: plain, endpoint: /a, match: {$.a: {in: [plain, own]}}, respond: {wait: false}, actions: [append: a.jsonl]}
+  - {name: bare, endpoint: /a, match: {$.a: bare}, actions: [{run: ["false"]}]}
+"#;
+    let daemon = Scenario::new().script("work", "exit 0").rules(rules).start();
+    let send = |a: &str| daemon.post("/a").json(format!(r#"{{"a":"{a}"}}"#)).send();
+    assert_eq!(said(&send("own")), (200, "own", "done"));
+    assert_eq!(said(&send("fail")), (200, "failing failed", "failed"));
+    assert_eq!(said(&send("plain")), (200, "endpoint", "accepted"));
+    assert_eq!(said(&send("bare")), (503, "endpoint failed", "failed"));
+}
+
+#[test]
+fn a_sender_that_is_only_observed_does_not_get_the_answers_of_verified_ones() {
+    let rules = r"
+rules:
+  - name: seen
+    endpoint: /seen
+    verify: {hmac: {secret: k}, mode: observe}
+    match: {$.a: 1}
+    actions: [append: a.jsonl]
+    respond: {ignored: {status: 422, body: private}, unreadable: {status: 415, body: private}}
+";
+    let daemon = Scenario::new().rules(rules).start();
+    let send = |body: &str, signature: &str| {
+        let sending = daemon.post("/seen").json(body);
+        sending.header("X-Signature", signature).send()
+    };
+    for (body, status, default) in [("{}", 422, 200), ("{", 415, 400)] {
+        let known = send(body, &hmac_hex("k", body.as_bytes()));
+        assert_eq!((known.status, known.body.as_str()), (status, "private"));
+        let stranger = send(body, "00");
+        assert_eq!(stranger.status, default);
+        assert!(!stranger.body.contains("private"), "{stranger:?}");
+    }
+}
+
+#[test]
+fn answers_that_can_never_be_given_are_findings() {
+    let find = |endpoint: &str, respond: &str| {
+        let rules = format!(
+            "endpoints: {{/a: {endpoint}}}\nrules:\n  - {{name: a, endpoint: /a, verify: none, actions: [append: a], respond: {respond}}}\n  \
+             - {{name: b, endpoint: /a, verify: none, actions: [append: a], respond: {{ignored: {{status: 400}}}}}}\n"
+        );
+        let scenario = Scenario::new().rules(&rules);
+        let checked = scenario.hookyard(&["check", "rules.yaml", "--format", "json"]);
+        let found: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+        let found = found["diagnostics"].as_array().unwrap().clone();
+        found
+            .iter()
+            .map(|one| {
+                format!(
+                    "{} {}",
+                    one["severity"].as_str().unwrap(),
+                    one["code"].as_str().unwrap()
+                )
+            })
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    for (endpoint, respond, expected) in [
+        ("{}", "{wait: 1s, failed: {status: 200}, late: {status: 200}}", ""),
+        ("{}", "{ignored: {status: 400}}", ""),
+        ("{}", "{ignored: {status: 403}}", "warning respond-early"),
+        ("{}", "{failed: {status: 200}}", "error respond-wait"),
+        ("{}", "{wait: false, late: {status: 200}}", "error respond-wait"),
+        ("{respond: {late: {status: 200}}}", "{}", "error respond-wait"),
+        ("{respond: {late: {status: 200}}}", "{wait: true}", ""),
+        ("{respond: {wait: true}}", "{late: {status: 200}}", ""),
+        ("{}", "{status: 422}", "error respond-status"),
+        (
+            "{}",
+            "{ignored: {status: 199}}",
+            "error respond-status, warning respond-early",
+        ),
+        ("{}", "{duplicate: {status: 600}}", "error respond-status"),
+        (
+            "{}",
+            "{duplicate: {status: 204, body: x}}",
+            "warning respond-body",
+        ),
+        ("{}", "{duplicate: 409}", "error wrong-value"),
+        ("{}", "{duplicate: {wait: 1s}}", "error unknown-key"),
+        ("{}", "{refused: {status: 200}}", "error unknown-key"),
+        (
+            "{}",
+            "{duplicate: {headers: {Content-Length: '3'}}}",
+            "error respond-header",
+        ),
+    ] {
+        assert_eq!(find(endpoint, respond), expected, "{endpoint} {respond}");
+    }
+}
