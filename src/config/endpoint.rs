@@ -18,9 +18,11 @@ use crate::base::units::Size;
 use crate::base::yaml::{self, Node};
 use crate::matching::{Condition, Matcher};
 use crate::payload::Decode;
-use crate::rules::{Endpoint, HandshakeVerifiers, RateLimits, Respond, Rule};
+use crate::rules::{Alternative, Endpoint, HandshakeVerifiers, RateLimits, Respond, Rule};
 use crate::store::PerRing;
-use crate::verify::{Reads, Recognition, SchemeContext, Verification};
+use crate::verify::{
+    Alternatives, Mode, Reads, Recognition, SchemeContext, Verification, handshake_conflict,
+};
 
 pub struct EndpointBuilder<'d> {
     pub path: Arc<str>,
@@ -42,7 +44,7 @@ pub struct EndpointBuilder<'d> {
     /// Maximum to which a sender's documented body size may raise `max_body`, in bytes. `None` if
     /// the file sets `max_body`, here or for all endpoints.
     raised_to: Option<u64>,
-    seen: HashMap<&'d Value, Option<usize>>,
+    seen: HashMap<(&'d Value, Mode), Option<usize>>,
     verifications: Vec<Verification>,
     /// Positions of the verifications, in the same order.
     origins: Vec<Origin>,
@@ -142,15 +144,42 @@ impl<'d> EndpointBuilder<'d> {
         }
     }
 
-    /// Compiles the verification in `node`. Rules that write the same verification share one.
+    /// Compiles the alternatives of the `verify` in `node`. Rules that write the same verification
+    /// share one. `None` if one of them is invalid.
     pub fn verification(
         &mut self,
         node: Node<'d>,
         public_url: Option<&str>,
         context: &CompileContext<'_>,
         diagnostics: &mut Diagnostics,
+    ) -> Option<Vec<usize>> {
+        let read = Alternatives::read(node, diagnostics)?;
+        let mut indices = Vec::with_capacity(read.nodes.len());
+        for alternative in read.nodes {
+            indices.push(self.alternative(alternative, read.mode, public_url, context, diagnostics));
+        }
+        let indices: Vec<usize> = indices.into_iter().collect::<Option<_>>()?;
+        let alternatives: Vec<&Verification> = self.verifications_at(&indices).collect();
+        if let Some(conflict) = handshake_conflict(&alternatives) {
+            diagnostics.push(
+                node.error("handshake", conflict)
+                    .hint("list both secrets in one alternative: `secret: [env:NEW, env:OLD]`"),
+            );
+        }
+        Some(indices)
+    }
+
+    /// Compiles one alternative, with the mode that stands beside all of them.
+    fn alternative(
+        &mut self,
+        node: Node<'d>,
+        mode: Option<Mode>,
+        public_url: Option<&str>,
+        context: &CompileContext<'_>,
+        diagnostics: &mut Diagnostics,
     ) -> Option<usize> {
-        if let Some(index) = self.seen.get(node.value()) {
+        let key = (node.value(), mode.unwrap_or_default());
+        if let Some(index) = self.seen.get(&key) {
             return *index;
         }
         if let (Some(largest), Some(most)) =
@@ -165,7 +194,7 @@ impl<'d> EndpointBuilder<'d> {
             max_body: self.max_body.0,
             decompress_unverified: self.shape.decompress_unverified == Some(true),
         };
-        let compiled = Verification::compile(node, &scheme_context, diagnostics);
+        let compiled = Verification::compile_alternative(node, mode, &scheme_context, diagnostics);
         let index = compiled.map(|verification| {
             self.verifications.push(verification);
             self.origins.push(node.origin());
@@ -173,7 +202,7 @@ impl<'d> EndpointBuilder<'d> {
             self.silent.push(false);
             self.verifications.len() - 1
         });
-        self.seen.insert(node.value(), index);
+        self.seen.insert(key, index);
         index
     }
 
@@ -199,8 +228,9 @@ impl<'d> EndpointBuilder<'d> {
         self.max_body
     }
 
-    pub fn verification_at(&self, index: usize) -> Option<&Verification> {
-        self.verifications.get(index)
+    /// The verifications at these indices.
+    pub fn verifications_at(&self, indices: &[usize]) -> impl Iterator<Item = &Verification> {
+        indices.iter().filter_map(|index| self.verifications.get(*index))
     }
 
     /// Names of the path's parameters: `app` of `/deploy/{app}`.
@@ -234,7 +264,9 @@ impl<'d> EndpointBuilder<'d> {
 
     /// The rules of the verification at `index`.
     pub fn rules_of(&self, index: usize) -> impl Iterator<Item = &Rule> {
-        self.rules.iter().filter(move |rule| rule.verification == index)
+        self.rules
+            .iter()
+            .filter(move |rule| rule.alternative(index).is_some())
     }
 
     /// True if a rule of the verification at `index` does not set `on_duplicate`.
@@ -244,12 +276,14 @@ impl<'d> EndpointBuilder<'d> {
 
     /// Adds a rule with its condition. `silent`: it does not set `on_duplicate`.
     pub fn add(&mut self, rule: Rule, condition: Condition, silent: bool) {
-        if let Some(known) = self.silent.get_mut(rule.verification) {
-            *known |= silent;
-        }
         let reads = reads::of(&rule, &condition, &self.respond);
-        if let Some(known) = self.reads.get_mut(rule.verification) {
-            known.extend(reads);
+        for Alternative { verification, .. } in &rule.alternatives {
+            if let Some(known) = self.silent.get_mut(*verification) {
+                *known |= silent;
+            }
+            if let Some(known) = self.reads.get_mut(*verification) {
+                known.extend(reads.clone());
+            }
         }
         self.rules.push(rule);
         self.conditions.push(condition);
@@ -333,7 +367,8 @@ impl<'d> EndpointBuilder<'d> {
         let recognition = |(index, (verification, reads)): (usize, (&Verification, Reads))| {
             let decoding = if reads.payload { decoding } else { &[] };
             let enabled = self.rules_of(index).filter(|rule| rule.enabled);
-            let window = enabled.map(|rule| rule.replay_window).max();
+            let alternatives = enabled.filter_map(|rule| rule.alternative(index));
+            let window = alternatives.map(|alternative| alternative.replay_window).max();
             Recognition::new(verification, reads, decoding, window)
         };
         verifications.map(recognition).collect()

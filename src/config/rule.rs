@@ -4,6 +4,7 @@
 //! `cross_checks.rs`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cross_checks::CrossChecks;
 use super::document::RuleShape;
@@ -17,7 +18,7 @@ use crate::base::network::Networks;
 use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
 use crate::matching::Condition;
-use crate::rules::{PayloadUse, Rule};
+use crate::rules::{Alternative, PayloadUse, Rule};
 use crate::store::Wanted;
 use crate::template::Place;
 use crate::verify::{EventName, Verification};
@@ -95,9 +96,13 @@ impl<'d> RuleCompiler<'d, '_> {
         let (node, context) = (self.node, self.context);
         let name = shape.name.as_deref().unwrap_or_default();
         let verification = self.verification(name, endpoint, is_known, diagnostics);
-        let verified = verification.and_then(|index| endpoint.verification_at(index));
-        let default_window = verified.map(Verification::default_window);
-        let condition = self.condition(verified, is_known.then_some(&*endpoint), diagnostics);
+        let verified: Option<Vec<&Verification>> = verification
+            .as_ref()
+            .map(|indices| endpoint.verifications_at(indices).collect());
+        let default_windows: Option<Vec<Duration>> = verified
+            .as_ref()
+            .map(|verified| verified.iter().map(|one| one.default_window()).collect());
+        let condition = self.condition(verified.as_deref(), is_known.then_some(&*endpoint), diagnostics);
         let allow = node
             .given("allow")
             .and_then(|node| allow(node, endpoint, diagnostics));
@@ -130,12 +135,16 @@ impl<'d> RuleCompiler<'d, '_> {
             diagnostics.push(node.error("replay-window", "a window of `0s` would call every event stale"));
         }
         let condition = condition?;
+        let alternatives = verification?.into_iter().zip(default_windows?);
+        let alternatives = alternatives.map(|(verification, default_window)| Alternative {
+            verification,
+            replay_window: window.map_or(default_window, |window| window.0),
+        });
         let rule = Rule {
             name: shape.name?.into(),
             enabled: shape.enabled.unwrap_or(true),
             allow,
-            verification: verification?,
-            replay_window: window.map_or(default_window?, |window| window.0),
+            alternatives: alternatives.collect(),
             on_duplicate: shape
                 .on_duplicate
                 .or(endpoint.shape.on_duplicate)
@@ -161,7 +170,7 @@ impl<'d> RuleCompiler<'d, '_> {
         endpoint: &mut EndpointBuilder<'d>,
         is_known: bool,
         diagnostics: &mut Diagnostics,
-    ) -> Option<usize> {
+    ) -> Option<Vec<usize>> {
         let verify = self.node.given("verify").or(endpoint.verify);
         // An endpoint that was not found might have a `verify`.
         if verify.is_none() && is_known && self.node.missing("verify").is_some() {
@@ -173,7 +182,7 @@ impl<'d> RuleCompiler<'d, '_> {
     /// Compiles `match`. Without an `endpoint`, names of path parameters are not checked.
     fn condition(
         &self,
-        verified: Option<&Verification>,
+        verified: Option<&[&Verification]>,
         endpoint: Option<&EndpointBuilder<'_>>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Condition> {
@@ -185,12 +194,12 @@ impl<'d> RuleCompiler<'d, '_> {
         }
         // If the verification is invalid, assume that it knows the event's name: the condition is
         // not at fault.
-        let assumed = EventName::Payload("$.event".to_owned());
+        let assumed = || EventName::Payload("$.event".to_owned());
         let event_name = match verified {
-            Some(verified) => verified.event_name(),
-            None => Some(&assumed),
+            Some(verified) => EventName::combined(verified.iter().filter_map(|one| one.event_name())),
+            None => Some(assumed()),
         };
-        Condition::compile_with(node, event_name, self.patterns, diagnostics)
+        Condition::compile_with(node, event_name.as_ref(), self.patterns, diagnostics)
     }
 
     /// Compiles `actions` with their retries, and `on_failure`.

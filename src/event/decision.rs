@@ -28,6 +28,10 @@ pub struct RuleDecision {
     /// the reason why the rule does not trust the request. Empty if it matches.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// The alternative of `any` that accepts the request: its scheme and secret. `None` for a rule
+    /// with a single verification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_by: Option<Arc<str>>,
 }
 
 impl Decision {
@@ -37,6 +41,18 @@ impl Decision {
     pub const REASON: usize = 1024;
     /// Number of hex digits of the digest.
     pub const DIGEST: usize = 16;
+
+    /// Names the alternatives by which the rules accept the arrival, each once. Empty if none of
+    /// them has alternatives.
+    pub fn verified_by(&self) -> String {
+        let mut names: Vec<&str> = Vec::new();
+        for by in self.rules.iter().filter_map(|rule| rule.verified_by.as_deref()) {
+            if !names.contains(&by) {
+                names.push(by);
+            }
+        }
+        names.join(", ")
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

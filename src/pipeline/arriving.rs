@@ -61,7 +61,13 @@ pub(super) fn decisions(
 ) -> Vec<RuleDecision> {
     let mut decided: Vec<RuleDecision> = matched
         .iter()
-        .filter_map(|index| decision(endpoint, *index, None))
+        .filter_map(|index| {
+            let decided = decision(endpoint, *index, None)?;
+            Some(RuleDecision {
+                verified_by: authorization.verified_by(*index).map(Into::into),
+                ..decided
+            })
+        })
         .take(Decision::RULES)
         .collect();
     if decided.len() == endpoint.rules.len() {
@@ -105,6 +111,7 @@ fn decision(endpoint: &Endpoint, index: usize, reason: Option<String>) -> Option
         rule: Arc::clone(&endpoint.rules.get(index)?.name),
         matched,
         reason,
+        verified_by: None,
     })
 }
 

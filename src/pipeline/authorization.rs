@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::base::clock::Timestamp;
 use crate::event::{DedupKey, Received};
 use crate::pipeline::usage::Usage;
-use crate::rules::{Endpoint, Rule};
+use crate::rules::{Alternative, Endpoint, Rule};
 use crate::store::{Headers, ProofRecord, Sighting};
 use crate::verify::{Proof, Recognition, Refusal, SentAt};
 
@@ -28,6 +28,10 @@ pub(super) struct Match<'e> {
     pub(super) index: usize,
     pub(super) rule: &'e Rule,
     pub(super) proof: &'e Proof,
+    /// Index of the verification that accepts it: the first of the rule's alternatives that does.
+    pub(super) verification: usize,
+    /// Time for which the rule remembers the event.
+    pub(super) memory: Duration,
     /// Reason of the refusal, if the rule accepts the request all the same (`mode: observe`).
     pub(super) unverified: Option<Cow<'e, Refusal>>,
 }
@@ -169,7 +173,7 @@ impl<'e> Authorization<'e> {
         proof.freshness(window, self.now).ok()?;
         let mut rules = self.endpoint.rules.iter();
         let trusted =
-            rules.any(|rule| rule.enabled && rule.verification == index && rule.allows(self.client));
+            rules.any(|rule| rule.enabled && rule.alternative(index).is_some() && rule.allows(self.client));
         trusted.then(|| proof.memory(window))
     }
 
@@ -179,43 +183,102 @@ impl<'e> Authorization<'e> {
         authorization.any(|(verification, proof)| proof.is_ok() && !verification.is_none())
     }
 
-    /// Returns the proof of the request for this rule, or the reason for refusing it.
-    fn judge(&self, rule: &Rule) -> Option<Result<&Proof, Cow<'_, Refusal>>> {
+    /// Returns the first alternative of the rule that accepts the request, with its proof, or the
+    /// reason for refusing it.
+    fn judge(&self, rule: &Rule) -> Option<Result<(Alternative, &Proof), Cow<'_, Refusal>>> {
         // Check `allow` first, so that a blocked client cannot tell a valid but stale signature
         // from an invalid one.
         if !rule.allows(self.client) {
             let client = self.client;
             return Some(Err(Cow::Owned(Refusal::AddressNotAllowed { client })));
         }
-        let proof = match self.proofs.get(rule.verification)? {
+        if let Some(accepted) = self.accepting(rule) {
+            return Some(Ok(accepted));
+        }
+        if let [single] = rule.alternatives.as_slice() {
+            return Some(Err(self.judge_alternative(single)?.err()?));
+        }
+        let refusals = rule.alternatives.iter().filter_map(|alternative| {
+            let refusal = self.judge_alternative(alternative)?.err()?;
+            let scheme = self
+                .endpoint
+                .verifications
+                .get(alternative.verification)?
+                .scheme();
+            Some((Arc::clone(scheme), refusal.into_owned()))
+        });
+        let refusals = refusals.collect();
+        Some(Err(Cow::Owned(Refusal::NoAlternative { refusals })))
+    }
+
+    /// Returns the first alternative of the rule that accepts the request, with its proof.
+    fn accepting(&self, rule: &Rule) -> Option<(Alternative, &Proof)> {
+        let mut alternatives = rule.alternatives.iter().filter(|_| rule.allows(self.client));
+        alternatives.find_map(|alternative| {
+            let proof = self.judge_alternative(alternative)?.ok()?;
+            Some((*alternative, proof))
+        })
+    }
+
+    /// Returns the proof of the request for one alternative, or the reason why that refuses it.
+    fn judge_alternative(&self, alternative: &Alternative) -> Option<Result<&Proof, Cow<'_, Refusal>>> {
+        let proof = match self.proofs.get(alternative.verification)? {
             Ok(proof) => proof,
             Err(refusal) => return Some(Err(Cow::Borrowed(refusal))),
         };
-        let fresh = proof.freshness(rule.replay_window, self.now);
+        let fresh = proof.freshness(alternative.replay_window, self.now);
         Some(fresh.map(|()| proof).map_err(Cow::Owned))
+    }
+
+    /// Time for which the rule remembers the request: the longest of the alternatives that accept
+    /// it, because the dedup keys of each are remembered.
+    fn rule_memory(&self, rule: &Rule) -> Duration {
+        let memories = rule.alternatives.iter().filter_map(|alternative| {
+            let proof = self.judge_alternative(alternative)?.ok()?;
+            Some(proof.memory(alternative.replay_window))
+        });
+        memories.max().unwrap_or_default()
     }
 
     /// Returns the rule at `index` with its proof, if the rule is enabled and accepts the request.
     /// Either the request is genuine and fresh, or the rule only observes.
     pub(super) fn matched(&self, index: usize) -> Option<Match<'_>> {
         let rule = self.endpoint.rules.get(index).filter(|rule| rule.enabled)?;
-        let (proof, unverified) = match self.judge(rule)? {
-            Ok(proof) => (proof, None),
-            Err(refusal) => {
-                let verification = self.endpoint.verifications.get(rule.verification)?;
-                // `mode: observe` waives the proof but not the list of allowed networks.
-                if !verification.observes() || !rule.allows(self.client) {
-                    return None;
-                }
-                (&NOTHING, Some(refusal))
+        let (alternative, proof, unverified) = if let Some((alternative, proof)) = self.accepting(rule) {
+            (alternative, proof, None)
+        } else {
+            // The mode holds for all alternatives.
+            let alternative = *rule.alternatives.first()?;
+            let verification = self.endpoint.verifications.get(alternative.verification)?;
+            // `mode: observe` waives the proof but not the list of allowed networks.
+            if !verification.observes() || !rule.allows(self.client) {
+                return None;
             }
+            (alternative, &NOTHING, Some(self.judge(rule)?.err()?))
+        };
+        let memory = match unverified {
+            None => self.rule_memory(rule),
+            Some(_) => proof.memory(alternative.replay_window),
         };
         Some(Match {
             index,
             rule,
             proof,
+            verification: alternative.verification,
+            memory,
             unverified,
         })
+    }
+
+    /// Names the alternative by which the rule at `index` accepts the request. `None` if the rule
+    /// has a single verification, or accepts without a proof.
+    pub(super) fn verified_by(&self, index: usize) -> Option<String> {
+        let one = self.matched(index)?;
+        if one.rule.alternatives.len() < 2 || one.unverified.is_some() {
+            return None;
+        }
+        self.endpoint
+            .verified_by(one.verification, one.proof.secret.as_deref())
     }
 
     /// Returns the reason why the rule at `index` does not trust the request. `None` if it does.

@@ -47,7 +47,7 @@ impl Ingest {
             matches!(enqueued, Enqueued::Duplicate { .. }) && one.proof.is_content_alone()
         });
         if let Some((one, _)) = alone.next() {
-            let verification = endpoint.verifications.get(one.rule.verification);
+            let verification = endpoint.verifications.get(one.verification);
             let scheme = verification.map_or("", |verification| &**verification.scheme());
             report::repeated(&reply.event.received, &one.rule.name, scheme);
         }

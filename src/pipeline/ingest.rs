@@ -118,7 +118,7 @@ impl Ingest {
             .collect();
         for (index, recognised) in recognised.iter().enumerate() {
             // The sightings of rules that accept the event are written together with it.
-            if !matched.iter().any(|one| one.rule.verification == index) {
+            if !matched.iter().any(|one| one.verification == index) {
                 self.remember(recognised);
             }
         }

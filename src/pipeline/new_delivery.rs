@@ -21,9 +21,12 @@ pub(super) fn new_delivery(
 ) -> NewDelivery {
     let at = event.received.at;
     // A request that is only observed has proved nothing.
-    let recognised = recognised
-        .get(one.rule.verification)
-        .filter(|_| one.unverified.is_none());
+    let verified = one.unverified.is_none();
+    let sighting = recognised.get(one.verification).filter(|_| verified);
+    // The keys of every alternative that accepts the request. Otherwise a client that removes one
+    // of two valid signatures could have the event accepted again.
+    let alternatives = one.rule.alternatives.iter().filter(|_| verified);
+    let dedup_keys = alternatives.filter_map(|known| recognised.get(known.verification));
     NewDelivery {
         group: one
             .rule
@@ -31,11 +34,9 @@ pub(super) fn new_delivery(
             .as_ref()
             .map(|concurrency| group(one, concurrency, event)),
         rule: Arc::clone(&one.rule.name),
-        dedup_keys: recognised
-            .map(|recognised| recognised.keys.clone())
-            .unwrap_or_default(),
-        sighting: recognised.and_then(|recognised| recognised.sighting.clone()),
-        remember_until: at.plus(one.proof.memory(one.rule.replay_window)),
+        dedup_keys: dedup_keys.flat_map(|one| one.keys.iter().cloned()).collect(),
+        sighting: sighting.and_then(|recognised| recognised.sighting.clone()),
+        remember_until: at.plus(one.memory),
         run_duplicates: one.rule.on_duplicate == OnDuplicate::Run,
         debounce: one.rule.debounce,
         due: now,

@@ -50,8 +50,9 @@ impl Ingest {
             // Only challenges of enabled rules: credentials for a disabled one would not help.
             let endpoint = arriving.endpoint;
             let enabled = endpoint.rules.iter().filter(|rule| rule.enabled);
+            let alternatives = enabled.flat_map(|rule| &rule.alternatives);
             let mut challenges =
-                enabled.filter_map(|rule| endpoint.verifications.get(rule.verification)?.challenge());
+                alternatives.filter_map(|known| endpoint.verifications.get(known.verification)?.challenge());
             (ArrivalOutcome::Refused, Answer::refused(challenges.next()))
         };
         let recorded = if refusal.handshake().is_some() {

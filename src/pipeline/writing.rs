@@ -35,6 +35,7 @@ impl Ingest {
                 Some((Arc::clone(&delivery.rule), Arc::clone(why)))
             });
             let unverified = unverified.next();
+            let verified_by = new_event.decision.verified_by();
             let enqueued = match store.enqueue(new_event).await {
                 Ok(enqueued) => enqueued,
                 Err(error) => {
@@ -57,7 +58,7 @@ impl Ingest {
                 report::arrival(&metrics, &arrival);
                 return Ok(enqueued);
             }
-            let arrival = taken(&kept, &rules, &enqueued);
+            let arrival = taken(&kept, &rules, &enqueued).verified_by(verified_by);
             let arrival = match &unverified {
                 Some((rule, why)) => arrival.unverified(rule, why),
                 None => arrival,

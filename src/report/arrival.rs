@@ -16,6 +16,8 @@ pub struct Arrival<'a> {
     handshake: Option<&'a str>,
     /// The rule that accepts the request without verification, and the reason why it is unverified.
     unverified: String,
+    /// The alternatives of `any` by which the rules accept the request.
+    verified_by: String,
     why: String,
     /// Name of the refusal, if no rule trusts the request.
     refusal: Option<&'static str>,
@@ -116,6 +118,12 @@ impl<'a> Arrival<'a> {
         }
     }
 
+    /// Names the alternatives of `any` by which the rules accept the request.
+    #[must_use]
+    pub fn verified_by(self, verified_by: String) -> Self {
+        Self { verified_by, ..self }
+    }
+
     /// Leaves the body out of the log, since it may hold a secret.
     #[must_use]
     pub fn withheld(self) -> Self {
@@ -151,6 +159,7 @@ impl<'a> Arrival<'a> {
             rules: String::new(),
             handshake: None,
             unverified: String::new(),
+            verified_by: String::new(),
             why: String::new(),
             refusal: None,
             withheld: false,
@@ -196,7 +205,7 @@ pub fn arrival(metrics: &Metrics, arrival: &Arrival<'_>) {
     let left_out = throttle::some(left_out);
     let client = received.client.map(display);
     let (rules, why) = (some(&arrival.rules), some(&arrival.why));
-    let unverified = some(&arrival.unverified);
+    let (unverified, verified_by) = (some(&arrival.unverified), some(&arrival.verified_by));
     let (event, endpoint, outcome) = (display(received.id), &*received.endpoint, arrival.outcome);
     match outcome {
         _ if unverified.is_some() => warn!(
@@ -206,6 +215,7 @@ pub fn arrival(metrics: &Metrics, arrival: &Arrival<'_>) {
             outcome,
             rules,
             unverified,
+            verified_by,
             why,
             bytes = received.body.len(),
             left_out,
@@ -218,6 +228,7 @@ pub fn arrival(metrics: &Metrics, arrival: &Arrival<'_>) {
                 client,
                 outcome,
                 rules,
+                verified_by,
                 handshake = arrival.handshake,
                 why,
                 bytes = received.body.len(),

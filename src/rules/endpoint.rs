@@ -83,6 +83,15 @@ impl Endpoint {
         enabled.peek().is_none() || enabled.any(|rule| of_interest(rule) && rule.allows(client))
     }
 
+    /// Names the scheme of the verification at `index`, with the secret that matched.
+    pub fn verified_by(&self, index: usize, secret: Option<&str>) -> Option<String> {
+        let scheme = self.verifications.get(index)?.scheme();
+        Some(match secret {
+            Some(secret) => format!("`{scheme}` with `{secret}`"),
+            None => format!("`{scheme}`"),
+        })
+    }
+
     /// Asks each verification in turn for the answer to a handshake from `client`. Returns the
     /// first reply, else the first refusal. `None` if no verification knows the handshake.
     pub fn handshake_reply(
@@ -90,7 +99,8 @@ impl Endpoint {
         client: Option<IpAddr>,
         reply_of: impl Fn(&Verification) -> Option<Result<HandshakeReply, Refusal>>,
     ) -> Option<Result<HandshakeReply, Refusal>> {
-        let allows = |index: &&usize| self.some_rule_allows(client, |rule| rule.verification == **index);
+        let allows =
+            |index: &&usize| self.some_rule_allows(client, |rule| rule.alternative(**index).is_some());
         let indices = self.handshakes.indices.iter().filter(allows);
         let verifications = indices.filter_map(|index| self.verifications.get(*index));
         let mut replies = verifications.filter_map(reply_of);
@@ -132,7 +142,10 @@ impl HandshakeVerifiers {
     pub fn new(verifications: &[Verification], rules: &[Rule]) -> Self {
         let mut enabled = rules.iter().filter(|rule| rule.enabled).peekable();
         let all = enabled.peek().is_none();
-        let used: BTreeSet<usize> = enabled.map(|rule| rule.verification).collect();
+        let used: BTreeSet<usize> = enabled
+            .flat_map(|rule| &rule.alternatives)
+            .map(|alternative| alternative.verification)
+            .collect();
         let mut handshakes = Self {
             indices: Vec::new(),
             methods: Vec::new(),

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use endpoint::{Endpoint, HandshakeVerifiers, Pace, RateLimits};
 pub use log::{LogFile, LogFormat, LogRotation, LogSettings};
 pub use respond::{AnswerKind, Respond, StatedAnswer};
-pub use rule::{GroupSettings, OnDuplicate, PayloadUse, Rule};
+pub use rule::{Alternative, GroupSettings, OnDuplicate, PayloadUse, Rule};
 pub use server::{Admin, Listen, Server};
 pub use tls::{CertificateSource, ClientAuth, Tls};
 

@@ -22,10 +22,8 @@ pub struct Rule {
     pub enabled: bool,
     /// Networks whose requests the rule accepts, of those that the endpoint accepts. `None`: all.
     pub allow: Option<Networks>,
-    /// Index into the endpoint's `verifications`.
-    pub verification: usize,
-    /// Time for which an event is fresh and remembered.
-    pub replay_window: Duration,
+    /// Verifications of which one must accept a request. The first that accepts counts.
+    pub alternatives: Vec<Alternative>,
     pub on_duplicate: OnDuplicate,
     /// True if the conditions read into a structured payload.
     pub needs_structure: bool,
@@ -50,7 +48,23 @@ pub struct Rule {
     pub respond: Respond,
 }
 
+/// A verification by which a rule accepts requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alternative {
+    /// Index into the endpoint's `verifications`.
+    pub verification: usize,
+    /// Time for which an event is fresh and remembered.
+    pub replay_window: Duration,
+}
+
 impl Rule {
+    /// The alternative with the endpoint's verification at `index`, if the rule has it.
+    pub fn alternative(&self, index: usize) -> Option<&Alternative> {
+        self.alternatives
+            .iter()
+            .find(|alternative| alternative.verification == index)
+    }
+
     /// True if the rule accepts requests from this address.
     pub fn allows(&self, client: Option<IpAddr>) -> bool {
         is_allowed(self.allow.as_ref(), client)

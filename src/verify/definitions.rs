@@ -259,7 +259,7 @@ fn definition<'d>(
         diagnostics.push(diagnostic.hint(EXAMPLE));
     };
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    if built_in().any(|known| known == name) || name == "mode" {
+    if built_in().any(|known| known == name) || ["mode", "any"].contains(&name) {
         let message = format!("`{name}` is built in, and is not defined again");
         let diagnostic = Diagnostic::error(node.key_origin(), "built-in-scheme", message);
         diagnostics.push(diagnostic.hint(format!("choose another name: `my_{name}: {{{name}: {{…}}}}`")));

@@ -50,6 +50,26 @@ impl EventName {
         }
         places.pop()
     }
+
+    /// Combines the locations of several senders: the first that has a value counts.
+    pub fn combined<'n>(names: impl Iterator<Item = &'n Self>) -> Option<Self> {
+        let mut places: Vec<Self> = Vec::new();
+        for name in names {
+            let each = match name {
+                Self::Either(each) => each.as_slice(),
+                one => std::slice::from_ref(one),
+            };
+            for place in each {
+                if !places.contains(place) {
+                    places.push(place.clone());
+                }
+            }
+        }
+        if places.len() > 1 {
+            return Some(Self::Either(places));
+        }
+        places.pop()
+    }
 }
 
 fn one(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<EventName> {

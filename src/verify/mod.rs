@@ -7,6 +7,7 @@
 //!
 //! The map in `lib.rs` says where to add a sender, a handshake or a family of schemes.
 
+mod alternatives;
 mod catalogue;
 mod context;
 mod definitions;
@@ -30,10 +31,11 @@ use std::time::Duration;
 use http::HeaderName;
 
 use crate::base::clock::Timestamp;
-use crate::base::diagnostic::Diagnostics;
+use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::units::Size;
 use crate::base::yaml::{Node, unknown};
 use crate::event::Received;
+pub use crate::verify::alternatives::{Alternatives, handshake_conflict};
 pub use crate::verify::catalogue::{PresetDefinition, SchemeEntry, catalogue, definition, secret_key, table};
 pub use crate::verify::context::SchemeContext;
 pub use crate::verify::definitions::Definitions;
@@ -41,7 +43,8 @@ pub use crate::verify::definitions::built_in as schemes;
 pub use crate::verify::event_name::EventName;
 use crate::verify::handshake::Handshake;
 pub use crate::verify::handshake::{HandshakeReply, NewSecret};
-use crate::verify::mode::{Beside, Mode};
+use crate::verify::mode::Beside;
+pub use crate::verify::mode::Mode;
 pub use crate::verify::outgoing::{OutgoingRequest, Signed};
 use crate::verify::parts::mac::Mac;
 use crate::verify::parts::places;
@@ -69,7 +72,7 @@ pub struct Verification {
 
 impl Verification {
     /// Compiles the value of `verify:`, which is `none`, the name of a complete scheme, or a
-    /// mapping with one scheme and an optional `mode`.
+    /// mapping with one scheme and an optional `mode`. [`Alternatives`] reads `any`.
     ///
     /// Adds all errors to `diagnostics`. The result may be used only if `diagnostics` holds no
     /// error.
@@ -78,12 +81,31 @@ impl Verification {
         context: &SchemeContext<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
+        if let Some(any) = node.get(alternatives::KEY) {
+            let message = "`any` has no meaning here: a request is signed by one scheme";
+            diagnostics.push(Diagnostic::error(any.key_origin(), "one-scheme", message));
+            return None;
+        }
         let Beside { schemes, mode } = Beside::read(node, context.schemes, diagnostics);
         let (name, settings) = one_scheme(node, &schemes, context.schemes, diagnostics)?;
         let mut found = Diagnostics::new();
         let compiled = Self::of(name, settings, context, &mut found);
         diagnostics.extend(context.schemes.not_known(name, &found));
         Some(Self { mode, ..compiled? })
+    }
+
+    /// Compiles one of several alternatives, with the mode that holds for all of them.
+    pub fn compile_alternative(
+        node: Node<'_>,
+        mode: Option<Mode>,
+        context: &SchemeContext<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let compiled = Self::compile(node, context, diagnostics)?;
+        Some(Self {
+            mode: mode.unwrap_or(compiled.mode),
+            ..compiled
+        })
     }
 
     /// Compiles the scheme `name` with the settings of its use.

@@ -8,10 +8,10 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::base::yaml::{Node, unknown};
 use crate::verify::definitions::Definitions;
 
-const KEY: &str = "mode";
+pub const KEY: &str = "mode";
 
 /// Treatment of a refused request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Refuse the request.
     #[default]
@@ -52,14 +52,29 @@ impl<'d> Beside<'d> {
             let message = "with `none` nothing is verified, and `mode` has no meaning";
             diagnostics.push(Diagnostic::error(given.key_origin(), "mode", message));
         } else if let (Mode::Observe, [_], Some(given)) = (mode, schemes.as_slice(), node.get(KEY)) {
-            let message =
-                "observe mode: every request is let in; one that is not genuine is marked and logged";
-            let diagnostic = given.warning("observe", message);
-            diagnostics
-                .push(diagnostic.hint("leave `mode` out once the log has no more `unverified` events"));
+            diagnostics.push(observed(given));
         }
         Self { schemes, mode }
     }
+}
+
+/// Reads `mode` beside alternatives, and warns of a mode that lets every request in.
+pub fn given(node: Node<'_>, diagnostics: &mut Diagnostics) -> Mode {
+    let Some(given) = node.get(KEY) else {
+        return Mode::default();
+    };
+    let mode = read(given, diagnostics);
+    if mode == Mode::Observe {
+        diagnostics.push(observed(given));
+    }
+    mode
+}
+
+/// Warning about `mode: observe`.
+fn observed(given: Node<'_>) -> Diagnostic {
+    let message = "observe mode: every request is let in; one that is not genuine is marked and logged";
+    let diagnostic = given.warning("observe", message);
+    diagnostic.hint("leave `mode` out once the log has no more `unverified` events")
 }
 
 /// Reads the value of `mode:`.

@@ -14,6 +14,9 @@ use http::HeaderName;
 use crate::base::clock::Timestamp;
 use crate::base::units::HumanDuration;
 
+/// Maximum bytes of the reason of one alternative.
+const MAX_REASON: usize = 256;
+
 /// Reason for which a request is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -195,6 +198,11 @@ pub enum Refusal {
         /// Reason, and what would help.
         why: String,
     },
+    /// None of the alternatives of `any` accepts the request.
+    NoAlternative {
+        /// Scheme and refusal of each alternative, in order.
+        refusals: Vec<(Arc<str>, Self)>,
+    },
     /// A recorded arrival was verified by another scheme, or with a secret from another source.
     VerifiedOtherwise,
     /// The request is genuine, but its timestamp lies outside the replay window.
@@ -243,6 +251,11 @@ impl Refusal {
             Self::ForgeableBody { .. } => "forgeable-body",
             Self::MalformedHandshake { .. } => "malformed-handshake",
             Self::RefusedHandshake { .. } => "refused-handshake",
+            // A genuine sender comes first, as with a single verification.
+            Self::NoAlternative { refusals } => refusals
+                .iter()
+                .find(|(_, refusal)| refusal.is_genuine())
+                .map_or("no-alternative", |(_, refusal)| refusal.reason()),
             Self::VerifiedOtherwise => "verified-otherwise",
             Self::Stale { .. } => "stale",
         }
@@ -250,7 +263,16 @@ impl Refusal {
 
     /// Returns true if the request is genuine, but outside its replay window.
     pub fn is_stale(&self) -> bool {
-        matches!(self, Self::Stale { .. })
+        match self {
+            Self::Stale { .. } => true,
+            Self::NoAlternative { refusals } => refusals.iter().any(|(_, refusal)| refusal.is_stale()),
+            _ => false,
+        }
+    }
+
+    /// Returns true if the request is genuine, but stale or unreadable.
+    fn is_genuine(&self) -> bool {
+        self.is_stale() || self.is_unreadable().is_some()
     }
 
     /// Returns the handshake that failed, if any. Its body may hold a secret and is never logged.
@@ -275,6 +297,9 @@ impl Refusal {
     pub fn is_unreadable(&self) -> Option<bool> {
         match self {
             Self::Unreadable { too_large, .. } => Some(*too_large),
+            Self::NoAlternative { refusals } => {
+                refusals.iter().find_map(|(_, refusal)| refusal.is_unreadable())
+            }
             _ => None,
         }
     }
@@ -359,6 +384,16 @@ impl fmt::Display for Refusal {
                 write!(f, "the handshake `{handshake}`: {fault}")
             }
             Self::RefusedHandshake { handshake, why } => write!(f, "the handshake `{handshake}`: {why}"),
+            Self::NoAlternative { refusals } => {
+                f.write_str("no alternative accepts the request")?;
+                for (index, (scheme, refusal)) in refusals.iter().enumerate() {
+                    let mut text = refusal.to_string();
+                    text.truncate(text.floor_char_boundary(MAX_REASON));
+                    let separator = if index == 0 { ":" } else { ";" };
+                    write!(f, "{separator} `{scheme}`: {text}")?;
+                }
+                Ok(())
+            }
             Self::VerifiedOtherwise => f.write_str(
                 "the arrival was verified by another scheme, or with a secret from another source",
             ),

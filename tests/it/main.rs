@@ -23,6 +23,7 @@ mod circles;
 mod scenario;
 
 mod actions;
+mod alternatives;
 mod answers;
 mod appending;
 mod arrivals;

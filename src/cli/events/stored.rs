@@ -51,13 +51,16 @@ impl StoredArrival {
             "decided by generation {} of the rules (sha256 {}…)",
             decision.generation, decision.rules_sha256
         ));
-        lines.extend(decision.rules.iter().map(|decided| {
-            if decided.matched {
-                format!("  yes {}", decided.rule)
-            } else {
-                format!("  no  {}: {}", decided.rule, decided.reason)
-            }
-        }));
+        lines.extend(
+            decision
+                .rules
+                .iter()
+                .map(|decided| match (decided.matched, &decided.verified_by) {
+                    (true, Some(by)) => format!("  yes {}, verified by {by}", decided.rule),
+                    (true, None) => format!("  yes {}", decided.rule),
+                    (false, _) => format!("  no  {}: {}", decided.rule, decided.reason),
+                }),
+        );
         if decision.unlisted > 0 {
             let more = counted(decision.unlisted, "further rule");
             lines.push(format!("  {more} of the endpoint"));

@@ -275,8 +275,11 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, stored
 
 /// Explains which requests count as the same event for a rule, and their treatment.
 fn duplicate(endpoint: &Endpoint, rule: &Rule) -> String {
-    let verification = endpoint.verifications.get(rule.verification);
-    let by = verification.map(Verification::recognised_by).unwrap_or_default();
+    let indices = rule.alternatives.iter().map(|known| known.verification);
+    let verifications: Vec<&Verification> = indices
+        .filter_map(|index| endpoint.verifications.get(index))
+        .collect();
+    let by = recognised_by(&verifications);
     if by.is_empty() {
         return "the same event is not recognised if it comes again: it would run again".to_owned();
     }
@@ -285,13 +288,26 @@ fn duplicate(endpoint: &Endpoint, rule: &Rule) -> String {
         OnDuplicate::Reject => "is answered 409 and runs nothing",
         OnDuplicate::Run => "runs again",
     };
-    let hint = match verification {
-        Some(verification) if rule.on_duplicate != OnDuplicate::Run && verification.may_repeat() => {
-            "; if the sender signs the same content for each event, set `on_duplicate: run`"
-        }
-        _ => "",
+    let may_repeat = verifications.iter().any(|known| known.may_repeat());
+    let hint = if rule.on_duplicate != OnDuplicate::Run && may_repeat {
+        "; if the sender signs the same content for each event, set `on_duplicate: run`"
+    } else {
+        ""
     };
     format!("the same event, recognised by {by}, {then} if it comes again{hint}")
+}
+
+/// Describes the bytes by which events are recognised. Several alternatives are named. Empty if
+/// there are none.
+fn recognised_by(verifications: &[&Verification]) -> String {
+    if let [single] = verifications {
+        return single.recognised_by();
+    }
+    let each = verifications.iter().filter_map(|known| {
+        let by = known.recognised_by();
+        (!by.is_empty()).then(|| format!("{by} (`{}`)", known.scheme()))
+    });
+    each.collect::<Vec<_>>().join(", or by ")
 }
 
 /// Placeholder values, since no failure has happened yet.

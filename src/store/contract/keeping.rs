@@ -46,6 +46,7 @@ fn recorded(number: i64, ring: Ring, body: usize) -> ArrivalRecord {
                 rule: "deploy".into(),
                 matched: false,
                 reason: "it is not enabled".to_owned(),
+                verified_by: None,
             }],
             unlisted: 2,
         },

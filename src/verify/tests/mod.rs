@@ -1,6 +1,7 @@
 //! Tests of the module's promises through its public interface: settings in YAML, requests as
 //! received.
 
+mod alternatives;
 mod definitions;
 mod fields;
 mod handshake_settings;
