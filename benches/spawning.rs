@@ -97,6 +97,7 @@ fn start(runtime: &Runtime, actor: &ActionRunner, action: &Action) {
         replays: 0,
         verified: true,
         withheld: &[],
+        event_name: None,
         failure: None,
     };
     let outcome = runtime.block_on(actor.perform(action, &action_context, CancellationToken::new()));

@@ -11,7 +11,7 @@ use minijinja::{Error, ErrorKind, Value};
 use serde::Serialize;
 
 use crate::act::outcome::Outcome;
-use crate::payload::Event;
+use crate::payload::{Event, EventNameReader};
 use crate::template::document_value;
 
 /// Event, rule and attempt for which an action runs.
@@ -30,6 +30,8 @@ pub struct ActionContext<'o> {
     pub replays: u32,
     /// Headers that carry the sender's secret or signature. Never forwarded and never recorded.
     pub withheld: &'o [HeaderName],
+    /// Location of the sender's name of the event. `None` if the scheme does not say.
+    pub event_name: Option<&'o Arc<EventNameReader>>,
     /// Failure that an `on_failure` action is about. `None` for the actions of the event itself.
     pub failure: Option<FailureContext<'o>>,
 }
@@ -76,6 +78,11 @@ impl ActionContext<'_> {
         self.root_values(Some(Value::from(actions)))
     }
 
+    /// Returns the sender's name of the event, if its scheme says where it stands.
+    pub fn event_name(&self) -> Option<String> {
+        self.event_name.and_then(|name| name.read(self.event))
+    }
+
     /// True if a header of the sender is a credential.
     pub fn withholds(&self, name: &HeaderName) -> bool {
         CREDENTIALS.contains(name) || self.withheld.contains(name)
@@ -84,6 +91,7 @@ impl ActionContext<'_> {
     fn root_values(&self, actions: Option<Value>) -> Value {
         Value::from_object(TemplateRoot {
             event: Arc::new(self.event.clone()),
+            event_name: self.event_name.map(Arc::clone),
             rule: Arc::from(self.rule),
             attempt: self.attempt,
             verified: self.verified,
@@ -103,6 +111,7 @@ impl ActionContext<'_> {
 /// Root object of all template values.
 struct TemplateRoot {
     event: Arc<Event>,
+    event_name: Option<Arc<EventNameReader>>,
     rule: Arc<str>,
     attempt: u32,
     verified: bool,
@@ -136,10 +145,19 @@ impl Object for TemplateRoot {
             "query" => part(RequestPart::Query),
             "path" => part(RequestPart::Path),
             "body" => text_or_bytes(&received.body),
-            "event" => Value::from_pairs([
-                ("id", received.id.to_string()),
-                ("received_at", received.at.to_string()),
-            ]),
+            "event" => {
+                let name = self.event_name.as_ref().and_then(|name| name.read(&self.event));
+                Value::from_pairs([
+                    ("id", Value::from(received.id.to_string())),
+                    ("received_at", Value::from(received.at.to_string())),
+                    ("name", name.map_or(Value::UNDEFINED, Value::from)),
+                ])
+            }
+            "client" => {
+                let ip = received.client.map(|client| client.to_canonical().to_string());
+                Value::from_pairs([("ip", ip.map_or(Value::UNDEFINED, Value::from))])
+            }
+            "method" => Value::from(received.method.as_str()),
             "rule" => Value::from(&*self.rule),
             "endpoint" => Value::from(&*received.endpoint),
             "attempt" => Value::from(self.attempt),

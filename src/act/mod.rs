@@ -100,6 +100,11 @@ impl Action {
         matches!(self, Self::Append(_))
     }
 
+    /// True if the action runs a command.
+    pub fn is_run(&self) -> bool {
+        matches!(self, Self::Run(_))
+    }
+
     pub fn templates(&self) -> Vec<&Template> {
         match self {
             Self::Run(run) => run.templates(),

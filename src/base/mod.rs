@@ -1,5 +1,6 @@
 //! Types that every module uses, and that depend on no module above them.
 
+pub mod base64;
 pub mod clock;
 pub mod count;
 pub mod diagnostic;

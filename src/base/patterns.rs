@@ -35,6 +35,7 @@ const WORK_PER_BYTE: u64 = 20;
 pub struct Patterns {
     spent: Cell<u64>,
     regexes: RefCell<HashMap<(String, bool), Result<Regex, String>>>,
+    searches: RefCell<HashMap<String, Result<Regex, String>>>,
     globs: RefCell<HashMap<String, Result<regex::bytes::Regex, String>>>,
     paths: RefCell<HashMap<String, Arc<JsonPath>>>,
 }
@@ -51,7 +52,8 @@ impl Patterns {
         regex
     }
 
-    fn compile_regex(&self, pattern: &str, ignore_case: bool) -> Result<Regex, String> {
+    /// Adds the work of a regular expression, unless it is refused.
+    fn check_regex(&self, pattern: &str, ignore_case: bool) -> Result<(), String> {
         self.spend(0)?;
         if pattern.len() > MAX_REGEX {
             return Err(format!("longer than {MAX_REGEX} bytes"));
@@ -63,9 +65,33 @@ impl Patterns {
             .build()
             .parse(pattern)
             .map_err(|error| last_line(&error.to_string()))?;
-        self.spend(work(&hir))?;
+        self.spend(work(&hir))
+    }
+
+    fn compile_regex(&self, pattern: &str, ignore_case: bool) -> Result<Regex, String> {
+        self.check_regex(pattern, ignore_case)?;
         regex::RegexBuilder::new(&format!(r"\A(?:{pattern})\z"))
             .case_insensitive(ignore_case)
+            .size_limit(MAX_PATTERN)
+            .build()
+            .map_err(|error| reason(&error))
+    }
+
+    /// The regular expression, which finds parts of a text. Returns the reason for refusing it.
+    pub fn search(&self, pattern: &str) -> Result<Regex, String> {
+        if let Some(known) = self.searches.borrow().get(pattern) {
+            return known.clone();
+        }
+        let regex = self.compile_search(pattern);
+        self.searches
+            .borrow_mut()
+            .insert(pattern.to_owned(), regex.clone());
+        regex
+    }
+
+    fn compile_search(&self, pattern: &str) -> Result<Regex, String> {
+        self.check_regex(pattern, false)?;
+        regex::RegexBuilder::new(pattern)
             .size_limit(MAX_PATTERN)
             .build()
             .map_err(|error| reason(&error))

@@ -339,6 +339,8 @@ impl<'d> EndpointBuilder<'d> {
         let groups = groups.filter_map(|group| group.group.as_ref());
         let responds = self.rules.iter().map(|rule| &rule.respond);
         let answers = responds.chain([&self.respond]).flat_map(Respond::templates);
+        let event_names = self.rules.iter().filter_map(|rule| rule.event_name.as_deref());
+        event_names.for_each(|name| name.add_to(&mut plan));
         for template in groups.chain(answers) {
             template.add_to(&mut plan);
         }

@@ -6,9 +6,10 @@
 
 use http::HeaderName;
 
+use crate::act::Action;
 use crate::matching::Condition;
 use crate::rules::{AnswerKind, Respond, Rule};
-use crate::template::PartRead;
+use crate::template::{PartRead, Template};
 use crate::verify::Reads;
 
 /// Request parts that `rule` reads. An answer that the rule does not state is that of `respond`.
@@ -26,6 +27,11 @@ pub fn of(rule: &Rule, condition: &Condition, respond: &Respond) -> Reads {
         .flat_map(|action| action.templates())
         .chain(group)
         .chain(answers);
+    let names_event = rule.actions.iter().any(Action::is_run) || templates.clone().any(may_read_event_name);
+    if let Some(name) = rule.event_name.as_ref().filter(|_| names_event) {
+        reads.payload |= name.reads_payload();
+        reads.headers.extend(name.headers());
+    }
     for template in templates {
         reads.payload |= ["payload", "jsonpath"]
             .iter()
@@ -35,6 +41,12 @@ pub fn of(rule: &Rule, condition: &Condition, respond: &Respond) -> Reads {
         }
     }
     reads
+}
+
+/// True if the template reads `event.name`, or a field of `event` that is not known yet.
+fn may_read_event_name(template: &Template) -> bool {
+    let mut fields = template.event_fields().into_iter();
+    fields.any(|field| field.is_none_or(|field| field == "name"))
 }
 
 /// Adds the parts that a template reads. A header whose name is computed from the event is left

@@ -18,9 +18,10 @@ use crate::base::network::Networks;
 use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
 use crate::matching::Condition;
+use crate::payload::EventNameReader;
 use crate::rules::{Alternative, PayloadUse, Rule};
 use crate::store::Wanted;
-use crate::template::Place;
+use crate::template::{Place, Template};
 use crate::verify::{EventName, Verification};
 
 /// Maximum length of a rule's name, in bytes.
@@ -103,6 +104,8 @@ impl<'d> RuleCompiler<'d, '_> {
             .as_ref()
             .map(|verified| verified.iter().map(|one| one.default_window()).collect());
         let condition = self.condition(verified.as_deref(), is_known.then_some(&*endpoint), diagnostics);
+        let is_verified = verified.is_some();
+        let event_name = self.event_name(verified.as_deref().unwrap_or_default());
         let allow = node
             .given("allow")
             .and_then(|node| allow(node, endpoint, diagnostics));
@@ -134,6 +137,16 @@ impl<'d> RuleCompiler<'d, '_> {
             let node = node.get("replay_window").unwrap_or(node);
             diagnostics.push(node.error("replay-window", "a window of `0s` would call every event stale"));
         }
+        if is_verified && event_name.is_none() {
+            let on_failures = on_failure.iter().map(|(action, _)| action);
+            let templates = actions.iter().chain(on_failures).flat_map(Action::templates);
+            let group = concurrency.as_ref().and_then(|one| one.group.as_ref());
+            no_event_name(
+                node,
+                templates.chain(group).chain(respond.templates()),
+                diagnostics,
+            );
+        }
         let condition = condition?;
         let alternatives = verification?.into_iter().zip(default_windows?);
         let alternatives = alternatives.map(|(verification, default_window)| Alternative {
@@ -151,7 +164,8 @@ impl<'d> RuleCompiler<'d, '_> {
                 .unwrap_or_default(),
             needs_structure: condition.needs_structure(),
             payload_use: payload_use(&condition, &actions),
-            plan: Arc::new(plan(&actions, &on_failure)),
+            plan: Arc::new(plan(&actions, &on_failure, event_name.as_deref())),
+            event_name,
             is_light,
             actions,
             retries,
@@ -177,6 +191,13 @@ impl<'d> RuleCompiler<'d, '_> {
             diagnostics.push(unverified(self.node, name));
         }
         endpoint.verification(verify?, self.public_url, self.context, diagnostics)
+    }
+
+    /// Returns the reader of the sender's event names. `None` if the scheme does not say where they
+    /// stand.
+    fn event_name(&self, verified: &[&Verification]) -> Option<Arc<EventNameReader>> {
+        let name = EventName::combined(verified.iter().filter_map(|one| one.event_name()))?;
+        event_name_reader(&name, self.patterns).map(Arc::new)
     }
 
     /// Compiles `match`. Without an `endpoint`, names of path parameters are not checked.
@@ -235,13 +256,53 @@ fn payload_use(condition: &Condition, actions: &[Action]) -> PayloadUse {
 }
 
 /// Returns the values of a JSON payload that the actions read.
-fn plan(actions: &[Action], on_failure: &[(Action, Retry)]) -> Plan {
+fn plan(actions: &[Action], on_failure: &[(Action, Retry)], event_name: Option<&EventNameReader>) -> Plan {
     let mut plan = Plan::default();
+    if let Some(name) = event_name {
+        name.add_to(&mut plan);
+    }
     let on_failure = on_failure.iter().map(|(action, _)| action);
     for template in actions.iter().chain(on_failure).flat_map(Action::templates) {
         template.add_to(&mut plan);
     }
     plan
+}
+
+/// True if the template reads `event.name`.
+fn names_event_name(template: &Template) -> bool {
+    let mut fields = template.event_fields().into_iter().flatten();
+    fields.any(|field| field == "name")
+}
+
+/// Reports `event.name` in the templates of a rule whose scheme does not say where the name stands.
+fn no_event_name<'t>(
+    node: Node<'_>,
+    mut templates: impl Iterator<Item = &'t Template>,
+    diagnostics: &mut Diagnostics,
+) {
+    if !templates.any(names_event_name) {
+        return;
+    }
+    let message =
+        "`event.name` means nothing here: this verification does not say where the event's name stands";
+    let diagnostic = node
+        .get("actions")
+        .unwrap_or(node)
+        .error("no-event-name", message);
+    diagnostics
+        .push(diagnostic.hint("name the place: `headers.x_event_name`, or a value such as `payload.type`"));
+}
+
+/// Returns the reader of a scheme's event names. `None` if a path is refused: `match` reports it.
+fn event_name_reader(name: &EventName, patterns: &Patterns) -> Option<EventNameReader> {
+    Some(match name {
+        EventName::Header(header) => EventNameReader::Header(header.clone()),
+        EventName::Payload(path) => EventNameReader::Payload(patterns.path(path).ok()?),
+        EventName::Either(names) => {
+            let readers = names.iter().map(|name| event_name_reader(name, patterns));
+            EventNameReader::First(readers.collect::<Option<_>>()?)
+        }
+    })
 }
 
 /// Reports a rule that no verification covers.

@@ -20,6 +20,7 @@ pub mod content_encoding;
 mod content_type;
 mod decode;
 mod event;
+mod event_name;
 mod form;
 mod json_body;
 mod multipart;
@@ -32,6 +33,7 @@ mod xml;
 pub use content::{BodyKind, Payload};
 pub use decode::{Decode, decode, decode_planned};
 pub use event::Event;
+pub use event_name::EventNameReader;
 pub use undecodable::Undecodable;
 pub use weight::weight;
 

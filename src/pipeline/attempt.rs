@@ -118,7 +118,7 @@ impl Dispatcher {
         };
         let started = self.clock.now();
         let outcome = self
-            .perform(lease, endpoint, &rule.plan, action, &attempting.stop)
+            .perform(lease, endpoint, rule, action, &attempting.stop)
             .await;
         let progress = Progress {
             action: lease.action,

@@ -62,6 +62,7 @@ fn group(one: &Match<'_>, concurrency: &GroupSettings, event: &Event) -> Group {
             replays: 0,
             verified: one.unverified.is_none(),
             withheld: &[],
+            event_name: one.rule.event_name.as_ref(),
             failure: None,
         };
         let name = group

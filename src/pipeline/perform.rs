@@ -10,24 +10,22 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::{self, Action, ActionContext, Outcome, Verdict};
-use crate::base::json_plan::Plan;
 use crate::payload::Event;
 use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::dispatch::Dispatcher;
-use crate::rules::Endpoint;
+use crate::rules::{Endpoint, Rule};
 use crate::store::Lease;
 
 /// Maximum description of an attempt's outcome, in bytes. The rest is cut off.
 const DETAIL_KEPT: usize = 1024;
 
 impl Dispatcher {
-    /// Performs the action. `plan` names the values of a JSON payload that it reads. A panic ends
-    /// only this attempt.
+    /// Performs an action of the rule. A panic ends only this attempt.
     pub(super) async fn perform(
         &self,
         lease: &Lease,
         endpoint: &Endpoint,
-        plan: &Arc<Plan>,
+        rule: &Rule,
         action: &Action,
         stop: &CancellationToken,
     ) -> Outcome {
@@ -38,7 +36,7 @@ impl Dispatcher {
                 return Outcome::new(Verdict::Stopped, "stopped before it began", Duration::ZERO);
             }
         };
-        let decode = || Event::from_store(Arc::clone(received), &lease.decode, plan);
+        let decode = || Event::from_store(Arc::clone(received), &lease.decode, &rule.plan);
         let decoded = DecodeLimits::aside(received, decode);
         let decoded = decoded.map_err(|error| format!("the stored body cannot be decoded: {error}"));
         let event = match decoded {
@@ -53,6 +51,7 @@ impl Dispatcher {
             verified: lease.unverified.is_none(),
             replays: lease.replays,
             withheld: &endpoint.credentials,
+            event_name: rule.event_name.as_ref(),
             failure: lease.failure.as_ref().map(|failure| act::FailureContext {
                 action: &failure.action,
                 reason: &failure.reason,

@@ -188,6 +188,7 @@ impl<'r> ResponseBuilder<'r> {
                 attempt: 1,
                 replays: 0,
                 withheld: &[],
+                event_name: self.rules.first().and_then(|rule| rule.event_name.as_ref()),
                 failure: None,
                 verified: self.verified,
             };

@@ -3,7 +3,7 @@
 use crate::reference::markdown::table;
 
 /// Variables that every command gets.
-pub const COMMAND: [(&str, &str); 12] = [
+pub const COMMAND: [(&str, &str); 15] = [
     (
         "PATH",
         "`/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`, unless the daemon has another",
@@ -20,6 +20,15 @@ pub const COMMAND: [(&str, &str); 12] = [
     ("HOOKYARD_ATTEMPT", "the number of the attempt, from 1"),
     ("HOOKYARD_REPLAY", "the number of replays by the operator, from 0"),
     ("HOOKYARD_VERIFIED", "`true`, or `false` with `mode: observe`"),
+    ("HOOKYARD_METHOD", "the method of the request, such as `POST`"),
+    (
+        "HOOKYARD_CLIENT_IP",
+        "the address of the client; not set if it came by a unix socket",
+    ),
+    (
+        "HOOKYARD_EVENT_NAME",
+        "the sender's name of the event; not set if its scheme does not say where it stands",
+    ),
     (
         "HOOKYARD_FAILURE_ACTION",
         "in `on_failure`: the action that failed",

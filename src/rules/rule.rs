@@ -10,6 +10,7 @@ use super::respond::Respond;
 use crate::act::{Action, Retry};
 use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
+use crate::payload::EventNameReader;
 use crate::store::{Debounce, Overlap};
 use crate::template::Template;
 
@@ -29,6 +30,8 @@ pub struct Rule {
     pub needs_structure: bool,
     /// Part of the rule that reads the payload, which may be unreadable.
     pub payload_use: PayloadUse,
+    /// Location of the sender's name of an event. `None` if the scheme does not say.
+    pub event_name: Option<Arc<EventNameReader>>,
     /// Values of a JSON payload that the actions read, those of `on_failure` too.
     pub plan: Arc<Plan>,
     /// True if no delivery of the rule holds a process or a connection.

@@ -18,14 +18,16 @@ use crate::template::{
 };
 
 /// Fields of `event`.
-const EVENT: [&str; 2] = ["event.id", "event.received_at"];
+const EVENT: [&str; 3] = ["event.id", "event.received_at", "event.name"];
+/// Fields of `client`.
+const CLIENT: [&str; 1] = ["client.ip"];
 /// Fields of `failure`.
 const FAILURE: [&str; 3] = ["failure.action", "failure.reason", "failure.output"];
 /// Functions that templates may call.
-const FUNCTIONS: [&str; 4] = ["jsonpath", "secret", "range", "dict"];
+const FUNCTIONS: [&str; 5] = ["jsonpath", "secret", "range", "dict", "now"];
 
 /// Filters to suggest for a misspelled one.
-const COMMON_FILTERS: [&str; 22] = [
+const COMMON_FILTERS: [&str; 30] = [
     "tojson",
     "urlencode",
     "default",
@@ -40,7 +42,15 @@ const COMMON_FILTERS: [&str; 22] = [
     "length",
     "int",
     "float",
+    "round",
+    "abs",
     "string",
+    "fromjson",
+    "b64decode",
+    "b64encode",
+    "sha256",
+    "regex_replace",
+    "datetimeformat",
     "list",
     "items",
     "sort",
@@ -232,7 +242,11 @@ impl Templates {
             if !names.contains(top) {
                 return Err(unknown("name", top, names));
             }
-            for (of, fields) in [("event", &EVENT[..]), ("failure", &FAILURE[..])] {
+            for (of, fields) in [
+                ("event", &EVENT[..]),
+                ("client", &CLIENT[..]),
+                ("failure", &FAILURE[..]),
+            ] {
                 if top == of && name != of && !fields.contains(&name.as_str()) {
                     return Err(unknown("name", name, fields.iter().copied()));
                 }
@@ -266,10 +280,10 @@ impl Templates {
             let error = TemplateError::new(format!(
                 "`{function}` takes one text, written out, because it is resolved at load"
             ));
-            return Err(error.hint(if function == "secret" {
-                "write `secret('NAME')`"
-            } else {
-                "write `jsonpath('$.path')`"
+            return Err(error.hint(match function.as_str() {
+                "secret" => "write `secret('NAME')`",
+                "regex_replace" => "write `value | regex_replace('pattern', 'text')`",
+                _ => "write `jsonpath('$.path')`",
             }));
         }
         Ok(())
@@ -286,6 +300,11 @@ impl Templates {
                     message: refused.message,
                     hint: refused.hint,
                 })?;
+        }
+        for pattern in &found.regexes {
+            self.shared.resolved.add_regex(pattern).map_err(|why| {
+                TemplateError::new(format!("the pattern `{pattern}` of `regex_replace`: {why}"))
+            })?;
         }
         let mut doubts = Vec::new();
         for name in &found.secrets {

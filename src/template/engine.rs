@@ -11,13 +11,15 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 use parking_lot::{Mutex, RwLock};
+use regex::Regex;
 
+use crate::base::clock::Clock;
 use crate::base::json_plan::Plan;
 use crate::base::jsonpath::{JsonPath, Refused};
 use crate::base::patterns::Patterns;
 use crate::base::secret::Secret;
 use crate::template::json::{self, JsonObject};
-use crate::template::output;
+use crate::template::{filters, output};
 
 /// Work limit of a render: about this many steps, or 64 bytes of data per step.
 const FUEL: u64 = 100_000;
@@ -31,6 +33,8 @@ pub const MASK: &str = "***";
 pub struct Resolved {
     secrets: Arc<RwLock<HashMap<String, Secret>>>,
     paths: Arc<RwLock<HashMap<String, Arc<JsonPath>>>>,
+    /// Patterns of `regex_replace`.
+    regexes: Arc<RwLock<HashMap<String, Regex>>>,
     /// Compiles the paths and bounds the work of all of them.
     patterns: Arc<Mutex<Patterns>>,
 }
@@ -55,6 +59,23 @@ impl Resolved {
         let mut paths = self.paths.write();
         paths.insert(text.to_owned(), query);
         Ok(())
+    }
+
+    /// Compiles a pattern of `regex_replace`. Returns the reason for refusing it.
+    pub fn add_regex(&self, pattern: &str) -> Result<(), String> {
+        let compiled = self.patterns.lock().search(pattern)?;
+        self.regexes.write().insert(pattern.to_owned(), compiled);
+        Ok(())
+    }
+
+    fn regex(&self, pattern: &str) -> Result<Regex, Error> {
+        let known = self.regexes.read().get(pattern).cloned();
+        known.ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidOperation,
+                format!("the pattern `{pattern}` was not read at load"),
+            )
+        })
     }
 
     /// Adds the values that a path reads of a JSON payload to `plan`.
@@ -183,6 +204,19 @@ pub fn environment(resolved: &Resolved, undefined: UndefinedBehavior) -> Environ
     environment.add_filter("tojson", tojson);
     environment.add_filter("urlencode", urlencode);
     environment.add_filter("join", join);
+    environment.add_filter("fromjson", filters::from_json);
+    environment.add_filter("b64decode", filters::b64decode);
+    environment.add_filter("b64encode", filters::b64encode);
+    environment.add_filter("sha256", filters::sha256);
+    environment.add_filter("datetimeformat", filters::datetimeformat);
+    let regexes = resolved.clone();
+    environment.add_filter(
+        "regex_replace",
+        move |value: &Value, pattern: &str, replacement: &str| {
+            filters::regex_replace(value, &regexes.regex(pattern)?, replacement)
+        },
+    );
+    environment.add_function("now", || Clock::system().now().to_string());
     let (secrets, paths) = (resolved.clone(), resolved.clone());
     environment.add_function("secret", move |state: &State<'_, '_>, name: &str| {
         secrets.secret(state, name)

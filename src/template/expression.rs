@@ -34,7 +34,9 @@ pub enum Form {
 }
 
 /// Names whose values a sender does not choose.
-const OWN: [&str; 6] = ["event", "rule", "endpoint", "attempt", "replay", "verified"];
+const OWN: [&str; 7] = [
+    "client", "method", "rule", "endpoint", "attempt", "replay", "verified",
+];
 /// Maximum nesting of parentheses. Deeper expressions are [`Form::Raw`].
 const MAX_DEPTH: usize = 16;
 /// Words after which another operand follows.
@@ -131,6 +133,10 @@ fn base(tokens: &[TagToken], depth: usize) -> Value {
         },
         [TagToken::Word(name), rest @ ..] => match name.as_str() {
             name if OWN.contains(&name) => of(Form::Own, None),
+            // The sender chooses the event's name.
+            "event" if matches!(rest, [TagToken::Sign('.'), TagToken::Word(field)] if field != "name") => {
+                of(Form::Own, None)
+            }
             "true" | "false" | "loop" => of(Form::Plain, None),
             "payload" => of(Form::Raw, accessors(rest).map(Place::Payload)),
             "headers" | "query" | "path" => of(Form::Raw, named(name, rest)),

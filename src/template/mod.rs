@@ -10,6 +10,7 @@ mod compile;
 mod embedding;
 mod engine;
 mod expression;
+mod filters;
 mod fixed;
 mod growth;
 mod json;
@@ -53,9 +54,9 @@ pub const MAX_TAG: usize = 500;
 /// Maximum number of `{% elif %}` in a template. Each is nested in the previous one.
 pub const MAX_ELIFS: usize = 100;
 /// Names of the values in every template.
-pub const NAMES: [&str; 11] = [
-    "payload", "headers", "query", "path", "body", "event", "rule", "endpoint", "attempt", "replay",
-    "verified",
+pub const NAMES: [&str; 13] = [
+    "payload", "headers", "query", "path", "body", "event", "client", "method", "rule", "endpoint",
+    "attempt", "replay", "verified",
 ];
 
 /// The purpose of a template, which sets its names and its escaping.
@@ -218,6 +219,15 @@ impl Template {
         }
         for path in &found.paths {
             shared.resolved.add_to(path, plan);
+        }
+    }
+
+    /// The fields of `event` that the template reads, such as `name`. `None` stands for a field that
+    /// is known only at render. Scans the source again, so it is meant for loading only.
+    pub fn event_fields(&self) -> Vec<Option<String>> {
+        match self.compiled {
+            Some(_) => scan(&self.source).event_fields,
+            None => Vec::new(),
         }
     }
 

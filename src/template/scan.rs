@@ -34,6 +34,11 @@ pub struct Scan {
     /// The values of the payload that the template reads, as far as their paths are written out. A
     /// path may be of a variable that has this name.
     pub payload: Vec<Vec<Step>>,
+    /// The fields of `event` that the template reads. `None` if the field is known only when the
+    /// template is rendered.
+    pub event_fields: Vec<Option<String>>,
+    /// The patterns of `regex_replace`.
+    pub regexes: Vec<String>,
     /// The largest value that the template builds from its own lists and mappings.
     pub growth: Extent,
 }
@@ -93,7 +98,19 @@ fn note(tokens: &[TagToken], block: bool, found: &mut Scan) {
     for (at, token) in tokens.iter().enumerate() {
         let attribute = sign(at.checked_sub(1), '.');
         match token {
-            TagToken::Sign('|') => found.filters.extend(word(at + 1).map(str::to_owned)),
+            TagToken::Sign('|') => {
+                found.filters.extend(word(at + 1).map(str::to_owned));
+                if word(at + 1) == Some("regex_replace") {
+                    match tokens.get(at + 3) {
+                        Some(TagToken::Text(pattern))
+                            if sign(Some(at + 2), '(') && sign(Some(at + 4), ',') =>
+                        {
+                            found.regexes.push(pattern.clone());
+                        }
+                        _ => found.not_literal.push("regex_replace".to_owned()),
+                    }
+                }
+            }
             TagToken::Word(name) if attribute && sign(Some(at + 1), '(') => {
                 let of_loop = at.checked_sub(2).and_then(word) == Some("loop");
                 if !of_loop {
@@ -114,6 +131,13 @@ fn note(tokens: &[TagToken], block: bool, found: &mut Scan) {
                 };
                 let part = PARTS.iter().find(|part| *part == name);
                 found.parts.extend(part.map(|part| PartRead { part, name: read }));
+            }
+            TagToken::Word(name) if name == "event" && !attribute => {
+                found.event_fields.push(match tokens.get(at + 2) {
+                    Some(TagToken::Word(field)) if sign(Some(at + 1), '.') => Some(field.clone()),
+                    Some(TagToken::Text(field)) if sign(Some(at + 1), '[') => Some(field.clone()),
+                    _ => None,
+                });
             }
             TagToken::Word(name) if name == "payload" && !attribute => {
                 found

@@ -53,7 +53,7 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "reference",
         &[
-            "base", "template", "verify", "matching", "act", "rules", "pipeline", "config",
+            "base", "payload", "template", "verify", "matching", "act", "rules", "pipeline", "config",
         ],
     ),
     (

@@ -76,6 +76,7 @@ mod supervised;
 mod tls;
 mod unreadable;
 mod unverified;
+mod values;
 mod weak_secrets;
 mod whereabouts;
 mod words;

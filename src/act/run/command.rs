@@ -92,6 +92,14 @@ impl Run {
         set("HOOKYARD_DELIVERY_ID", action_context.delivery.as_ref());
         set("HOOKYARD_REPLAY", action_context.replays.to_string().as_ref());
         set("HOOKYARD_VERIFIED", action_context.verified.to_string().as_ref());
+        set("HOOKYARD_METHOD", received.method.as_str().as_ref());
+        if let Some(client) = received.client {
+            set("HOOKYARD_CLIENT_IP", client.to_canonical().to_string().as_ref());
+        }
+        if let Some(name) = action_context.event_name() {
+            let name = without_nul(name, || "the event's name".to_owned())?;
+            set("HOOKYARD_EVENT_NAME", name.as_ref());
+        }
         if let Some(failure) = action_context.failure {
             set("HOOKYARD_FAILURE_ACTION", failure.action.as_ref());
             let reason = without_nul(failure.reason.to_owned(), || "the reason".to_owned())?;

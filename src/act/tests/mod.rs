@@ -103,6 +103,7 @@ fn action_context<'o>(event: &'o Event, withheld: &'o [HeaderName]) -> ActionCon
         verified: true,
         replays: 0,
         withheld,
+        event_name: None,
         failure: None,
     }
 }

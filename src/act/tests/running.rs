@@ -52,9 +52,11 @@ async fn the_environment_is_clean() {
         [
             "HOME",
             "HOOKYARD_ATTEMPT",
+            "HOOKYARD_CLIENT_IP",
             "HOOKYARD_DELIVERY_ID",
             "HOOKYARD_ENDPOINT",
             "HOOKYARD_EVENT_ID",
+            "HOOKYARD_METHOD",
             "HOOKYARD_REPLAY",
             "HOOKYARD_RULE",
             "HOOKYARD_VERIFIED",

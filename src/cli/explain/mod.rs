@@ -248,6 +248,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, stored
             verified: true,
             replays: 0,
             withheld: &endpoint.credentials,
+            event_name: rule.event_name.as_ref(),
             failure: None,
         };
         let failed = ActionContext {

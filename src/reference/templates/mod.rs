@@ -19,7 +19,7 @@ type Row = (
     &'static str,
 );
 
-const VARIABLES: [Row; 14] = [
+const VARIABLES: [Row; 17] = [
     (
         "`payload`",
         "the decoded body; [bodies](bodies.md) says how it is read",
@@ -68,6 +68,27 @@ const VARIABLES: [Row; 14] = [
         "everywhere",
         "{{ event.received_at }}",
         "1970-01-01T00:00:00.000Z",
+    ),
+    (
+        "`event.name`",
+        "the sender's name of the event, from where its scheme says that it stands",
+        "everywhere",
+        "{{ event.name }}",
+        "push",
+    ),
+    (
+        "`client.ip`",
+        "the address of the client; undefined if it came by a unix socket",
+        "everywhere",
+        "{{ client.ip }}",
+        "10.1.2.3",
+    ),
+    (
+        "`method`",
+        "the method of the request",
+        "everywhere",
+        "{{ method }}",
+        "POST",
     ),
     (
         "`rule`",
@@ -120,7 +141,7 @@ const VARIABLES: [Row; 14] = [
     ),
 ];
 
-const FUNCTIONS: [Row; 4] = [
+const FUNCTIONS: [Row; 5] = [
     (
         "`jsonpath('$.a[*].b')`",
         "what a JSONPath selects from the payload: the value, or the list of several",
@@ -134,6 +155,13 @@ const FUNCTIONS: [Row; 4] = [
         "everywhere",
         "{{ secret('TOKEN') }}",
         "a-secret-of-the-examples",
+    ),
+    (
+        "`now()`",
+        "the time of this attempt, RFC 3339",
+        "everywhere",
+        "{{ now() | length }}",
+        "24",
     ),
     (
         "`range(N)`",
@@ -152,7 +180,7 @@ const FUNCTIONS: [Row; 4] = [
 ];
 
 /// Filters: name, description, template, result.
-const FILTERS: [(&str, &str, &str, &str); 22] = [
+const FILTERS: [(&str, &str, &str, &str); 30] = [
     (
         "tojson",
         "the value as JSON, text in quotes",
@@ -211,6 +239,49 @@ const FILTERS: [(&str, &str, &str, &str); 22] = [
         "as a number with a fraction",
         "{{ payload.count | float }}",
         "3.0",
+    ),
+    (
+        "round",
+        "rounded to that many places",
+        "{{ 2.46 | round(1) }}",
+        "2.5",
+    ),
+    ("abs", "without its sign", "{{ -3 | abs }}", "3"),
+    (
+        "fromjson",
+        "the value that a JSON text describes",
+        r#"{{ ('{"a": [1, 2]}' | fromjson).a[1] }}"#,
+        "2",
+    ),
+    (
+        "b64decode",
+        "what Base64 stands for, in either alphabet; bytes that are not text can go to another filter",
+        "{{ 'aG9va3lhcmQ=' | b64decode }}",
+        "hookyard",
+    ),
+    (
+        "b64encode",
+        "Base64 of text or bytes",
+        "{{ 'hookyard' | b64encode }}",
+        "aG9va3lhcmQ=",
+    ),
+    (
+        "sha256",
+        "the SHA-256 of text or bytes, in hex",
+        "{{ payload.ref | sha256 | length }}",
+        "64",
+    ),
+    (
+        "regex_replace",
+        "every match of a regular expression replaced; `$1` is a group",
+        "{{ payload.ref | regex_replace('^refs/(heads)/', '$1:') }}",
+        "heads:main",
+    ),
+    (
+        "datetimeformat",
+        "a time (RFC 3339, or seconds since 1970) as `strftime` writes it, in UTC or at an offset",
+        r#"{{ 1700000000 | datetimeformat("%d.%m.%Y %H:%M", tz="+01:00") }}"#,
+        "14.11.2023 23:13",
     ),
     ("string", "as text", "{{ 3 | string | tojson }}", r#""3""#),
     ("list", "as a list", "{{ 'ab' | list }}", r#"["a","b"]"#),

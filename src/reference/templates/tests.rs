@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::*;
 use crate::act::{ActionContext, FailureContext, Outcome, Verdict};
 use crate::base::secret::Keyring;
 use crate::matching::testing::event;
+use crate::payload::EventNameReader;
 use crate::template::{Scope, Templates};
 
 fn compile(source: &str, scope: Scope, of_failures: bool) -> Result<crate::template::Template, String> {
@@ -32,6 +34,8 @@ fn render(source: &str, place: &str) -> Result<String, String> {
         reason: "exit 3",
         output: "",
     };
+    let name = EventNameReader::Header("x-github-event".parse().unwrap());
+    let name = Arc::new(name);
     let context = ActionContext {
         event: &event,
         rule: "deploy",
@@ -40,6 +44,7 @@ fn render(source: &str, place: &str) -> Result<String, String> {
         verified: true,
         replays: 0,
         withheld: &[],
+        event_name: Some(&name),
         failure: of_failures.then_some(failure),
     };
     let answer = place == "`respond` with `wait`";
