@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{Subject, after, arrival, done, new_event_of, pending};
+use super::{Subject, after, arrival, done, new_event_of, noise, pending};
 use crate::event::Received;
 use crate::store::{Enqueued, NewDelivery, Settings, StoreError};
 
@@ -232,7 +232,7 @@ pub async fn at_the_maximum_size_only_new_events_are_refused<S: Subject>() {
     settings.keep.done = Duration::ZERO;
     let subject = S::open(settings);
     let large = |millis| Received {
-        body: Bytes::from(vec![b'x'; 50_000]),
+        body: Bytes::from(noise(50_000)),
         ..arrival(millis)
     };
     let mut enqueued = 0;

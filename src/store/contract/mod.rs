@@ -16,7 +16,8 @@ mod subject;
 
 pub(super) use sighting::sighting;
 pub(super) use subject::{
-    Memory, Sqlite, Subject, UNLIMITED, after, arrival, dedup_key, done, new_event_of, pending, record, retry,
+    Memory, Sqlite, Subject, UNLIMITED, after, arrival, dedup_key, done, new_event_of, noise, pending,
+    record, retry,
 };
 
 /// Runs every test against every implementation.

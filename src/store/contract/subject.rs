@@ -224,6 +224,19 @@ pub fn new_event_of(received: &Received, deliveries: &[NewDelivery]) -> NewEvent
     }
 }
 
+/// Bytes that no compression makes smaller.
+pub fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = || {
+        // Xorshift.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
 pub fn record(action: usize, number: u32) -> AttemptRecord {
     AttemptRecord {
         action,

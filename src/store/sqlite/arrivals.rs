@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::body::Compressed;
 use super::columns::{self, Unreadable, integer, parsed};
 use super::ring_sizes::RingChange;
 use super::write_op::{Batch, WriteError, WriteOp};
@@ -11,13 +12,13 @@ use crate::event::{ArrivalOutcome, EventId};
 use crate::store::decide::ring::surplus;
 use crate::store::{ArrivalRecord, Ring};
 
-/// Columns of [`record()`], in its order. The first ten are those of [`columns::received`].
-const RECORD: &str = "SELECT id, received_at, endpoint, method, path, query, parameters, client, headers, body, \
+/// Columns of [`record()`], in its order. The first eleven are those of [`columns::received`].
+const RECORD: &str = "SELECT id, received_at, endpoint, method, path, query, parameters, client, headers, body, lz4_size, \
      ring, outcome, decode, size, status, reason, decision, proofs FROM arrivals WHERE id = ?1";
 
 const INSERT: &str = "INSERT INTO arrivals (id, received_at, endpoint, method, path, query, parameters, client, \
-     headers, body, ring, outcome, decode, size, status, reason, decision, proofs, weight) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
+     headers, body, lz4_size, ring, outcome, decode, size, status, reason, decision, proofs, weight) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
 
 pub(super) const OLDEST: &str = "SELECT weight FROM arrivals WHERE ring = ?1 ORDER BY seq";
 
@@ -30,15 +31,26 @@ const DELETE_OF_ENDPOINT: &str = "DELETE FROM arrivals WHERE seq IN \
 
 const DELETE: &str = "DELETE FROM arrivals WHERE id = ?1 RETURNING ring, weight";
 
-/// A write of records.
-pub(super) struct RecordArrivals(pub Vec<ArrivalRecord>);
+/// A write of records, each with its compressed body.
+pub(super) struct RecordArrivals(Vec<(ArrivalRecord, Compressed)>);
+
+impl RecordArrivals {
+    /// Compresses the bodies.
+    pub fn new(records: Vec<ArrivalRecord>) -> Self {
+        let compress = |record: ArrivalRecord| {
+            let compressed = Compressed::new(&record.received.body);
+            (record, compressed)
+        };
+        Self(records.into_iter().map(compress).collect())
+    }
+}
 
 impl WriteOp for RecordArrivals {
     type Output = ();
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
-        for record in &self.0 {
-            insert(batch, record)?;
+        for (record, body) in &self.0 {
+            insert(batch, record, body)?;
             if let Some(limit) = record.endpoint_limit {
                 let endpoint = &record.received.endpoint;
                 let parameters = params![record.ring.name(), endpoint, integer(limit)];
@@ -52,12 +64,12 @@ impl WriteOp for RecordArrivals {
     }
 
     fn size(&self) -> usize {
-        let weight: u64 = self.0.iter().map(ArrivalRecord::weight).sum();
+        let weight: u64 = self.0.iter().map(|(record, _)| record.weight()).sum();
         usize::try_from(weight).unwrap_or(usize::MAX)
     }
 }
 
-fn insert(batch: &mut Batch<'_>, record: &ArrivalRecord) -> rusqlite::Result<()> {
+fn insert(batch: &mut Batch<'_>, record: &ArrivalRecord, body: &Compressed) -> rusqlite::Result<()> {
     let received = &record.received;
     let weight = i64::try_from(record.weight()).unwrap_or(i64::MAX);
     batch.connection.prepare_cached(INSERT)?.execute(params![
@@ -70,7 +82,8 @@ fn insert(batch: &mut Batch<'_>, record: &ArrivalRecord) -> rusqlite::Result<()>
         columns::parameters_column(&received.parameters),
         received.client.map(|client| client.to_string()),
         columns::headers_column(&received.headers),
-        &*received.body,
+        body.column(&received.body),
+        body.size(&received.body),
         record.ring.name(),
         record.outcome.name(),
         record.decode,
@@ -131,18 +144,18 @@ fn ring_of(name: &str) -> Result<Ring, Unreadable> {
 
 fn record(row: &Row<'_>) -> Result<ArrivalRecord, Unreadable> {
     let received = columns::received(row)?;
-    let outcome: ArrivalOutcome = parsed("outcome", &row.get::<_, String>(11)?)?;
-    let ring = ring_of(&row.get::<_, String>(10)?)?;
+    let outcome: ArrivalOutcome = parsed("outcome", &row.get::<_, String>(12)?)?;
+    let ring = ring_of(&row.get::<_, String>(11)?)?;
     Ok(ArrivalRecord {
         received: Arc::new(received),
         ring,
         outcome,
-        decode: row.get(12)?,
-        size: u64::try_from(row.get::<_, i64>(13)?).unwrap_or(0),
-        status: row.get(14)?,
-        reason: row.get(15)?,
-        decision: columns::from_json("decision", &row.get::<_, String>(16)?)?,
-        proofs: columns::from_json("proofs", &row.get::<_, String>(17)?)?,
+        decode: row.get(13)?,
+        size: u64::try_from(row.get::<_, i64>(14)?).unwrap_or(0),
+        status: row.get(15)?,
+        reason: row.get(16)?,
+        decision: columns::from_json("decision", &row.get::<_, String>(17)?)?,
+        proofs: columns::from_json("proofs", &row.get::<_, String>(18)?)?,
         endpoint_limit: None,
     })
 }

@@ -15,12 +15,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::body;
 use crate::base::clock::Timestamp;
 use crate::event::Received;
 
 /// Columns of [`received`], in its order.
 pub(super) const RECEIVED: &str = "e.id, e.received_at, e.endpoint, e.method, e.path, e.query, e.parameters, \
-                                   e.client, e.headers, b.body";
+                                   e.client, e.headers, b.body, b.lz4_size";
 
 /// Formats the headers as a column.
 pub(super) fn headers_column(headers: &HeaderMap) -> String {
@@ -120,7 +121,7 @@ pub(super) fn received(row: &Row<'_>) -> Result<Received, Unreadable> {
             .transpose()?,
         certificate: None,
         headers: headers(&row.get::<_, String>(8)?)?,
-        body: Bytes::from(row.get::<_, Vec<u8>>(9)?),
+        body: body::restore(row.get_ref(9)?, row.get(10)?)?,
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::{ErrorCode, OptionalExtension, params};
 
 use super::arrivals;
+use super::body::{self, Compressed};
 use super::columns;
 use super::debounce::supersede_debounced;
 use super::delivery_cache::FirstAttempt;
@@ -34,7 +35,7 @@ const EVENT: &str = "INSERT INTO events \
      (id, received_at, endpoint, method, path, query, parameters, client, headers, decode, size, pending, status, \
      decision, is_replay) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 
-const BODY: &str = "INSERT INTO bodies (event, body) VALUES (?1, ?2)";
+const BODY: &str = "INSERT INTO bodies (event, lz4_size, body) VALUES (?1, ?2, ?3)";
 
 const DELIVERY: &str = "INSERT INTO deliveries \
      (id, event, rule, state, action, attempt, due, unverified, group_key, group_limit, group_overlap, debounced_since) \
@@ -50,11 +51,23 @@ pub(super) struct Enqueue {
     headers: String,
     client: Option<String>,
     decision: String,
+    compressed: Compressed,
 }
 
 impl Enqueue {
+    /// Formats the columns, on a thread for slow work if the body is large.
+    pub async fn prepared(new_event: NewEvent) -> Result<Self, StoreError> {
+        if new_event.received.body.len() < body::SLOW {
+            return Ok(Self::new(new_event));
+        }
+        let formatted = tokio::task::spawn_blocking(move || Self::new(new_event)).await;
+        formatted.map_err(|error| StoreError::Unexpected {
+            detail: format!("cannot compress a body: {error}"),
+        })
+    }
+
     /// Formats the columns.
-    pub fn new(new_event: NewEvent) -> Self {
+    fn new(new_event: NewEvent) -> Self {
         let received = &new_event.received;
         Self {
             id: received.id.to_string(),
@@ -62,6 +75,7 @@ impl Enqueue {
             headers: columns::headers_column(&received.headers),
             client: received.client.map(|client| client.to_string()),
             decision: columns::json(&new_event.decision),
+            compressed: Compressed::new(&received.body),
             deliveries: new_event
                 .deliveries
                 .iter()
@@ -92,10 +106,11 @@ impl Enqueue {
             self.new_event.is_replay,
         ])?;
         let event = batch.connection.last_insert_rowid();
-        batch
-            .connection
-            .prepare_cached(BODY)?
-            .execute(params![event, &*received.body])?;
+        batch.connection.prepare_cached(BODY)?.execute(params![
+            event,
+            self.compressed.size(&received.body),
+            self.compressed.column(&received.body)
+        ])?;
         Ok(event)
     }
 
@@ -232,7 +247,8 @@ impl WriteOp for Enqueue {
     }
 
     fn size(&self) -> usize {
-        self.new_event.received.body.len() + self.headers.len()
+        let body = &self.new_event.received.body;
+        self.compressed.column(body).len() + self.headers.len()
     }
 
     fn map_error(&self, error: &rusqlite::Error) -> Option<StoreError> {

@@ -7,6 +7,7 @@
 
 mod access;
 mod arrivals;
+mod body;
 mod checkpoint;
 mod columns;
 mod counters;
@@ -183,7 +184,10 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn enqueue(&self, new_event: NewEvent) -> Answer<'_, Vec<Enqueued>> {
-        self.write(move || Enqueue::new(new_event))
+        Box::pin(async move {
+            let enqueue = Enqueue::prepared(new_event).await?;
+            self.write(move || enqueue).await
+        })
     }
 
     fn lease(&self, wanted: Wanted, now: Timestamp) -> Answer<'_, Leased> {
@@ -225,7 +229,7 @@ impl Store for SqliteStore {
     }
 
     fn record_arrivals(&self, records: Vec<ArrivalRecord>) -> Answer<'_, ()> {
-        self.write(move || RecordArrivals(records))
+        self.write(move || RecordArrivals::new(records))
     }
 
     fn arrival(&self, id: EventId) -> Answer<'_, Option<ArrivalRecord>> {

@@ -161,7 +161,7 @@ pub(super) fn event(
         "SELECT {RECEIVED}, e.decode FROM events e JOIN bodies b ON b.event = e.seq WHERE e.seq = ?1"
     );
     connection.prepare_cached(&sql)?.query_row([event], |row| {
-        let decode: String = row.get(10)?;
+        let decode: String = row.get(11)?;
         Ok(columns::received(row).map(|received| (Arc::new(received), decode)))
     })
 }

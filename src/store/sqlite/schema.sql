@@ -27,6 +27,7 @@ CREATE INDEX events_ended ON events (dead, ended_at) WHERE pending = 0;
 -- state.
 CREATE TABLE bodies (
     event       INTEGER PRIMARY KEY REFERENCES events (seq) ON DELETE CASCADE,
+    lz4_size    INTEGER,                -- bytes of the body if `body` is one LZ4 block; null: it is stored as it is
     body        BLOB    NOT NULL
 ) STRICT;
 
@@ -149,6 +150,7 @@ CREATE TABLE arrivals (
     decision    TEXT    NOT NULL,       -- as in `events`
     proofs      TEXT    NOT NULL,       -- JSON: the verifications that succeeded, without secrets
     weight      INTEGER NOT NULL,       -- bytes that count towards the ring's limit
+    lz4_size    INTEGER,                -- as in `bodies`
     body        BLOB    NOT NULL        -- perhaps only the beginning
 ) STRICT;
 

@@ -62,13 +62,17 @@ pub fn everything(folder: &Path) -> BTreeMap<u64, Vec<Vec<Delivery>>> {
         deliveries.entry(row.get_unwrap(1)).or_default().push(delivery);
     }
     let mut events: BTreeMap<u64, Vec<Vec<Delivery>>> = BTreeMap::new();
-    let mut statement = store.prepare("SELECT event, body FROM bodies").unwrap();
+    let mut statement = store.prepare("SELECT event, body, lz4_size FROM bodies").unwrap();
     let mut rows = statement.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
         let of = deliveries
             .remove(&row.get_unwrap::<_, i64>(0))
             .unwrap_or_default();
-        let n = number(&row.get_unwrap::<_, Vec<u8>>(1)).unwrap();
+        let mut body: Vec<u8> = row.get_unwrap(1);
+        if let Some(size) = row.get_unwrap::<_, Option<u32>>(2) {
+            body = lz4_flex::block::decompress(&body, size as usize).unwrap();
+        }
+        let n = number(&body).unwrap();
         events.entry(n).or_default().push(of);
     }
     events

@@ -15,7 +15,7 @@ use super::super::writer::Writer;
 use crate::base::clock::Timestamp;
 use crate::event::Received;
 use crate::store::contract::{
-    Sqlite, Subject, UNLIMITED, after, arrival, done, new_event_of, pending, record, retry,
+    Sqlite, Subject, UNLIMITED, after, arrival, done, new_event_of, noise, pending, record, retry,
 };
 use crate::store::{Answer, DeliveryState, Enqueued, Settings, Settled, StoreError};
 
@@ -67,7 +67,7 @@ async fn let_grow_by(subject: &Sqlite, pages: i64) {
 
 fn large(millis: i64) -> Received {
     Received {
-        body: Bytes::from(vec![b'x'; 40_000]),
+        body: Bytes::from(noise(40_000)),
         ..arrival(millis)
     }
 }
