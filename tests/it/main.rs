@@ -70,6 +70,7 @@ mod rotation;
 mod schemes;
 mod signing;
 mod status;
+mod store_check;
 mod strangers;
 mod sums;
 mod supervised;

@@ -8,6 +8,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::access::{beside, map_error, sync_folder, unopenable};
+use super::consistency;
 use super::counters::Counters;
 use super::file;
 use super::history;
@@ -16,11 +17,6 @@ use crate::store::{CheckReport, StoreError, Vacuumed};
 /// Maximum faults reported.
 const FAULTS: i64 = 20;
 
-/// Events whose totals do not agree with their deliveries.
-const MISCOUNTED: &str = "SELECT count(*) FROM events e WHERE \
-     pending <> (SELECT count(*) FROM deliveries WHERE event = e.seq AND state IN ('debounced', 'queued', 'ready')) \
-     OR (dead = 0 AND EXISTS (SELECT 1 FROM deliveries WHERE event = e.seq AND state IN ('dead', 'dropped') AND failure_of IS NULL))";
-
 /// Checks the whole file. A daemon may have it open.
 pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
     let connection = history::open(path)?;
@@ -28,14 +24,7 @@ pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
     let mut faults = faults(&connection).map_err(store_error)?;
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     if faults.is_empty() {
-        let orphans = number("SELECT count(*) FROM pragma_foreign_key_check").map_err(store_error)?;
-        if orphans > 0 {
-            faults.push(format!("{orphans} rows belong to something that is gone"));
-        }
-        let miscounted = number(MISCOUNTED).map_err(store_error)?;
-        if miscounted > 0 {
-            faults.push(format!("{miscounted} events do not agree with their deliveries"));
-        }
+        faults = consistency::faults(&connection).map_err(store_error)?;
     }
     let counters = match Counters::count(&connection) {
         Ok(counters) => counters,

@@ -10,6 +10,7 @@ mod arrivals;
 mod body;
 mod checkpoint;
 mod columns;
+mod consistency;
 mod counters;
 mod debounce;
 mod delivery_cache;

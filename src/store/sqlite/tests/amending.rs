@@ -211,25 +211,6 @@ async fn only_a_closed_store_is_vacuumed() {
 }
 
 #[tokio::test]
-async fn a_check_finds_an_event_that_does_not_agree_with_its_deliveries() {
-    let dead_letter = "UPDATE deliveries SET state = 'dead', ended_at = 1; UPDATE events SET pending = 0";
-    for harm in [
-        "UPDATE events SET pending = 0",
-        "UPDATE deliveries SET state = 'done', ended_at = 1",
-        "DELETE FROM deliveries",
-        dead_letter,
-    ] {
-        let subject = Sqlite::open(Settings::default());
-        subject.enqueue_new(&arrival(0), pending("deploy", &["n"])).await;
-        assert!(check(&subject.path()).unwrap().faults.is_empty());
-        let connection = Connection::open(subject.path()).unwrap();
-        connection.execute_batch(harm).unwrap();
-        let faults = check(&subject.path()).unwrap().faults;
-        assert_eq!(faults, ["1 events do not agree with their deliveries"], "{harm}");
-    }
-}
-
-#[tokio::test]
 async fn a_foreign_file_or_another_version_is_left_alone() {
     let subject = Sqlite::open(Settings::default());
     let path = subject.path();
