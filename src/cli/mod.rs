@@ -9,6 +9,7 @@ mod docs;
 mod events;
 mod exec;
 mod explain;
+mod import;
 mod location;
 mod man;
 mod schemes;
@@ -87,6 +88,13 @@ enum Command {
         after_help = "Example:\n  hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET --event push --body push.json"
     )]
     Send(send::Arguments),
+    /// Translate the hooks files of adnanh/webhook to a rules file.
+    ///
+    /// The rules behave as the hooks did. What cannot be the same, or was unsafe, is reported with
+    /// its place in the hooks file, and stands as a comment in the rules. The rules always load. Exit
+    /// code 0: all is the same, perhaps with warnings; 1: something is not; 2: nothing could be read.
+    #[command(after_help = "Example:\n  hookyard import hooks.json -o rules.yaml")]
+    Import(import::Arguments),
     /// Show events and their deliveries, replay them, or drop them.
     ///
     /// The commands read the store directly, with or without a running daemon. Exit code 0:
@@ -149,6 +157,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),

@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 17] = [
+pub const COMMANDS: [(&str, [&str; 3]); 18] = [
     (
         "serve",
         [
@@ -49,6 +49,14 @@ pub const COMMANDS: [(&str, [&str; 3]); 17] = [
             "answered with success",
             "answered with another status",
             "no answer; the request cannot be made",
+        ],
+    ),
+    (
+        "import",
+        [
+            "the rules behave as the hooks did, perhaps with warnings",
+            "something does not, and is reported; the rules load all the same",
+            "a hooks file cannot be read; the rules cannot be written",
         ],
     ),
     (

@@ -15,6 +15,7 @@ mod command_line;
 mod conditions;
 mod environment;
 pub mod exit_codes;
+pub mod hooks_file;
 mod keys;
 mod limits;
 mod logs;
@@ -61,6 +62,7 @@ fn pages(command: &Command) -> Vec<Page> {
         page("answers.md", vec![("answers", answers::answers())]),
         page("exit-codes.md", exit_codes::parts()),
         page("cli.md", vec![("commands", command_line::commands(command))]),
+        page("../guides/migrate-from-adnanh-webhook.md", hooks_file::parts()),
     ]
 }
 

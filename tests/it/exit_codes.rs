@@ -31,6 +31,11 @@ fn while_it_runs(event: &str) -> Vec<(i32, Vec<&str>)> {
         (1, vec!["explain", "rules.yaml", "--body", "two.json"]),
         (2, vec!["explain", "broken.yaml", "--endpoint", "/in"]),
         (2, vec!["explain", "--endpoint", "/elsewhere"]),
+        (0, vec!["import", "hooks.json"]),
+        (1, vec!["import", "unsafe.json"]),
+        (2, vec!["import", "absent.json"]),
+        (2, vec!["import", "one.json"]),
+        (2, vec!["import", "hooks.json", "-o", "rules.yaml"]),
         (0, vec!["events", "list"]),
         (
             1,
@@ -83,6 +88,11 @@ fn exit_codes_are_those_of_the_table() {
         .file("two.json", "{\"n\": 2}")
         .file("three.json", "{\"n\": 1, \"other\": true}")
         .file("broken.yaml", "rules: [{name: a}]\n")
+        .file("hooks.json", r#"[{"id": "a", "execute-command": "/bin/true"}]"#)
+        .file(
+            "unsafe.json",
+            r#"[{"id": "a", "execute-command": "/bin/true", "trigger": {}}]"#,
+        )
         .file("man/x", "")
         .start();
     let url = format!("http://{}/in", daemon.address);
@@ -156,5 +166,5 @@ fn exit_codes_are_those_of_the_table() {
             assert_eq!(known, *cell != "-", "{} {code}: {cell}", cells[0]);
         }
     }
-    assert_eq!(documented, 17);
+    assert_eq!(documented, 18);
 }

@@ -45,6 +45,7 @@ mod flood;
 mod forwards;
 mod framing;
 mod handshakes;
+mod importing;
 mod imports;
 mod integers;
 mod interrupted;

@@ -119,6 +119,15 @@ impl Document {
         Some(document)
     }
 
+    /// The document with its places in another text of the same length, which diagnostics show.
+    #[must_use]
+    pub fn shown_as(mut self, source: Arc<Source>) -> Self {
+        if source.text.len() == self.source.text.len() {
+            self.source = source;
+        }
+        self
+    }
+
     pub fn root(&self) -> Node<'_> {
         Node {
             source: &self.source,

@@ -1,0 +1,174 @@
+//! `hookyard import`: hooks files of adnanh/webhook become rules that do the same.
+
+use crate::scenario::{Daemon, Scenario, hmac_hex, rules_text, said};
+
+/// Three hooks: a signed push, a token with the command's output, and a key in the URL.
+const HOOKS: &str = r#"[
+  {
+    "id": "deploy",
+    "execute-command": "note.sh",
+    "command-working-directory": "{dir}",
+    "pass-arguments-to-command": [
+      {"source": "string", "name": "deploy"},
+      {"source": "payload", "name": "commits.0.id"},
+      {"source": "payload", "name": "absent"}
+    ],
+    "response-message": "deploying",
+    "response-headers": [{"name": "X-Served-By", "value": "hooks"}],
+    "trigger-rule": {"and": [
+      {"match": {"type": "payload-hmac-sha256", "secret": "a-secret-of-the-test",
+                 "parameter": {"source": "header", "name": "X-Hub-Signature-256"}}},
+      {"match": {"type": "regex", "regex": "^refs/(heads|tags)/v\\d",
+                 "parameter": {"source": "payload", "name": "ref"}}},
+      {"not": {"match": {"type": "value", "value": "true",
+                         "parameter": {"source": "payload", "name": "deleted"}}}}
+    ]}
+  },
+  {
+    "id": "restart",
+    "execute-command": "{dir}/tell.sh",
+    "pass-environment-to-command": [
+      {"source": "payload", "name": "user.name", "envname": "USER_NAME"},
+      {"source": "header", "name": "X-Kind"},
+      {"source": "string", "name": "{{ not a template }}", "envname": "TEXT"}
+    ],
+    "http-methods": ["put"],
+    "include-command-output-in-response": true,
+    "trigger-rule": {"match": {"type": "value", "value": "a-token-of-the-test",
+                               "parameter": {"source": "header", "name": "X-Gitlab-Token"}}}
+  },
+  {
+    "id": "button",
+    "execute-command": "{dir}/note.sh",
+    "pass-arguments-to-command": [{"source": "url", "name": "what"}],
+    "trigger-rule": {"match": {"type": "value", "value": "a-key-of-the-test",
+                               "parameter": {"source": "url", "name": "token"}}}
+  }
+]"#;
+
+fn imported() -> Daemon {
+    let scenario = Scenario::new();
+    let folder = scenario.folder().to_str().unwrap().to_owned();
+    let scenario = scenario
+        .file("hooks.json", HOOKS.replace("{dir}", &folder))
+        .script("note.sh", "printf '<%s>' \"$@\" >> \"$(dirname \"$0\")/noted\"")
+        .script("tell.sh", "echo \"$USER_NAME $HOOK_X_Kind $TEXT\"; echo more >&2");
+    let output = scenario.hookyard(&["import", "hooks.json", "-o", "imported.yaml"]);
+    let words = said(&output);
+    // A variable had another name, which no shell could read.
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(words.contains("hooks.json:27:7"), "{words}");
+    assert!(
+        words.contains("`HOOK_X-Kind` is no name that a shell could read"),
+        "{words}"
+    );
+    assert!(
+        words.contains("3 rules, 1 difference, 0 warnings; next: `hookyard check imported.yaml`"),
+        "{words}"
+    );
+    let checked = scenario.hookyard(&["check", "imported.yaml"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", said(&checked));
+    let text = std::fs::read_to_string(scenario.folder().join("imported.yaml")).unwrap();
+    let rules = rules_text(scenario.folder(), &text);
+    scenario.file("rules.yaml", rules).start()
+}
+
+#[test]
+fn three_hooks_of_adnanh_webhook_do_the_same() {
+    let daemon = imported();
+    let push = |reference: &str, deleted: &str| {
+        let body =
+            format!(r#"{{"ref": "{reference}", "deleted": {deleted}, "commits": [{{"id": "c0ffee"}}]}}"#);
+        let signature = format!("sha256={}", hmac_hex("a-secret-of-the-test", body.as_bytes()));
+        let request = daemon
+            .post("/hooks/deploy")
+            .header("X-Hub-Signature-256", &signature);
+        request
+            .header("Content-Type", "application/json")
+            .body(body)
+            .send()
+    };
+    let answer = push("refs/tags/v1.2", "false");
+    assert_eq!((answer.status, &*answer.body), (200, "deploying"));
+    assert_eq!(answer.header("x-served-by"), Some("hooks"));
+    daemon.eventually("the command runs", || {
+        daemon.read("noted") == "<deploy><c0ffee><>"
+    });
+    for (reference, deleted) in [("refs/heads/main", "false"), ("refs/tags/v1.3", "true")] {
+        let answer = push(reference, deleted);
+        assert_eq!(
+            (answer.status, &*answer.body),
+            (200, "Hook rules were not satisfied.")
+        );
+    }
+    let forged = daemon.post("/hooks/deploy").body("{}").send();
+    assert_eq!(forged.status, 403);
+
+    let restart = daemon
+        .request("PUT", "/hooks/restart")
+        .header("X-Gitlab-Token", "a-token-of-the-test");
+    let restart = restart
+        .header("X-Kind", "push")
+        .header("Content-Type", "application/json");
+    let answer = restart.body(r#"{"user": {"name": "mona"}}"#).send();
+    assert_eq!(
+        (answer.status, &*answer.body),
+        (200, "mona push {{ not a template }}\nmore\n")
+    );
+    assert_eq!(daemon.post("/hooks/restart").body("{}").send().status, 405);
+
+    let answer = daemon
+        .request("GET", "/hooks/button?token=a-key-of-the-test&what=a+b")
+        .send();
+    assert_eq!((answer.status, &*answer.body), (200, ""));
+    daemon.eventually("the button works", || {
+        daemon.read("noted") == "<deploy><c0ffee><><a b>"
+    });
+    assert_eq!(
+        daemon.request("GET", "/hooks/button?token=wrong").send().status,
+        403
+    );
+}
+
+#[test]
+fn a_template_and_several_files_are_imported() {
+    let template = r#"[{"id": "a", "execute-command": "/bin/true", "trigger-rule": {"match": {
+      "type": "payload-hmac-sha1", "secret": "{{ getenv "SECRET" | js }}",
+      "parameter": {"source": "header", "name": "X-Hub-Signature"}}}}]"#;
+    let scenario = Scenario::new()
+        .env("SECRET", "long-enough-for-a-test")
+        .file("a.json", template)
+        .file("b.yaml", "- id: b\n  execute-command: /bin/true\n");
+    let output = scenario.hookyard(&["import", "a.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said(&output).contains("translate it with `--template`"),
+        "{}",
+        said(&output)
+    );
+    let output = scenario.hookyard(&[
+        "import",
+        "--template",
+        "--urlprefix=in",
+        "a.json",
+        "b.yaml",
+        "-o",
+        "rules.yaml",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let rules = std::fs::read_to_string(scenario.folder().join("rules.yaml")).unwrap();
+    assert!(
+        rules.contains("    endpoint: /in/a\n    verify: {github_sha1: {secret: env:SECRET}}\n"),
+        "{rules}"
+    );
+    assert!(rules.contains("    endpoint: /in/b\n"), "{rules}");
+    let checked = scenario.hookyard(&["check"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", said(&checked));
+    let again = scenario.hookyard(&["import", "b.yaml", "-o", "rules.yaml"]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(
+        said(&again).contains("exists, and is not overwritten"),
+        "{}",
+        said(&again)
+    );
+}
