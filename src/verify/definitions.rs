@@ -13,10 +13,13 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::yaml::{Node, unknown};
 
 /// Families of schemes. Each has its own file in `scheme/`.
-pub const FAMILIES: [&str; 10] = [
+pub const FAMILIES: [&str; 13] = [
     "hmac",
     "ed25519",
     "ecdsa_p256",
+    "rsa_sha256",
+    "rsa_sha512",
+    "rsa_sha1",
     "token",
     "basic",
     "bearer",

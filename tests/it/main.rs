@@ -68,6 +68,7 @@ mod reload;
 mod replay;
 mod respond;
 mod rotation;
+mod rsa;
 mod schemes;
 mod signing;
 mod status;

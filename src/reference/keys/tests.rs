@@ -24,6 +24,7 @@ fn folder() -> TempDir {
     let (cert, key) = (certified.cert.pem(), certified.signing_key.serialize_pem());
     let pair = |algorithm| rcgen::KeyPair::generate_for(algorithm).unwrap();
     let (ed25519, p256) = (pair(&rcgen::PKCS_ED25519), pair(&rcgen::PKCS_ECDSA_P256_SHA256));
+    let rsa = pair(&rcgen::PKCS_RSA_SHA256);
     for (name, text) in [
         ("fullchain.pem", cert.clone()),
         ("clients.pem", cert.clone()),
@@ -34,6 +35,8 @@ fn folder() -> TempDir {
         ("ed25519.pem", ed25519.public_key_pem()),
         ("ed25519.key", ed25519.serialize_pem()),
         ("p256.pem", p256.public_key_pem()),
+        ("rsa.pem", rsa.public_key_pem()),
+        ("rsa.key", rsa.serialize_pem()),
         // RFC 7517, appendix A.1.
         (
             "jwks.json",
@@ -300,7 +303,13 @@ fn a_required_key_cannot_be_left_out_and_any_other_can() {
 }
 
 /// Keys whose value the text of a rule set does not show.
-const UNSEEN: [&str; 3] = ["server.tls.acme.contact", "verify.mode", "ed25519.strip_prefix"];
+const UNSEEN: [&str; 5] = [
+    "server.tls.acme.contact",
+    "verify.mode",
+    "ed25519.strip_prefix",
+    "rsa_sha256.strip_prefix",
+    "rsa_sha256.key_encoding",
+];
 
 /// A rule set as text, without what depends on the text of the file.
 fn shown(rules: &RuleSet) -> String {

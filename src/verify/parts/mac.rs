@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use hmac::{Hmac, KeyInit, Mac as _};
 use serde::Deserialize;
 use sha1::Sha1;
@@ -108,6 +108,8 @@ pub enum Encoding {
     Hex,
     /// Padded base64 in the standard alphabet.
     Base64,
+    /// Base64 in the URL-safe alphabet, padded or not.
+    Base64Url,
 }
 
 impl Encoding {
@@ -115,6 +117,7 @@ impl Encoding {
         match self {
             Self::Hex => HEXLOWER.encode(signature),
             Self::Base64 => BASE64.encode(signature),
+            Self::Base64Url => BASE64URL_NOPAD.encode(signature),
         }
     }
 
@@ -124,10 +127,16 @@ impl Encoding {
         let (name, decoder) = match self {
             Self::Hex => ("hex digits", &HEXLOWER_PERMISSIVE),
             Self::Base64 => ("characters of base64", &BASE64),
+            Self::Base64Url => ("characters of base64url", &BASE64URL_NOPAD),
+        };
+        let text = match self {
+            Self::Base64Url => without_padding(text),
+            _ => text,
         };
         let written = |bytes: usize| match self {
             Self::Hex => bytes * 2,
             Self::Base64 => bytes.div_ceil(3) * 4,
+            Self::Base64Url => (bytes * 4).div_ceil(3),
         };
         let needed = match length {
             Length::Exactly(bytes) => format!("{} {name}", written(bytes)),
@@ -150,6 +159,12 @@ impl Encoding {
             _ => Err(format!("holds a signature that is not {needed}")),
         }
     }
+}
+
+/// Removes the padding of a base64 text, if it has the right length.
+fn without_padding(text: &[u8]) -> &[u8] {
+    let bare = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"="));
+    bare.filter(|_| text.len().is_multiple_of(4)).unwrap_or(text)
 }
 
 /// Length of a signature, in bytes.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::signature::kind::Kind;
-use super::signature::public_key::Curve;
+use super::signature::public_key::{PublicAlgorithm, RsaHash};
 use super::signature::settings::SignatureSettings;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
@@ -85,12 +85,18 @@ fn signature(read: &SignatureSettings, settings: &Settings<'_>) -> Description {
         (Kind::Hmac, HashAlgorithm::Sha256) => "HMAC-SHA256",
         (Kind::Hmac, HashAlgorithm::Sha384) => "HMAC-SHA384",
         (Kind::Hmac, HashAlgorithm::Sha512) => "HMAC-SHA512",
-        (Kind::Public(Curve::Ed25519), _) => "Ed25519",
-        (Kind::Public(Curve::P256), _) => "ECDSA P-256",
+        (Kind::Public(PublicAlgorithm::Ed25519), _) => "Ed25519",
+        (Kind::Public(PublicAlgorithm::P256), _) => "ECDSA P-256",
+        (Kind::Public(PublicAlgorithm::Rsa(hash, _)), _) => match hash {
+            RsaHash::Sha1 => "RSA-SHA1",
+            RsaHash::Sha256 => "RSA-SHA256",
+            RsaHash::Sha512 => "RSA-SHA512",
+        },
     };
     let encoding = match read.encoding {
         Encoding::Hex => "hex",
         Encoding::Base64 => "base64",
+        Encoding::Base64Url => "base64url",
     };
     let content = match read.content.as_str() {
         "twilio" => "the URL, and the fields of a form or a digest of the body".to_owned(),

@@ -13,6 +13,7 @@ mod open_handshakes;
 mod open_schemes;
 mod properties;
 mod refused;
+mod rsa;
 mod settings;
 mod signed;
 mod tampered;
@@ -110,6 +111,8 @@ fn working(scheme: &str) -> String {
         "standard_v1a" => {
             "{standard_v1a: {private_key: whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=}}".to_owned()
         }
+        "rsa_sha1" | "travis" => format!("{{{scheme}: {{public_key: {}}}}}", rsa_public()),
+        "rsa_sha256" | "rsa_sha512" | "wise" => format!("{{{scheme}: {{private_key: {}}}}}", rsa()),
         "sendgrid" | "ecdsa_p256" => format!("{{{scheme}: {{private_key: {}}}}}", p256()),
         _ => format!("{{{scheme}: '{HEX}'}}"),
     }
@@ -117,10 +120,49 @@ fn working(scheme: &str) -> String {
 
 /// The same value with another secret.
 fn working_with_another(scheme: &str) -> String {
-    working(scheme)
+    let working = working(scheme);
+    if working.contains(rsa()) {
+        return working.replace(rsa(), another_rsa());
+    }
+    working
         .replace("000102", "ff0102")
         .replace("AAEC", "/wEC")
         .replace(p256(), another_p256())
+}
+
+/// Schemes with which the tests can sign a request.
+fn signing_schemes() -> impl Iterator<Item = &'static str> {
+    // A certificate is not part of a request, and SHA-1 is verified only.
+    let others = ["client_cert", "rsa_sha1", "travis"];
+    super::schemes().filter(move |scheme| !others.contains(scheme))
+}
+
+/// RSA private key in base64 PKCS#8, generated once.
+fn rsa() -> &'static str {
+    static KEY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    KEY.get_or_init(generated_rsa)
+}
+
+/// A second RSA private key.
+fn another_rsa() -> &'static str {
+    static KEY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    KEY.get_or_init(generated_rsa)
+}
+
+fn generated_rsa() -> String {
+    let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+    let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = aws_lc_rs::encoding::AsDer::as_der(&pair).unwrap();
+    data_encoding::BASE64.encode(der.as_ref())
+}
+
+/// Public key of [`rsa()`], in base64 SPKI.
+fn rsa_public() -> String {
+    use aws_lc_rs::signature::KeyPair;
+    let der = data_encoding::BASE64.decode(rsa().as_bytes()).unwrap();
+    let pair = aws_lc_rs::rsa::KeyPair::from_pkcs8(&der).unwrap();
+    let spki: aws_lc_rs::encoding::PublicKeyX509Der<'_> =
+        aws_lc_rs::encoding::AsDer::as_der(pair.public_key()).unwrap();
+    data_encoding::BASE64.encode(spki.as_ref())
 }
 
 /// P-256 private key in base64 PKCS#8, generated once.

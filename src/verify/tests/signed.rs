@@ -1,10 +1,13 @@
 //! Contents of a proof: timestamps, dedup keys, several secrets, and timestamps and ids in the
 //! body.
 
-use super::{NOW, SUITABLE, compiled, doubtful, header, now, received, sent, sent_as, verification, working};
+use super::{
+    NOW, SUITABLE, compiled, doubtful, header, now, received, sent, sent_as, signing_schemes, verification,
+    working,
+};
 use crate::base::clock::Timestamp;
 use crate::event::DedupKey;
-use crate::verify::{EventName, schemes};
+use crate::verify::EventName;
 
 const BODY: &[u8] =
     br#"{"id":"evt_1","number":7,"at":1614265330000,"text":"1614265330","iso":"2021-02-25T15:02:10.5Z"}"#;
@@ -19,8 +22,7 @@ fn every_preset_signs_what_it_proves_over_any_body() {
         b"\xef\xbb\xbf{\"a\":1}",
         b"{\r\n}\r\n",
     ];
-    // A certificate is not part of a request.
-    for scheme in schemes().filter(|scheme| *scheme != "client_cert") {
+    for scheme in signing_schemes() {
         let verification = doubtful(&working(scheme));
         assert_eq!(&**verification.scheme(), scheme);
         for body in bodies.into_iter().chain([SUITABLE]) {

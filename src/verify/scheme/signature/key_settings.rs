@@ -3,11 +3,12 @@
 //!
 //! A key is text, hex, base64 or PEM (RFC 7468). No error message quotes it.
 
+use data_encoding::BASE64;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 
 use super::keys::Keys;
 use super::kind::Kind;
-use super::public_key::Curve;
+use super::public_key::PublicAlgorithm;
 use super::settings::SignatureSettings;
 use super::signer::Signer;
 use crate::base::diagnostic::Diagnostics;
@@ -28,7 +29,7 @@ pub(super) fn keys(
 ) -> Option<Keys> {
     match read.kind {
         Kind::Hmac => shared(settings, read, context, diagnostics),
-        Kind::Public(curve) => public(curve, settings, read, context, diagnostics),
+        Kind::Public(algorithm) => public(algorithm, settings, read, context, diagnostics),
     }
 }
 
@@ -60,7 +61,7 @@ fn shared(
 
 /// Reads public keys, and a private key if there is one.
 fn public(
-    curve: Curve,
+    algorithm: PublicAlgorithm,
     settings: &Settings<'_>,
     read: &SignatureSettings,
     context: &SchemeContext<'_>,
@@ -71,10 +72,7 @@ fn public(
     let signer = private.and_then(|place| {
         let secret = context.keyring.read(place, diagnostics)?;
         let bytes = key_or_pem(&secret, strips, decoding, "PRIVATE KEY");
-        let signer = bytes.and_then(|bytes| {
-            Signer::new(curve, bytes.expose())
-                .ok_or_else(|| "the private key is none of this kind".to_owned())
-        });
+        let signer = bytes.and_then(|bytes| Signer::new(algorithm, bytes.expose()).map_err(str::to_owned));
         signer
             .map_err(|message| diagnostics.push(place.error("key", message)))
             .ok()
@@ -86,22 +84,18 @@ fn public(
             source: source.into(),
             not_after: None,
         };
-        return Some(Keys::Public(curve, vec![held], signer));
+        return Some(Keys::Public(algorithm, vec![held], signer));
     }
     let mut keys = Vec::new();
     for (place, held) in secrets::public_keys(settings, "public_key", context.keyring, diagnostics) {
         let bytes = key_or_pem(&held.key, strips, decoding, "PUBLIC KEY");
-        let key = bytes.and_then(|bytes| {
-            curve
-                .public_key(bytes.expose())
-                .ok_or_else(|| "the public key is none of this kind".to_owned())
-        });
+        let key = bytes.and_then(|bytes| algorithm.public_key(bytes.expose()));
         match key {
             Ok(key) => keys.push(held.with(key)),
             Err(message) => diagnostics.push(place.error("key", message)),
         }
     }
-    (!keys.is_empty()).then_some(Keys::Public(curve, keys, signer))
+    (!keys.is_empty()).then_some(Keys::Public(algorithm, keys, signer))
 }
 
 /// Decodes the text of a key. The error does not quote it.
@@ -138,13 +132,35 @@ fn key_or_pem(
             decoding => key(secret, strips, decoding, &label.to_ascii_lowercase()),
         };
     }
-    let wanted = |kind: SectionKind| match kind {
-        SectionKind::PublicKey => label == "PUBLIC KEY",
-        SectionKind::PrivateKey | SectionKind::EcPrivateKey => label == "PRIVATE KEY",
-        _ => false,
+    let is_private = |kind: SectionKind| {
+        matches!(
+            kind,
+            SectionKind::PrivateKey | SectionKind::EcPrivateKey | SectionKind::RsaPrivateKey
+        )
     };
     match <(SectionKind, Vec<u8>)>::from_pem_slice(text) {
-        Ok((kind, der)) if wanted(kind) => Ok(Secret::new(der)),
+        Ok((SectionKind::PublicKey, der)) if label == "PUBLIC KEY" => Ok(Secret::new(der)),
+        Ok((kind, der)) if is_private(kind) && label == "PRIVATE KEY" => Ok(Secret::new(der)),
+        // Not a kind of its own in the PEM reader.
+        Err(_) if label == "PUBLIC KEY" => match pkcs1(text) {
+            Some(der) => Ok(Secret::new(der)),
+            None => Err(format!("the PEM holds no `{label}`")),
+        },
+        Ok((kind, _)) if is_private(kind) => Err(format!(
+            "the PEM holds a private key, which only the sender needs, and no `{label}`"
+        )),
+        Ok((SectionKind::Certificate, _)) => Err(format!(
+            "the PEM holds a certificate, and no `{label}`: `openssl x509 -noout -pubkey` writes it out"
+        )),
         _ => Err(format!("the PEM holds no `{label}`")),
     }
+}
+
+/// Decodes an `RSA PUBLIC KEY` (PKCS #1). `None` if the text is none.
+fn pkcs1(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let inner = text.strip_prefix("-----BEGIN RSA PUBLIC KEY-----")?;
+    let inner = inner.strip_suffix("-----END RSA PUBLIC KEY-----")?;
+    let digits: String = inner.split_ascii_whitespace().collect();
+    BASE64.decode(digits.as_bytes()).ok()
 }

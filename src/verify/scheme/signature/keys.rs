@@ -10,7 +10,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::content::{Content, Filling};
-use super::public_key::{Curve, FIXED, PublicKey};
+use super::public_key::{FIXED, PublicAlgorithm, PublicKey};
 use super::signer::Signer;
 use crate::base::clock::Timestamp;
 use crate::event::DedupKey;
@@ -20,6 +20,8 @@ use crate::verify::refusal::Refusal;
 
 /// Maximum DER length of a P-256 signature, in bytes: two integers of 33 bytes with their headers.
 const LONGEST_DER: usize = 72;
+/// Maximum length of an RSA signature, in bytes: that of the largest accepted key.
+const LONGEST_RSA: usize = 1024;
 
 /// All keys of a scheme.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ pub enum Keys {
     /// Shared secrets. The first one signs.
     Shared(HashAlgorithm, Vec<ConfiguredKey<Mac>>),
     /// Public keys, and the private key that signs, if any.
-    Public(Curve, Vec<ConfiguredKey<PublicKey>>, Option<Signer>),
+    Public(PublicAlgorithm, Vec<ConfiguredKey<PublicKey>>, Option<Signer>),
 }
 
 /// Result of a successful comparison.
@@ -43,8 +45,9 @@ impl Keys {
     pub fn length(&self) -> Length {
         match self {
             Self::Shared(algorithm, _) => Length::Exactly(algorithm.length()),
-            Self::Public(Curve::Ed25519, ..) => Length::Exactly(FIXED),
-            Self::Public(Curve::P256, ..) => Length::AtMost(LONGEST_DER),
+            Self::Public(PublicAlgorithm::Ed25519, ..) => Length::Exactly(FIXED),
+            Self::Public(PublicAlgorithm::P256, ..) => Length::AtMost(LONGEST_DER),
+            Self::Public(PublicAlgorithm::Rsa(..), ..) => Length::AtMost(LONGEST_RSA),
         }
     }
 

@@ -1,4 +1,5 @@
-//! Senders that sign with a shared secret (`hmac`) or with a private key (`ed25519`, `ecdsa_p256`).
+//! Senders that sign with a shared secret (`hmac`) or with a private key (`ed25519`, `ecdsa_p256`,
+//! `rsa_…`).
 //!
 //! [`Signature::prove`] reads the claims of a request, fills the content with the received bytes,
 //! and compares every signature with every key. The body is parsed for a timestamp or an id only

@@ -6,6 +6,7 @@ use http::HeaderName;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::kind::Kind;
+use super::public_key::{Padding, PublicAlgorithm, RsaHash};
 use crate::base::diagnostic::Diagnostics;
 use crate::base::units::HumanDuration;
 use crate::verify::parts::mac::{Encoding, HashAlgorithm, KeyEncoding};
@@ -95,10 +96,54 @@ shape! {
     }
 }
 
+shape! {
+    /// Settings of `rsa_sha256`, `rsa_sha512` and `rsa_sha1`.
+    RsaShape {
+        /// Source of the public key. May be a list during rotation.
+        public_key: IgnoredAny,
+        /// Source of the private key, for signing. The public key is then derived from it.
+        private_key: IgnoredAny,
+        /// Encoding of the keys. PEM is detected.
+        key_encoding: KeyEncoding,
+        /// Prefix removed from the keys, if present, before decoding. Of a list, the first that
+        /// fits.
+        strip_prefix: IgnoredAny,
+        /// Padding of the signature.
+        padding: Padding,
+        /// Header with the signature. A list if the sender has several families of headers.
+        header: IgnoredAny,
+        /// Query parameter with the signature, instead of a header.
+        query: IgnoredAny,
+        /// `JSONPath` of the signature in the body, instead of a header.
+        json: IgnoredAny,
+        /// Encoding of the signature.
+        encoding: Encoding,
+        /// Required prefix of the signature.
+        prefix: String,
+        /// Separator that splits the header into items. Any item may match.
+        separator: String,
+        /// Signed content.
+        content: String,
+        /// Signed content if there is a timestamp.
+        content_with_timestamp: String,
+        /// Location of the timestamp.
+        timestamp: IgnoredAny,
+        /// Location of the id that identifies an event.
+        id: IgnoredAny,
+        /// Default replay window: the sender's tolerance for its timestamp.
+        replay_window: HumanDuration,
+        /// Field of a form whose decoded value is signed instead of the raw bytes. It must be the
+        /// only field.
+        form_field: String,
+    }
+}
+
 /// Settings of one layer that need no position.
+#[derive(Default)]
 struct Values {
     key_encoding: Option<KeyEncoding>,
     algorithm: Option<HashAlgorithm>,
+    padding: Option<Padding>,
     encoding: Option<Encoding>,
     prefix: Option<String>,
     separator: Option<String>,
@@ -113,6 +158,7 @@ impl From<SignatureShape> for Values {
         Self {
             key_encoding: shape.secret_encoding,
             algorithm: shape.algorithm,
+            padding: None,
             encoding: shape.encoding,
             prefix: shape.prefix,
             separator: shape.separator,
@@ -128,14 +174,30 @@ impl From<PublicShape> for Values {
     fn from(shape: PublicShape) -> Self {
         Self {
             key_encoding: shape.key_encoding,
-            algorithm: None,
             encoding: shape.encoding,
             prefix: shape.prefix,
             separator: shape.separator,
             content: shape.content,
             content_with_timestamp: shape.content_with_timestamp,
             replay_window: shape.replay_window,
-            form_field: None,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<RsaShape> for Values {
+    fn from(shape: RsaShape) -> Self {
+        Self {
+            key_encoding: shape.key_encoding,
+            algorithm: None,
+            padding: shape.padding,
+            encoding: shape.encoding,
+            prefix: shape.prefix,
+            separator: shape.separator,
+            content: shape.content,
+            content_with_timestamp: shape.content_with_timestamp,
+            replay_window: shape.replay_window,
+            form_field: shape.form_field,
         }
     }
 }
@@ -165,8 +227,11 @@ impl SignatureSettings {
     pub fn read(kind: Kind, settings: &Settings<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
         let layers = match kind {
             Kind::Hmac => values::<SignatureShape>(settings, diagnostics)?,
+            Kind::Public(PublicAlgorithm::Rsa(..)) => values::<RsaShape>(settings, diagnostics)?,
             Kind::Public(_) => values::<PublicShape>(settings, diagnostics)?,
         };
+        let padding = layers.iter().find_map(|layer| layer.padding);
+        let kind = padded(kind, padding.unwrap_or_default(), settings, diagnostics);
         let timestamp = places::timestamp(settings, diagnostics);
         let place = if places::names_place(settings) {
             places::proof_place(settings, "the signature", diagnostics)
@@ -205,6 +270,19 @@ impl SignatureSettings {
     pub fn takes_any_secret(&self) -> bool {
         self.key_encoding == KeyEncoding::Utf8 && self.strip_prefixes.iter().all(String::is_empty)
     }
+}
+
+/// Adds the padding to an RSA signature.
+fn padded(kind: Kind, padding: Padding, settings: &Settings<'_>, diagnostics: &mut Diagnostics) -> Kind {
+    let Kind::Public(PublicAlgorithm::Rsa(hash, _)) = kind else {
+        return kind;
+    };
+    if (hash, padding) == (RsaHash::Sha1, Padding::Pss) {
+        let message = "`padding: pss` needs SHA-256 or SHA-512";
+        let diagnostic = settings.at("padding").error("wrong-value", message);
+        diagnostics.push(diagnostic.hint("use `rsa_sha256` or `rsa_sha512`"));
+    }
+    Kind::Public(PublicAlgorithm::Rsa(hash, padding))
 }
 
 /// Reads the values of all layers, the nearest first.

@@ -10,7 +10,7 @@ fn mistake_16_and_17_an_empty_secret_is_one_and_a_newline_is_kept() {
     for name in crate::verify::presets::names() {
         for secret in ["''", "'  '", "env:EMPTY", "env:UNSET", "file:unreadable"] {
             let key = match working(name) {
-                text if text.contains("private_key") => "public_key",
+                text if text.contains("private_key") || text.contains("public_key") => "public_key",
                 text if text.contains("password") => "password",
                 _ => "secret",
             };

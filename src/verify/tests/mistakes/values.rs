@@ -15,7 +15,9 @@ fn mistake_02_and_03_of_several_signatures_one_is_looked_at_alone() {
         let (prefix, separator) = (&sender.prefix, &sender.separator);
         let wrong = match sender.encoding {
             Encoding::Hex => "0".repeat(signature.len()),
-            Encoding::Base64 => BASE64.encode(&vec![0; BASE64.decode(signature.as_bytes()).unwrap().len()]),
+            Encoding::Base64 | Encoding::Base64Url => {
+                BASE64.encode(&vec![0; BASE64.decode(signature.as_bytes()).unwrap().len()])
+            }
         };
         for (items, expected) in [
             (vec![&signature, &wrong], "held"),
@@ -130,7 +132,7 @@ fn mistake_19_to_21_prefix_and_encoding_are_read_leniently() {
                 assert_eq!(sender.outcome_with(upper.as_bytes()), "held", "{}", sender.name);
                 wrong.push(format!("{before}0x{signature}"));
             }
-            Encoding::Base64 => {
+            Encoding::Base64 | Encoding::Base64Url => {
                 wrong.push(format!("{before}{}", signature.replace('=', "")));
                 wrong.push(format!("{before}{signature}\u{2028}"));
                 if signature.contains(['+', '/']) {
