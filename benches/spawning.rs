@@ -96,6 +96,7 @@ fn start(runtime: &Runtime, actor: &ActionRunner, action: &Action) {
         attempt: 1,
         replays: 0,
         verified: true,
+        actions: &[],
         withheld: &[],
         event_name: None,
         failure: None,

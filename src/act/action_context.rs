@@ -10,7 +10,7 @@ use minijinja::value::{Enumerator, Object};
 use minijinja::{Error, ErrorKind, Value};
 use serde::Serialize;
 
-use crate::act::outcome::Outcome;
+use crate::act::performed::{ActionList, PerformedAction};
 use crate::payload::{Event, EventNameReader};
 use crate::template::document_value;
 
@@ -32,6 +32,8 @@ pub struct ActionContext<'o> {
     pub withheld: &'o [HeaderName],
     /// Location of the sender's name of the event. `None` if the scheme does not say.
     pub event_name: Option<&'o Arc<EventNameReader>>,
+    /// Actions that were performed before. For an answer: all that were.
+    pub actions: &'o [PerformedAction],
     /// Failure that an `on_failure` action is about. `None` for the actions of the event itself.
     pub failure: Option<FailureContext<'o>>,
 }
@@ -55,29 +57,6 @@ const CREDENTIALS: [HeaderName; 3] = [
 ];
 
 impl ActionContext<'_> {
-    /// Returns the values that templates see.
-    pub fn values(&self) -> Value {
-        self.root_values(None)
-    }
-
-    /// Returns the values that the template of an answer sees. Adds `actions`, each with `action`,
-    /// `outcome`, `detail`, `stdout` and `stderr`, in the order in which they ran.
-    pub fn values_with_actions(&self, performed: &[(&str, &Outcome)]) -> Value {
-        let actions: Vec<Value> = performed
-            .iter()
-            .map(|(action, outcome)| {
-                Value::from_pairs([
-                    ("action", Value::from(*action)),
-                    ("outcome", Value::from(outcome.verdict.name())),
-                    ("detail", Value::from(outcome.detail.as_str())),
-                    ("stdout", Value::from(outcome.output.stdout.text())),
-                    ("stderr", Value::from(outcome.output.stderr.text())),
-                ])
-            })
-            .collect();
-        self.root_values(Some(Value::from(actions)))
-    }
-
     /// Returns the sender's name of the event, if its scheme says where it stands.
     pub fn event_name(&self) -> Option<String> {
         self.event_name.and_then(|name| name.read(self.event))
@@ -88,7 +67,8 @@ impl ActionContext<'_> {
         CREDENTIALS.contains(name) || self.withheld.contains(name)
     }
 
-    fn root_values(&self, actions: Option<Value>) -> Value {
+    /// Returns the values that templates see.
+    pub fn values(&self) -> Value {
         Value::from_object(TemplateRoot {
             event: Arc::new(self.event.clone()),
             event_name: self.event_name.map(Arc::clone),
@@ -96,7 +76,7 @@ impl ActionContext<'_> {
             attempt: self.attempt,
             verified: self.verified,
             replays: self.replays,
-            actions,
+            actions: ActionList::value(self.actions),
             failure: self.failure.map(|failure| {
                 Value::from_pairs([
                     ("action", failure.action),
@@ -116,7 +96,7 @@ struct TemplateRoot {
     attempt: u32,
     verified: bool,
     replays: u32,
-    actions: Option<Value>,
+    actions: Value,
     failure: Option<Value>,
 }
 
@@ -163,7 +143,7 @@ impl Object for TemplateRoot {
             "attempt" => Value::from(self.attempt),
             "verified" => Value::from(self.verified),
             "replay" => Value::from(self.replays),
-            "actions" => self.actions.clone()?,
+            "actions" => self.actions.clone(),
             "failure" => self.failure.clone()?,
             _ => return None,
         })

@@ -51,6 +51,8 @@ enum LineTemplate {
 struct AppendFields {
     #[serde(rename = "append")]
     _append: IgnoredAny,
+    #[serde(rename = "id")]
+    _id: Option<IgnoredAny>,
     line: Option<IgnoredAny>,
     #[serde(rename = "rotate")]
     _rotate: Option<IgnoredAny>,

@@ -11,6 +11,7 @@ mod appender;
 mod forward;
 mod locked_file;
 mod outcome;
+mod performed;
 mod record;
 mod retry;
 mod rotate;
@@ -28,13 +29,14 @@ use crate::act::settings::ActionKind;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::Keyring;
 use crate::base::yaml::Node;
-use crate::template::{Place, RenderError, Template, Templates};
+use crate::template::{NamedAction, Place, RenderError, Template, Templates};
 use crate::verify::Definitions;
 
 pub use action_context::{ActionContext, FailureContext};
 pub use append::{Append, LIMIT as APPEND_TIMEOUT};
 pub use forward::{DEFAULT_TIMEOUT as FORWARD_TIMEOUT, Forward, Forwarder, MAX_RETRY_AFTER};
 pub use outcome::{CapturedStream, Outcome, Output, Verdict};
+pub use performed::{MAX_SEEN, PerformedAction};
 pub use retry::Retry;
 pub use rotate::Rotate;
 pub use run::{DEFAULT_GRACE as COMMAND_GRACE, DEFAULT_TIMEOUT as COMMAND_TIMEOUT, Run, exec};
@@ -71,6 +73,12 @@ pub struct ActionRunner {
 }
 
 impl Action {
+    /// Reads the key and the id of an action, without its other keys. `None` if it has no key of an
+    /// action.
+    pub fn named(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<NamedAction> {
+        settings::named(node, diagnostics)
+    }
+
     /// Compiles one action, or adds all that is wrong with it to `diagnostics`.
     pub fn compile(
         node: Node<'_>,
@@ -139,6 +147,11 @@ impl Action {
             Self::Forward(forward) => forward.reads_payload(),
             Self::Append(append) => append.reads_payload(),
         }
+    }
+
+    /// True if a template of the action reads the outputs of earlier actions.
+    pub fn reads_actions(&self) -> bool {
+        self.templates().into_iter().any(Template::reads_actions)
     }
 
     /// Returns the policy for retries if the rule has none.

@@ -4,6 +4,7 @@
 //! key decides which other keys are allowed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -12,6 +13,7 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::base::secret::Keyring;
 use crate::base::units::HumanDuration;
 use crate::base::yaml::Node;
+use crate::template::NamedAction;
 
 /// Keys of a command.
 const COMMAND: &[&str] = &[
@@ -56,6 +58,36 @@ impl ActionKind {
 /// Hint for a missing action.
 const EXAMPLE: &str =
     "write `- run: [program, argument]`, `- shell: |`, `- forward: https://…` or `- append: file`";
+
+/// Maximum length of an id, in bytes.
+const MAX_ID: usize = 64;
+
+/// Reads the key and the id of an action. What is wrong with the key is left to [`kind`].
+pub fn named(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<NamedAction> {
+    let mut kinds = ActionKind::ALL.into_iter();
+    let kind = kinds.find(|kind| node.get(kind.name()).is_some())?;
+    let id = node.given("id").and_then(|node| id(node, diagnostics));
+    Some(NamedAction {
+        id,
+        kind: kind.name(),
+    })
+}
+
+/// Reads the id of an action, by which templates name it.
+fn id(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Arc<str>> {
+    let plain = |text: &str| {
+        let begins = text.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        begins && text.len() <= MAX_ID && text.bytes().all(plain)
+    };
+    if let Some(text) = node.as_str().filter(|text| plain(text)) {
+        return Some(Arc::from(text));
+    }
+    let message = format!("an id has 1 to {MAX_ID} letters, digits and `_`, and begins with no digit");
+    let diagnostic = node.error("action-id", message);
+    diagnostics.push(diagnostic.hint("templates name it: `id: build`, then `{{ actions.build.stdout }}`"));
+    None
+}
 
 /// Returns the kind of an action.
 pub fn kind(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<ActionKind> {

@@ -217,10 +217,14 @@ impl<'d> EndpointBuilder<'d> {
             && !self.verifications.iter().any(Verification::reads_unverified)
     }
 
-    /// Reports answers of the endpoint that are never given, because no rule waits.
+    /// Reports answers of the endpoint that are never given, because no rule waits, and actions in
+    /// them that a rule does not have.
     pub fn check_answers(&self, diagnostics: &mut Diagnostics) {
         if self.has_rules() && !self.rules.iter().any(Rule::is_awaited) {
             respond::check_wait(self.respond_node, diagnostics);
+        }
+        for rule in &self.rules {
+            respond::check_actions(self.respond_node, &self.respond, rule, diagnostics);
         }
     }
 

@@ -5,6 +5,7 @@
 //! activates the next version. This module is the only reader of the environment.
 
 mod acme;
+mod action_names;
 mod admin;
 mod check;
 mod compile;

@@ -5,25 +5,37 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+use super::action_names::ActionNames;
 use super::document::{AnswerShape, RespondShape, WaitShape};
 use crate::act::CompileContext;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::yaml::Node;
-use crate::rules::{AnswerKind, Respond, StatedAnswer};
-use crate::template::{Scope, Template, warn_of_values};
+use crate::rules::{AnswerKind, Respond, Rule, StatedAnswer};
+use crate::template::{KnownActions, Scope, Template, warn_of_values};
 
 /// Maximum wait for an outcome with `respond: {wait: true}`.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
-/// Compiles `respond:`. A rule without `wait` has that of its endpoint.
+/// Hint for `actions` in an answer that does not wait for them.
+const WITHOUT_WAIT: &str = "the answer does not wait for the actions: add `wait: true`, or for how long";
+
+/// Inputs for the answers of a rule.
+#[derive(Clone, Copy)]
+pub struct RuleAnswers<'r> {
+    /// Answers of its endpoint.
+    pub endpoint: &'r Respond,
+    pub actions: &'r ActionNames,
+}
+
+/// Compiles `respond:` of a rule or of an endpoint. A rule without `wait` has that of its endpoint.
 pub fn compile(
     node: Option<Node<'_>>,
-    endpoint: Option<&Respond>,
+    of_rule: Option<RuleAnswers<'_>>,
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Respond {
     let mut respond = Respond {
-        wait: endpoint.and_then(|endpoint| endpoint.wait),
+        wait: of_rule.and_then(|rule| rule.endpoint.wait),
         ..Respond::default()
     };
     let Some(node) = node else { return respond };
@@ -36,6 +48,12 @@ pub fn compile(
         Some(WaitShape::Switch(true)) => Some(DEFAULT_WAIT),
         Some(WaitShape::AtMost(period)) => Some(period.0),
     };
+    // The templates of an endpoint are checked when its rules are known.
+    let actions = match of_rule {
+        None => KnownActions::Any,
+        Some(rule) if respond.wait.is_some() => rule.actions.all(),
+        Some(_) => KnownActions::None(WITHOUT_WAIT),
+    };
     if ["status", "headers", "body"]
         .iter()
         .any(|key| node.given(key).is_some())
@@ -45,7 +63,7 @@ pub fn compile(
             headers: shape.headers,
             body: shape.body,
         };
-        let compiled = answer(AnswerKind::Success, node, &stated, context, diagnostics);
+        let compiled = answer(AnswerKind::Success, node, &stated, &actions, context, diagnostics);
         respond.success = Some(compiled);
     }
     for kind in AnswerKind::KEYED {
@@ -60,7 +78,7 @@ pub fn compile(
         let Some(stated) = node.read::<AnswerShape>(diagnostics) else {
             continue;
         };
-        let compiled = answer(kind, node, &stated, context, diagnostics);
+        let compiled = answer(kind, node, &stated, &actions, context, diagnostics);
         respond.set(kind, compiled);
     }
     respond
@@ -82,11 +100,44 @@ pub fn check_wait(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) {
     }
 }
 
+/// Checks the actions that the answers of an endpoint name, for a rule that does not state them
+/// itself.
+pub fn check_actions(node: Option<Node<'_>>, respond: &Respond, rule: &Rule, diagnostics: &mut Diagnostics) {
+    let Some(node) = node else { return };
+    let known = if rule.is_awaited() {
+        rule.known_actions()
+    } else {
+        KnownActions::None(WITHOUT_WAIT)
+    };
+    for kind in [AnswerKind::Success, AnswerKind::Failed, AnswerKind::Late] {
+        let is_given = kind == AnswerKind::Success || rule.is_awaited();
+        if rule.respond.of(kind).is_some() || !is_given {
+            continue;
+        }
+        let body = respond.of(kind).and_then(|answer| answer.body.as_ref());
+        let Some(Err(error)) = body.map(|body| body.check_actions(&known)) else {
+            continue;
+        };
+        let node = if kind == AnswerKind::Success {
+            node
+        } else {
+            node.get(kind.key()).unwrap_or(node)
+        };
+        let message = format!("for the rule `{}`: {}", rule.name, error.message);
+        let diagnostic = node.get("body").unwrap_or(node).error(error.code, message);
+        diagnostics.push(match error.hint {
+            Some(hint) => diagnostic.hint(hint),
+            None => diagnostic,
+        });
+    }
+}
+
 /// Compiles the answer that `node` states for an outcome.
 fn answer(
     kind: AnswerKind,
     node: Node<'_>,
     stated: &AnswerShape,
+    actions: &KnownActions,
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> StatedAnswer {
@@ -106,9 +157,21 @@ fn answer(
         content_type.and_then(|value| value.to_str().ok()),
         diagnostics,
     );
-    answer.body = context
-        .templates
-        .read(body, Scope::Answer, context.keyring, diagnostics);
+    let actions = match kind {
+        // Reported by `check_wait`.
+        AnswerKind::Failed | AnswerKind::Late if matches!(actions, KnownActions::None(_)) => {
+            KnownActions::Any
+        }
+        AnswerKind::Success | AnswerKind::Failed | AnswerKind::Late => actions.clone(),
+        AnswerKind::Ignored | AnswerKind::Duplicate | AnswerKind::Unreadable => {
+            KnownActions::None("no action has run for this answer")
+        }
+    };
+    answer.body =
+        context
+            .templates
+            .with_actions(actions)
+            .read(body, Scope::Answer, context.keyring, diagnostics);
     if answer.body.as_ref().is_some_and(Template::names_secret) {
         diagnostics.push(body.warning("secret", "a secret in the answer goes to every sender"));
     }

@@ -6,10 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::action_names::{ActionNames, ids};
 use super::cross_checks::CrossChecks;
 use super::document::RuleShape;
 use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
+use super::respond::RuleAnswers;
 use super::{concurrency, debounce, respond};
 use crate::act::{Action, CompileContext, Retry};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
@@ -21,7 +23,7 @@ use crate::matching::Condition;
 use crate::payload::EventNameReader;
 use crate::rules::{Alternative, PayloadUse, Rule};
 use crate::store::Wanted;
-use crate::template::{Place, Template};
+use crate::template::{KnownActions, NamedAction, Place, Template};
 use crate::verify::{EventName, Verification};
 
 /// Maximum length of a rule's name, in bytes.
@@ -110,7 +112,12 @@ impl<'d> RuleCompiler<'d, '_> {
             .given("allow")
             .and_then(|node| allow(node, endpoint, diagnostics));
         let own = node.given("respond");
-        let respond = respond::compile(own, Some(&endpoint.respond), context, diagnostics);
+        let names = ActionNames::read(node, diagnostics);
+        let of_rule = RuleAnswers {
+            endpoint: &endpoint.respond,
+            actions: &names,
+        };
+        let respond = respond::compile(own, Some(of_rule), context, diagnostics);
         let awaited = respond.wait.is_some();
         if let Some(own) = own {
             endpoint.early_answers.check(name, own, diagnostics);
@@ -118,7 +125,7 @@ impl<'d> RuleCompiler<'d, '_> {
         if !awaited {
             respond::check_wait(own, diagnostics);
         }
-        let (actions, retries, on_failure) = self.actions(condition.as_ref(), awaited, diagnostics);
+        let (actions, retries, on_failure) = self.actions(condition.as_ref(), awaited, &names, diagnostics);
         let on_failures = on_failure.iter().map(|(action, _)| action);
         let is_light = actions.iter().chain(on_failures).all(Action::is_light);
         let limits = if is_light {
@@ -167,6 +174,8 @@ impl<'d> RuleCompiler<'d, '_> {
             plan: Arc::new(plan(&actions, &on_failure, event_name.as_deref())),
             event_name,
             is_light,
+            ids: ids(&names.actions),
+            failure_ids: ids(&names.on_failure),
             actions,
             retries,
             on_failure,
@@ -228,6 +237,7 @@ impl<'d> RuleCompiler<'d, '_> {
         &self,
         condition: Option<&Condition>,
         awaited: bool,
+        names: &ActionNames,
         diagnostics: &mut Diagnostics,
     ) -> (Vec<Action>, Vec<Retry>, Vec<(Action, Retry)>) {
         // A condition on a value also protects the actions that receive this value. An invalid
@@ -238,8 +248,8 @@ impl<'d> RuleCompiler<'d, '_> {
             excludes_dash: Some(&excludes_dash),
             ..*self.context
         };
-        let (actions, retries) = actions(self.node, awaited, &context, diagnostics);
-        let on_failure = on_failure(self.node, &context, diagnostics);
+        let (actions, retries) = actions(self.node, awaited, &names.actions, &context, diagnostics);
+        let on_failure = on_failure(self.node, &names.on_failure, &context, diagnostics);
         (actions, retries, on_failure)
     }
 }
@@ -360,13 +370,14 @@ fn parameters(conditions: Node<'_>, builder: &EndpointBuilder<'_>, diagnostics: 
 fn actions(
     node: Node<'_>,
     awaited: bool,
+    names: &Arc<[NamedAction]>,
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Action>, Vec<Retry>) {
     let retry = node
         .given("retry")
         .map(|retry| Retry::compile(retry, diagnostics));
-    let actions = list(node, "actions", context, diagnostics);
+    let actions = list(node, "actions", names, context, diagnostics);
     let mut retries = Vec::new();
     for action in &actions {
         retries.push(match &retry {
@@ -386,6 +397,7 @@ fn actions(
 /// `actions` only.
 fn on_failure(
     node: Node<'_>,
+    names: &Arc<[NamedAction]>,
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<(Action, Retry)> {
@@ -393,7 +405,7 @@ fn on_failure(
         templates: &context.templates.for_failures(),
         ..*context
     };
-    let actions = list(node, "on_failure", &context, diagnostics).into_iter();
+    let actions = list(node, "on_failure", names, &context, diagnostics).into_iter();
     actions
         .map(|action| {
             let retry = action.default_retry();
@@ -406,6 +418,7 @@ fn on_failure(
 fn list(
     node: Node<'_>,
     key: &'static str,
+    names: &Arc<[NamedAction]>,
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Action> {
@@ -425,9 +438,17 @@ fn list(
         );
         diagnostics.push(list.error("actions", message));
     }
-    let compiled = items
-        .into_iter()
-        .filter_map(|item| Action::compile(item, context, diagnostics));
+    let compiled = items.into_iter().enumerate().filter_map(|(index, item)| {
+        let known = KnownActions::Of {
+            actions: Arc::clone(names),
+            earlier: index,
+        };
+        let context = CompileContext {
+            templates: &context.templates.with_actions(known),
+            ..*context
+        };
+        Action::compile(item, &context, diagnostics)
+    });
     compiled.collect()
 }
 

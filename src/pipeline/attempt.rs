@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
-use crate::act::Outcome;
+use crate::act::{Outcome, PerformedAction};
 use crate::base::clock::Timestamp;
 use crate::pipeline::dispatch::{Dispatcher, STORE_PAUSE};
 use crate::pipeline::running::Attempting;
@@ -138,9 +138,10 @@ impl Dispatcher {
             return Settled::unattempted(lease.delivery, settlement);
         }
         if !for_failure {
-            let step = (action.name(), &outcome);
+            let id = rule.id(false, lease.action).cloned();
+            let performed = || PerformedAction::new(id, action.name(), &outcome);
             self.waiters
-                .note(lease.received.id, &lease.rule, lease.action, step);
+                .note(lease.received.id, &lease.rule, lease.action, performed);
         }
         let outcome_name = match settlement {
             Settlement::Interrupted { .. } => INTERRUPTED,

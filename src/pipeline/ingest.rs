@@ -232,7 +232,7 @@ impl Ingest {
         match (wait, new_awaited.count(), respond_limit(matched)) {
             // Too many senders wait already. The event is accepted, and the answer is the one that
             // this sender would get if it had waited too long.
-            (None, 1.., _) => reply.late(&[]),
+            (None, 1.., _) => reply.late(&[], &[]),
             (Some(wait), deliveries @ 1.., Some(limit)) => {
                 outcome(wait, deliveries, limit, &self.closing, &reply).await
             }

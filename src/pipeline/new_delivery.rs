@@ -61,6 +61,7 @@ fn group(one: &Match<'_>, concurrency: &GroupSettings, event: &Event) -> Group {
             attempt: 1,
             replays: 0,
             verified: one.unverified.is_none(),
+            actions: &[],
             withheld: &[],
             event_name: one.rule.event_name.as_ref(),
             failure: None,

@@ -10,11 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use crate::act::Outcome;
+use crate::act::{MAX_SEEN, PerformedAction};
 use crate::event::EventId;
-
-/// An action's name and its outcome.
-pub type Performed = (&'static str, Outcome);
 
 #[derive(Clone, Debug)]
 pub struct DeliveryEnd {
@@ -22,7 +19,7 @@ pub struct DeliveryEnd {
     /// True if all actions are done.
     pub done: bool,
     /// Actions with their outcomes, from the last attempt at each.
-    pub actions: Vec<Performed>,
+    pub actions: Vec<PerformedAction>,
 }
 
 /// Waiting senders by event.
@@ -36,7 +33,10 @@ pub struct OutcomeWaiters {
 #[derive(Debug)]
 struct Waiter {
     ended: mpsc::Sender<DeliveryEnd>,
-    reports: HashMap<Arc<str>, Vec<Performed>>,
+    /// Actions so far of the deliveries that have not ended.
+    reports: HashMap<Arc<str>, Vec<PerformedAction>>,
+    /// Bytes of the deliveries that have ended.
+    of_ended: usize,
 }
 
 /// Registration of a waiting sender, ended on drop.
@@ -63,6 +63,7 @@ impl OutcomeWaiters {
         let entry = Waiter {
             ended: sender,
             reports: HashMap::new(),
+            of_ended: 0,
         };
         let mut senders = self.lock();
         if senders.len() >= self.limit {
@@ -77,12 +78,24 @@ impl OutcomeWaiters {
         })
     }
 
-    /// Records the outcome of an attempt at the action at `index`.
-    pub fn note(&self, event: EventId, rule: &Arc<str>, index: usize, performed: (&'static str, &Outcome)) {
+    /// Records an attempt at the action at `index`. What the sender is given in sum is bounded by
+    /// [`MAX_SEEN`]. `performed` is made only if a sender waits.
+    pub fn note(
+        &self,
+        event: EventId,
+        rule: &Arc<str>,
+        index: usize,
+        performed: impl FnOnce() -> PerformedAction,
+    ) {
         if let Some(entry) = self.lock().get_mut(&event) {
-            let reports = entry.reports.entry(Arc::clone(rule)).or_default();
-            reports.truncate(index);
-            reports.push((performed.0, performed.1.clone()));
+            entry.reports.entry(Arc::clone(rule)).or_default().truncate(index);
+            let kept = entry.reports.values().flatten().map(PerformedAction::size);
+            let left = MAX_SEEN.saturating_sub(entry.of_ended + kept.sum::<usize>());
+            let mut performed = performed();
+            if performed.size() > left {
+                performed.cut_to(left);
+            }
+            entry.reports.entry(Arc::clone(rule)).or_default().push(performed);
         }
     }
 
@@ -90,6 +103,7 @@ impl OutcomeWaiters {
     pub fn end(&self, event: EventId, rule: &Arc<str>, done: bool) {
         if let Some(entry) = self.lock().get_mut(&event) {
             let actions = entry.reports.remove(rule).unwrap_or_default();
+            entry.of_ended += actions.iter().map(PerformedAction::size).sum::<usize>();
             // A full or closed channel means that the sender does not wait for this delivery.
             drop(entry.ended.try_send(DeliveryEnd {
                 rule: Arc::clone(rule),
@@ -108,6 +122,20 @@ impl OutcomeWait {
     /// Waits for the next delivery that ends.
     pub async fn next(&mut self) -> Option<DeliveryEnd> {
         self.ended.recv().await
+    }
+
+    /// Returns the actions so far of the deliveries that have not ended, by their rules.
+    pub fn so_far(&self) -> Vec<DeliveryEnd> {
+        let mut senders = self.waiting.lock();
+        let reports = senders
+            .get_mut(&self.event)
+            .map(|entry| std::mem::take(&mut entry.reports));
+        let unfinished = reports.into_iter().flatten().map(|(rule, actions)| DeliveryEnd {
+            rule,
+            done: false,
+            actions,
+        });
+        unfinished.collect()
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::act::{self, Action, ActionContext, Outcome, Verdict};
+use crate::act::{self, Action, ActionContext, Outcome, PerformedAction, Verdict};
 use crate::payload::Event;
 use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::dispatch::Dispatcher;
@@ -43,6 +43,10 @@ impl Dispatcher {
             Ok(event) => event,
             Err(message) => return Outcome::new(Verdict::Dead, message, Duration::ZERO),
         };
+        let earlier = match self.earlier(lease, rule, action).await {
+            Ok(earlier) => earlier,
+            Err(message) => return Outcome::new(Verdict::FAILED, message, Duration::ZERO),
+        };
         let action_context = ActionContext {
             event: &event,
             rule: &lease.rule,
@@ -52,6 +56,7 @@ impl Dispatcher {
             replays: lease.replays,
             withheld: &endpoint.credentials,
             event_name: rule.event_name.as_ref(),
+            actions: &earlier,
             failure: lease.failure.as_ref().map(|failure| act::FailureContext {
                 action: &failure.action,
                 reason: &failure.reason,
@@ -74,5 +79,37 @@ impl Dispatcher {
         let end = outcome.detail.floor_char_boundary(DETAIL_KEPT);
         outcome.detail.truncate(end);
         outcome
+    }
+
+    /// The outcomes of the delivery's earlier actions from the store, if the action reads them.
+    async fn earlier(
+        &self,
+        lease: &Lease,
+        rule: &Rule,
+        action: &Action,
+    ) -> Result<Vec<PerformedAction>, String> {
+        if lease.action == 0 || !action.reads_actions() {
+            return Ok(Vec::new());
+        }
+        let attempts = self.store.outputs(lease.delivery, lease.action).await;
+        let attempts = attempts.map_err(|error| format!("the earlier actions cannot be read: {error}"))?;
+        let for_failure = lease.failure.is_some();
+        let mut earlier = Vec::with_capacity(attempts.len());
+        for attempt in attempts {
+            // Without an attempt at each, the positions of the others would be wrong.
+            let known = rule.step(for_failure, attempt.action);
+            let Some((action, _)) = known.filter(|_| attempt.action == earlier.len()) else {
+                return Err(format!("there is no outcome of action {}", earlier.len() + 1));
+            };
+            earlier.push(PerformedAction {
+                id: rule.id(for_failure, attempt.action).cloned(),
+                action: action.name(),
+                outcome: attempt.outcome,
+                detail: attempt.detail,
+                stdout: String::from_utf8_lossy(&attempt.stdout).into(),
+                stderr: String::from_utf8_lossy(&attempt.stderr).into(),
+            });
+        }
+        Ok(earlier)
     }
 }

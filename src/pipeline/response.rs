@@ -1,11 +1,12 @@
 //! Answers to trusted events as the rules state them, at once or after the deliveries have ended.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
-use crate::act::ActionContext;
+use crate::act::{ActionContext, PerformedAction};
 use crate::event::EventId;
 use crate::payload::Event;
 use crate::pipeline::answer::Answer;
@@ -33,7 +34,9 @@ pub(super) async fn outcome(
         () = closing.cancelled() => false,
     };
     if !in_time {
-        reply.late(&ended)
+        let finished: Vec<Arc<str>> = ended.iter().map(|one| Arc::clone(&one.rule)).collect();
+        ended.extend(wait.so_far());
+        reply.late(&finished, &ended)
     } else if ended.len() == deliveries && ended.iter().all(|delivery| delivery.done) {
         reply.success("done", &ended)
     } else {
@@ -85,11 +88,10 @@ impl<'r> ResponseBuilder<'r> {
         self.or_as_success(AnswerKind::Failed, failed, answer, ended)
     }
 
-    /// Answers that the actions have not ended in time.
-    pub(super) fn late(&self, ended: &[DeliveryEnd]) -> Answer {
-        let running =
-            |rule: &Rule| rule.is_awaited() && !ended.iter().any(|delivery| delivery.rule == rule.name);
-        self.late_of(self.id(), running, ended)
+    /// Answers that the actions have not ended in time. `finished` are the rules whose actions have.
+    pub(super) fn late(&self, finished: &[Arc<str>], ended: &[DeliveryEnd]) -> Answer {
+        let is_running = |rule: &Rule| rule.is_awaited() && !finished.contains(&rule.name);
+        self.late_of(self.id(), is_running, ended)
     }
 
     /// Answers that the first delivery of the event `id` has not ended yet.
@@ -174,13 +176,25 @@ impl<'r> ResponseBuilder<'r> {
             .or_else(|| Some((self.endpoint.respond.of(kind)?, None)))
     }
 
+    /// The actions of the awaited deliveries: those of `rule` first, so that its positions and ids
+    /// hold, then those of the others in the order of the file.
+    fn performed(&self, rule: Option<&Rule>, ended: &[DeliveryEnd]) -> Vec<PerformedAction> {
+        let is_first = |other: &Rule| rule.is_some_and(|rule| rule.name == other.name);
+        let others = self.rules.iter().copied().filter(|other| !is_first(other));
+        let mut performed = Vec::new();
+        for rule in rule.into_iter().chain(others) {
+            let of_rule = ended.iter().filter(|delivery| delivery.rule == rule.name);
+            performed.extend(of_rule.flat_map(|delivery| delivery.actions.iter().cloned()));
+        }
+        performed
+    }
+
     /// Gives an answer the status, the body and the headers that are stated.
     fn shape(&self, answer: &mut Answer, (stated, rule): Stated<'_>, ended: &[DeliveryEnd]) {
         answer.status = stated.status.unwrap_or(answer.status);
         if let Some(body) = &stated.body {
-            let performed = ended.iter().flat_map(|delivery| &delivery.actions);
-            let actions: Vec<_> = performed.map(|(action, outcome)| (*action, outcome)).collect();
             let rule = rule.or_else(|| self.rules.first().copied());
+            let actions = self.performed(rule, ended);
             let action_context = ActionContext {
                 event: self.event,
                 rule: rule.map_or("", |rule| &rule.name),
@@ -189,10 +203,11 @@ impl<'r> ResponseBuilder<'r> {
                 replays: 0,
                 withheld: &[],
                 event_name: self.rules.first().and_then(|rule| rule.event_name.as_ref()),
+                actions: &actions,
                 failure: None,
                 verified: self.verified,
             };
-            match body.render(&action_context.values_with_actions(&actions)) {
+            match body.render(&action_context.values()) {
                 Ok(text) => {
                     answer
                         .headers

@@ -12,7 +12,7 @@ use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
 use crate::payload::EventNameReader;
 use crate::store::{Debounce, Overlap};
-use crate::template::Template;
+use crate::template::{KnownActions, NamedAction, Template};
 
 /// Requests on an endpoint that are verified and matched in one way, and the actions for them.
 #[derive(Debug)]
@@ -38,11 +38,15 @@ pub struct Rule {
     pub is_light: bool,
     /// Actions in the order in which they run.
     pub actions: Vec<Action>,
+    /// Ids of the actions, by the same index.
+    pub ids: Vec<Option<Arc<str>>>,
     /// Retry policies of the actions, by the same index.
     pub retries: Vec<Retry>,
     /// Actions that run in order after a delivery has become a dead letter, each with its retry
     /// policy.
     pub on_failure: Vec<(Action, Retry)>,
+    /// Ids of the `on_failure` actions, by the same index.
+    pub failure_ids: Vec<Option<Arc<str>>>,
     /// Concurrency group of the deliveries. `None`: only the limits for all deliveries hold.
     pub concurrency: Option<GroupSettings>,
     /// Debounce of the deliveries. `None`: they do not wait.
@@ -81,6 +85,25 @@ impl Rule {
         } else {
             Some((self.actions.get(index)?, self.retries.get(index)?))
         }
+    }
+
+    /// All actions, as templates of answers name them.
+    pub fn known_actions(&self) -> KnownActions {
+        let named = self.ids.iter().zip(&self.actions);
+        let named = named.map(|(id, action)| NamedAction {
+            id: id.clone(),
+            kind: action.name(),
+        });
+        KnownActions::Of {
+            actions: named.collect(),
+            earlier: self.actions.len(),
+        }
+    }
+
+    /// Returns the id of an action. `for_failure` selects the `on_failure` actions.
+    pub fn id(&self, for_failure: bool, index: usize) -> Option<&Arc<str>> {
+        let ids = if for_failure { &self.failure_ids } else { &self.ids };
+        ids.get(index)?.as_ref()
     }
 
     /// Returns the number of actions. `for_failure` selects the `on_failure` actions.

@@ -194,6 +194,10 @@ pub trait Store: Send + Sync + 'static {
     /// Lists the attempts at a delivery, oldest first, at most the latest [`ATTEMPTS_LISTED`].
     fn attempts(&self, delivery: DeliveryId) -> Answer<'_, Vec<AttemptRecord>>;
 
+    /// Lists the last attempts that are `done` at the actions before the action `before`, in the order
+    /// of the actions.
+    fn outputs(&self, delivery: DeliveryId, before: usize) -> Answer<'_, Vec<AttemptRecord>>;
+
     /// Records the last use of secrets.
     fn note_secrets(&self, uses: Vec<SecretUse>) -> Answer<'_, ()>;
 

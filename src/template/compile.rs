@@ -13,8 +13,8 @@ use crate::template::growth::{MAX_GROWTH, MAX_LEVELS};
 use crate::template::scan::{Scan, is_template, scan};
 use crate::template::work;
 use crate::template::{
-    Compiled, MAX_ELIFS, MAX_SOURCE, MAX_SOURCES, MAX_TAG, Masked, NAMES, Scope, Template, TemplateError,
-    Templates, output, words,
+    Compiled, KnownActions, MAX_ELIFS, MAX_SOURCE, MAX_SOURCES, MAX_TAG, Masked, NAMES, Scope, Template,
+    TemplateError, Templates, ValuesRead, output, words,
 };
 
 /// Fields of `event`.
@@ -159,12 +159,15 @@ impl Templates {
             ))
             .hint("do not put a list into itself, and do not repeat lists of lists"));
         }
-        let reads_payload = self.known(source, &name, scope, &found)?;
+        let reads = self.known(source, &name, &found)?;
+        if reads.actions {
+            self.actions.check(&found.actions)?;
+        }
         let doubts = self.resolve(&found, keyring)?;
         let compiled = Compiled {
             shared: Arc::clone(&self.shared),
             name,
-            reads_payload,
+            reads,
         };
         let template = Template {
             source: Arc::from(source),
@@ -173,19 +176,12 @@ impl Templates {
         Ok((template, doubts))
     }
 
-    /// Compiles a template, unless an equal one is known. Returns true if it reads the payload.
-    fn known(
-        &self,
-        source: &str,
-        name: &Arc<str>,
-        scope: Scope,
-        found: &Scan,
-    ) -> Result<bool, TemplateError> {
-        // The name tells `Answer` from `Action`, which know different names.
+    /// Compiles a template, unless an equal one is known. Returns the values that it reads.
+    fn known(&self, source: &str, name: &Arc<str>, found: &Scan) -> Result<ValuesRead, TemplateError> {
         let key = (Arc::clone(name), self.of_failures);
         let mut known = self.shared.known.lock();
-        if let Some(reads_payload) = known.reads_payload.get(&key) {
-            return Ok(*reads_payload);
+        if let Some(reads) = known.reads.get(&key) {
+            return Ok(*reads);
         }
         known.bytes += source.len();
         if known.bytes > MAX_SOURCES {
@@ -194,25 +190,25 @@ impl Templates {
             ))
             .hint("write what they share once, for example in a script that gets the values as arguments"));
         }
-        let reads_payload = self.try_out(source, name, scope, found)?;
+        let reads = self.try_out(source, name, found)?;
         let mut strict = self.shared.strict.write();
         strict
             .add_template_owned(name.to_string(), source.to_owned())
             .map_err(|error| TemplateError::new(words(&error, source)))?;
-        known.reads_payload.insert(key, reads_payload);
-        Ok(reads_payload)
+        known.reads.insert(key, reads);
+        Ok(reads)
     }
 
-    /// Reports errors that minijinja would report only when a render reaches them. Returns true if
-    /// the template reads the payload.
-    fn try_out(&self, source: &str, name: &str, scope: Scope, found: &Scan) -> Result<bool, TemplateError> {
+    /// Reports errors that minijinja would report only when a render reaches them. Returns the
+    /// values that the template reads.
+    fn try_out(&self, source: &str, name: &str, found: &Scan) -> Result<ValuesRead, TemplateError> {
         let lenient = &self.shared.lenient;
         let template = lenient.template_from_named_str(name, source).map_err(|error| {
             TemplateError::new(words(&error, source))
                 .hint("for `{{` as it stands write `{% raw %}…{% endraw %}`")
         })?;
         let names = template.undeclared_variables(true);
-        self.check_names(&names, scope)?;
+        self.check_names(&names)?;
         self.check_calls(found)?;
         let rendered = work::limited(|| template.render(Value::from_object(Masked(nothing()))));
         if let Some(Err(error)) = rendered
@@ -220,14 +216,18 @@ impl Templates {
         {
             return Err(TemplateError::new(words(&error, source)));
         }
-        let reads = |name: &String| name.split('.').next() == Some("payload");
-        Ok(!found.paths.is_empty() || names.iter().any(reads))
+        let reads = |value| names.iter().any(|name| name.split('.').next() == Some(value));
+        Ok(ValuesRead {
+            payload: !found.paths.is_empty() || reads("payload"),
+            actions: reads("actions"),
+        })
     }
 
     /// Reports names that no value has.
-    fn check_names(&self, used: &HashSet<String>, scope: Scope) -> Result<(), TemplateError> {
+    fn check_names(&self, used: &HashSet<String>) -> Result<(), TemplateError> {
         let mut names: BTreeSet<&str> = NAMES.into_iter().chain(FUNCTIONS).collect();
-        if scope == Scope::Answer {
+        // Which actions there are is checked for each use: equal templates are compiled once.
+        if !matches!(self.actions, KnownActions::None(_)) {
             names.insert("actions");
         }
         if self.of_failures {
@@ -239,7 +239,7 @@ impl Templates {
                 let error = TemplateError::new("there is no `failure` here");
                 return Err(error.hint("the actions of `on_failure` know it"));
             }
-            if !names.contains(top) {
+            if !names.contains(top) && top != "actions" {
                 return Err(unknown("name", top, names));
             }
             for (of, fields) in [

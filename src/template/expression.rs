@@ -3,7 +3,7 @@
 //!
 //! An expression that the analysis does not understand is [`Form::Raw`], which may be any text.
 
-use crate::template::place::{Place, accessors, named};
+use crate::template::place::{Place, Step, accessors, named};
 use crate::template::tags::TagToken;
 
 /// The result of the analysis of a `{{ … }}`.
@@ -141,15 +141,25 @@ fn base(tokens: &[TagToken], depth: usize) -> Value {
             "payload" => of(Form::Raw, accessors(rest).map(Place::Payload)),
             "headers" | "query" | "path" => of(Form::Raw, named(name, rest)),
             "failure" if rest.get(1) == Some(&TagToken::Word("action".into())) => of(Form::Own, None),
-            "actions" if matches!(rest.last(), Some(TagToken::Word(last)) if ["action", "outcome"].contains(&last.as_str())) => {
-                of(Form::Own, None)
-            }
+            "actions" => of(action_field(rest), None),
             name if rest.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) => {
                 of(Form::Plain, None)
             }
             _ => of(Form::Raw, None),
         },
         _ => of(Form::Raw, None),
+    }
+}
+
+/// The form of a field of an action. What an action wrote is like text of the event.
+fn action_field(rest: &[TagToken]) -> Form {
+    match accessors(rest).as_deref() {
+        Some([_, Step::Name(field)]) => match field.as_str() {
+            "action" | "outcome" => Form::Own,
+            "status" => Form::Plain,
+            _ => Form::Raw,
+        },
+        _ => Form::Raw,
     }
 }
 

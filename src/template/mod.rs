@@ -6,6 +6,7 @@
 //! expression, never an empty text. Work and output are bounded ([`MAX_RENDERED`]). Text is written
 //! unchanged, everything else as JSON. The values are left to the modules that render.
 
+mod actions;
 mod compile;
 mod embedding;
 mod engine;
@@ -34,6 +35,7 @@ use crate::base::json_plan::Plan;
 use crate::template::engine::{MASKED, Resolved, environment};
 use crate::template::scan::scan;
 
+pub use actions::{ACTION_FIELDS, BODY_FIELD, KnownActions, NamedAction, STATUS_FIELD};
 pub use embedding::warn_of_values;
 pub use expression::{Form, Value as PieceValue};
 pub use fixed::fixed;
@@ -69,7 +71,7 @@ pub enum Scope {
     Url,
     /// A line of a file: as an action, but line breaks and control characters are escaped.
     Line,
-    /// The body of a response: as an action, with `actions` in addition.
+    /// The body of a response.
     Answer,
 }
 
@@ -79,6 +81,8 @@ pub struct Templates {
     shared: Arc<SharedEnvironment>,
     /// True if templates compiled next have `failure` too.
     of_failures: bool,
+    /// The actions that templates compiled next may name.
+    actions: KnownActions,
 }
 
 /// The shared state of all templates of a rule set.
@@ -95,10 +99,17 @@ struct SharedEnvironment {
 /// The templates compiled so far. An equal text is compiled once.
 #[derive(Default)]
 struct KnownTemplates {
-    /// True if a template reads the payload, by name and by whether it knows `failure`.
-    reads_payload: HashMap<(Arc<str>, bool), bool>,
+    /// The values that a template reads, by name and by whether it knows `failure`.
+    reads: HashMap<(Arc<str>, bool), ValuesRead>,
     /// Size of all different sources, in bytes.
     bytes: usize,
+}
+
+/// The values that a template reads.
+#[derive(Clone, Copy)]
+struct ValuesRead {
+    payload: bool,
+    actions: bool,
 }
 
 /// A text that may contain values.
@@ -114,8 +125,7 @@ pub struct Template {
 struct Compiled {
     shared: Arc<SharedEnvironment>,
     name: Arc<str>,
-    /// True if the template reads the payload.
-    reads_payload: bool,
+    reads: ValuesRead,
 }
 
 /// An error in a template, for its author.
@@ -144,6 +154,16 @@ impl Templates {
                 known: Mutex::default(),
             }),
             of_failures: false,
+            actions: KnownActions::None("no action has run yet"),
+        }
+    }
+
+    /// Returns the same templates with these `actions`.
+    #[must_use]
+    pub fn with_actions(&self, actions: KnownActions) -> Self {
+        Self {
+            actions,
+            ..self.clone()
         }
     }
 
@@ -236,7 +256,24 @@ impl Template {
     pub fn reads_payload(&self) -> bool {
         self.compiled
             .as_ref()
-            .is_some_and(|compiled| compiled.reads_payload)
+            .is_some_and(|compiled| compiled.reads.payload)
+    }
+
+    /// True if the template reads `actions`.
+    pub fn reads_actions(&self) -> bool {
+        self.compiled
+            .as_ref()
+            .is_some_and(|compiled| compiled.reads.actions)
+    }
+
+    /// Checks the actions that the template names. Scans the source again, so it is meant for
+    /// loading only.
+    pub fn check_actions(&self, known: &KnownActions) -> Result<(), TemplateError> {
+        if self.reads_actions() {
+            known.check(&scan(&self.source).actions)
+        } else {
+            Ok(())
+        }
     }
 
     /// Renders the template.

@@ -39,6 +39,8 @@ pub struct Scan {
     pub event_fields: Vec<Option<String>>,
     /// The patterns of `regex_replace`.
     pub regexes: Vec<String>,
+    /// The steps after each `actions`, as far as they are written out. It may be a variable.
+    pub actions: Vec<Vec<Step>>,
     /// The largest value that the template builds from its own lists and mappings.
     pub growth: Extent,
 }
@@ -139,10 +141,13 @@ fn note(tokens: &[TagToken], block: bool, found: &mut Scan) {
                     _ => None,
                 });
             }
-            TagToken::Word(name) if name == "payload" && !attribute => {
-                found
-                    .payload
-                    .push(leading_steps(tokens.get(at + 1..).unwrap_or_default()).0);
+            TagToken::Word(name) if ["payload", "actions"].contains(&name.as_str()) && !attribute => {
+                let list = if name == "payload" {
+                    &mut found.payload
+                } else {
+                    &mut found.actions
+                };
+                list.push(leading_steps(tokens.get(at + 1..).unwrap_or_default()).0);
             }
             TagToken::Word(name) if RESOLVED_AT_LOAD.contains(&name.as_str()) && !attribute => {
                 match tokens.get(at + 2) {

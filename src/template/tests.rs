@@ -159,7 +159,7 @@ fn errors_are_found_at_load_in_every_branch() {
         ("{{ nope(1) }}", "unknown name `nope`"),
         ("{{ paylod.ref }}", "unknown name `paylod`"),
         ("{{ event.ids }}", "unknown name `event.ids`"),
-        ("{{ actions[0] }}", "unknown name `actions`"),
+        ("{{ actions[0] }}", "there are no `actions` here"),
         ("{{ debug() }}", "unknown name `debug`"),
         (
             "{{ payload.ref.startswith('x') }}",
@@ -348,6 +348,7 @@ fn in_a_url_values_are_percent_encoded_once() {
 fn an_answer_knows_the_actions_and_rule_sets_share_one_environment() {
     let templates = Templates::new();
     let answer = templates
+        .with_actions(KnownActions::Any)
         .compile("{{ actions[0].stdout }}", Scope::Answer, &keyring())
         .unwrap();
     let actions = serde_json::json!([{"stdout": "ok"}]);

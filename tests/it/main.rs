@@ -61,6 +61,7 @@ mod manual_commands;
 mod memory_limit;
 mod observe;
 mod on_failure;
+mod outputs;
 mod poisoned;
 mod properties;
 mod reference;

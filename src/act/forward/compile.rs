@@ -28,6 +28,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 struct ForwardFields {
     #[serde(rename = "forward")]
     _forward: IgnoredAny,
+    #[serde(rename = "id")]
+    _id: Option<IgnoredAny>,
     #[serde(rename = "headers")]
     _headers: Option<IgnoredAny>,
     #[serde(rename = "sign")]

@@ -33,6 +33,8 @@ struct RunFields {
     _run: Option<IgnoredAny>,
     #[serde(rename = "shell")]
     _shell: Option<IgnoredAny>,
+    #[serde(rename = "id")]
+    _id: Option<IgnoredAny>,
     #[serde(rename = "env")]
     _env: Option<IgnoredAny>,
     #[serde(rename = "cwd")]

@@ -102,6 +102,7 @@ fn action_context<'o>(event: &'o Event, withheld: &'o [HeaderName]) -> ActionCon
         attempt: 2,
         verified: true,
         replays: 0,
+        actions: &[],
         withheld,
         event_name: None,
         failure: None,
@@ -165,13 +166,20 @@ fn an_answer_sees_what_the_actions_did() {
     let event = event(serde_json::json!({}), &[]);
     let mut outcome = Outcome::new(Verdict::Done, "exit 0", std::time::Duration::ZERO);
     outcome.output.stdout.push(b"built");
-    let values = action_context(&event, &[]).values_with_actions(&[("run", &outcome)]);
+    let performed = [PerformedAction::new(Some("build".into()), "run", &outcome)];
+    let context = ActionContext {
+        actions: &performed,
+        ..action_context(&event, &[])
+    };
+    let values = context.values();
     let template = Templates::new()
+        .with_actions(crate::template::KnownActions::Any)
         .compile(
-            "{{ actions[0].stdout }} {{ actions[0].outcome }} {{ actions[0].detail }}",
+            "{{ actions[0].stdout }} {{ actions.build.outcome }} {{ actions[-1].detail }} {{ actions.build.status }} \
+             {{ actions | length }}",
             crate::template::Scope::Answer,
             &Keyring::new([], Path::new("/")),
         )
         .unwrap();
-    assert_eq!(template.render(&values).unwrap(), "built done exit 0");
+    assert_eq!(template.render(&values).unwrap(), "built done exit 0 0 1");
 }

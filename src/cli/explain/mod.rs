@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::request::ExplainedRequest;
 use super::{Format, NO, YES, fail, naming, rules_path, say, wrong};
-use crate::act::{Action, ActionContext, FailureContext};
+use crate::act::{Action, ActionContext, FailureContext, PerformedAction};
 use crate::base::escape;
 use crate::config;
 use crate::event::Received;
@@ -240,6 +240,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, stored
         None => explanation.to_string(),
     };
     let (actions, on_failure) = if matched {
+        let performed = placeholders(&rule.actions, &rule.ids);
         let action_context = ActionContext {
             event: stored,
             rule: &rule.name,
@@ -249,10 +250,16 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, stored
             replays: 0,
             withheld: &endpoint.credentials,
             event_name: rule.event_name.as_ref(),
+            actions: &performed,
             failure: None,
         };
+        let handled = placeholders(
+            rule.on_failure.iter().map(|(action, _)| action),
+            &rule.failure_ids,
+        );
         let failed = ActionContext {
             failure: Some(FAILURE),
+            actions: &handled,
             ..action_context.clone()
         };
         (
@@ -317,6 +324,16 @@ const FAILURE: FailureContext<'_> = FailureContext {
     reason: "<reason>",
     output: "<output>",
 };
+
+/// Placeholder outputs, since no action has run.
+fn placeholders<'a>(
+    actions: impl IntoIterator<Item = &'a Action>,
+    ids: &[Option<Arc<str>>],
+) -> Vec<PerformedAction> {
+    let actions = actions.into_iter().zip(ids);
+    let placeholders = actions.map(|(action, id)| PerformedAction::placeholder(id.clone(), action.name()));
+    placeholders.collect()
+}
 
 /// Describes the actions, rendered for the event.
 fn described<'a>(

@@ -126,11 +126,11 @@ const VARIABLES: [Row; 17] = [
         "true",
     ),
     (
-        "`actions[N]`",
-        "`action`, `outcome`, `detail`, `stdout` and `stderr` of an action",
-        "`respond` with `wait`",
-        "{{ actions[0].action }}: {{ actions[0].outcome }}",
-        "run: done",
+        "`actions[N]`, `actions.ID`",
+        "an action that has run, by its position from 0 or its `id`: `action`, `outcome`, `detail`, `stdout`, `stderr`, `status` (exit code, or status of the response) and `body` (of the response)",
+        "later actions, `respond` with `wait`",
+        "{{ actions.build.stdout }}: {{ actions[0].status }}",
+        "built: 0",
     ),
     (
         "`failure`",

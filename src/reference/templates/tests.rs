@@ -5,21 +5,30 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::act::{ActionContext, FailureContext, Outcome, Verdict};
+use crate::act::{ActionContext, FailureContext, Outcome, PerformedAction, Verdict};
 use crate::base::secret::Keyring;
 use crate::matching::testing::event;
 use crate::payload::EventNameReader;
-use crate::template::{Scope, Templates};
+use crate::template::{KnownActions, NamedAction, Scope, Templates};
 
 fn compile(source: &str, scope: Scope, of_failures: bool) -> Result<crate::template::Template, String> {
     let keyring = Keyring::new(
         [("TOKEN".into(), "a-secret-of-the-examples".into())],
         Path::new("/"),
     );
+    let named = NamedAction {
+        id: Some("build".into()),
+        kind: "run",
+    };
+    let known = KnownActions::Of {
+        actions: [named].into(),
+        earlier: 1,
+    };
+    let templates = Templates::new().with_actions(known);
     let templates = if of_failures {
-        Templates::new().for_failures()
+        templates.for_failures()
     } else {
-        Templates::new()
+        templates
     };
     let compiled = templates.compile(source, scope, &keyring);
     compiled.map_err(|error| format!("{} ({})", error.message, error.hint.unwrap_or_default()))
@@ -29,6 +38,9 @@ fn compile(source: &str, scope: Scope, of_failures: bool) -> Result<crate::templ
 fn render(source: &str, place: &str) -> Result<String, String> {
     let event = event(serde_json::from_str(PAYLOAD).unwrap());
     let of_failures = place == "`on_failure`";
+    let mut done = Outcome::new(Verdict::Done, "exit 0", std::time::Duration::ZERO);
+    done.output.stdout.push(b"built");
+    let performed = [PerformedAction::new(Some("build".into()), "run", &done)];
     let failure = FailureContext {
         action: "run",
         reason: "exit 3",
@@ -45,17 +57,11 @@ fn render(source: &str, place: &str) -> Result<String, String> {
         replays: 0,
         withheld: &[],
         event_name: Some(&name),
+        actions: &performed,
         failure: of_failures.then_some(failure),
     };
-    let answer = place == "`respond` with `wait`";
-    let scope = if answer { Scope::Answer } else { Scope::Action };
-    let template = compile(source, scope, of_failures)?;
-    let done = Outcome::new(Verdict::Done, "exit 0", std::time::Duration::ZERO);
-    let values = if answer {
-        context.values_with_actions(&[("run", &done)])
-    } else {
-        context.values()
-    };
+    let template = compile(source, Scope::Action, of_failures)?;
+    let values = context.values();
     template.render(&values).map_err(|error| error.to_string())
 }
 

@@ -111,6 +111,7 @@ promises! {
         a_released_or_postponed_attempt_has_not_begun;
     settling:
         the_next_action_begins_with_its_first_attempt,
+        the_outputs_are_those_of_the_last_attempts_that_are_done,
         a_retry_keeps_the_action_and_raises_the_attempt,
         a_postponed_delivery_keeps_its_attempt_after_a_crash,
         a_done_delivery_stays_done,

@@ -51,6 +51,40 @@ pub async fn the_next_action_begins_with_its_first_attempt<S: Subject>() {
     assert_eq!(subject.store().attempts(delivery).await, Ok(vec![record(0, 2)]));
 }
 
+pub async fn the_outputs_are_those_of_the_last_attempts_that_are_done<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let delivery = leased(&subject, pending("deploy", &[])).await;
+    let attempt = |action, number, outcome: &str| AttemptRecord {
+        outcome: outcome.to_owned(),
+        ..record(action, number)
+    };
+    let next = |action| Settlement::Next {
+        action,
+        due: after(0),
+    };
+    let steps = [
+        (attempt(0, 1, "failed"), retry(0)),
+        (attempt(0, 2, "done"), next(1)),
+        (attempt(1, 1, "done"), next(0)),
+        // As after a replay.
+        (attempt(0, 3, "done"), next(1)),
+        (attempt(1, 2, "failed"), retry(0)),
+    ];
+    for (attempt, settlement) in steps {
+        let store = subject.store();
+        store
+            .settle(settled(delivery, attempt, settlement))
+            .await
+            .unwrap();
+        subject.lease_all(after(0)).await;
+    }
+    let [first, second] = [attempt(0, 3, "done"), attempt(1, 1, "done")];
+    let store = subject.store();
+    assert_eq!(store.outputs(delivery, 0).await, Ok(vec![]));
+    assert_eq!(store.outputs(delivery, 1).await, Ok(vec![first.clone()]));
+    assert_eq!(store.outputs(delivery, 2).await, Ok(vec![first, second]));
+}
+
 pub async fn a_retry_keeps_the_action_and_raises_the_attempt<S: Subject>() {
     let subject = S::open(Settings::default());
     let delivery = leased(&subject, pending("deploy", &[])).await;

@@ -187,6 +187,21 @@ impl Store for MemoryStore {
         })
     }
 
+    fn outputs(&self, delivery: DeliveryId, before: usize) -> Answer<'_, Vec<AttemptRecord>> {
+        self.answer(move |contents| {
+            let mut deliveries = contents.deliveries.iter();
+            let stored = deliveries.find(|stored| stored.delivery.id == delivery);
+            let attempts = stored
+                .map(|stored| stored.attempts.as_slice())
+                .unwrap_or_default();
+            let done = |action| {
+                let mut latest = attempts.iter().rev();
+                latest.find(|attempt| attempt.action == action && attempt.outcome == "done")
+            };
+            Ok((0..before).filter_map(done).cloned().collect())
+        })
+    }
+
     fn attempts(&self, delivery: DeliveryId) -> Answer<'_, Vec<AttemptRecord>> {
         self.answer(move |contents| {
             let stored = contents

@@ -273,6 +273,13 @@ impl Store for SqliteStore {
         })
     }
 
+    fn outputs(&self, delivery: DeliveryId, before: usize) -> Answer<'_, Vec<AttemptRecord>> {
+        self.read(move |writer| {
+            let outputs = reading::outputs(&writer.file.connection, delivery, before);
+            outputs.map_err(|error| writer.map_error(&error))
+        })
+    }
+
     fn note_secrets(&self, uses: Vec<SecretUse>) -> Answer<'_, ()> {
         self.write(move || NoteSecrets(uses))
     }

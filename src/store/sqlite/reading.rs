@@ -44,6 +44,11 @@ const DELIVERIES: &str = "SELECT id, rule, action, attempt, unverified, failure_
 const ATTEMPTS: &str = "SELECT action, number, started_at, duration, outcome, detail, stdout, stderr FROM attempts \
      WHERE delivery = (SELECT seq FROM deliveries WHERE id = ?1) ORDER BY seq DESC LIMIT ?2";
 
+/// With `MAX` over one group, the other columns are those of its row.
+const OUTPUTS: &str = "SELECT action, number, started_at, duration, outcome, detail, stdout, stderr, MAX(seq) \
+     FROM attempts WHERE delivery = (SELECT seq FROM deliveries WHERE id = ?1) AND outcome = 'done' AND action < ?2 \
+     GROUP BY action ORDER BY action";
+
 /// The rules that have waiting deliveries. Each is found by one step in the index, without scanning
 /// the deliveries.
 pub(super) fn rules_that_wait(connection: &Connection) -> rusqlite::Result<Vec<Arc<str>>> {
@@ -238,19 +243,33 @@ pub(super) fn attempts(
 ) -> rusqlite::Result<Vec<AttemptRecord>> {
     let mut attempts = connection.prepare_cached(ATTEMPTS)?;
     let limit = columns::integer(ATTEMPTS_LISTED);
-    let read = attempts.query_map(params![delivery.to_string(), limit], |row| {
-        Ok(AttemptRecord {
-            action: columns::action(row, 0)?,
-            number: row.get(1)?,
-            started: Timestamp::from_millis(row.get(2)?),
-            duration: Duration::from_millis(u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0)),
-            outcome: row.get(4)?,
-            detail: row.get(5)?,
-            stdout: row.get(6)?,
-            stderr: row.get(7)?,
-        })
-    })?;
+    let read = attempts.query_map(params![delivery.to_string(), limit], attempt)?;
     let mut listed = read.collect::<rusqlite::Result<Vec<_>>>()?;
     listed.reverse();
     Ok(listed)
+}
+
+/// Lists the last attempts that are done at each action before the action `before`.
+pub(super) fn outputs(
+    connection: &Connection,
+    delivery: DeliveryId,
+    before: usize,
+) -> rusqlite::Result<Vec<AttemptRecord>> {
+    let mut outputs = connection.prepare_cached(OUTPUTS)?;
+    let read = outputs.query_map(params![delivery.to_string(), columns::integer(before)], attempt)?;
+    read.collect()
+}
+
+/// Reads an attempt from its columns.
+fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
+    Ok(AttemptRecord {
+        action: columns::action(row, 0)?,
+        number: row.get(1)?,
+        started: Timestamp::from_millis(row.get(2)?),
+        duration: Duration::from_millis(u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0)),
+        outcome: row.get(4)?,
+        detail: row.get(5)?,
+        stdout: row.get(6)?,
+        stderr: row.get(7)?,
+    })
 }
