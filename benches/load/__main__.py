@@ -1,6 +1,7 @@
 """python3 benches/load [PHASE…]: the release daemon under load, in one run, on this machine's loopback.
 
-Beside a bare server and a bare loop: `http`, `memory`, `spawn`. At a sender's pace: `rates`, `latency`. Much of it:
+Beside a bare server and a bare loop: `http`, `memory`, `spawn`. At a sender's pace: `rates`,
+`latency`, and `flood` beside refused requests. Much of it:
 `startup`, `million`, `day`, which take minutes. All of them unless some are named. Builds what it starts, drives it with `wrk`
 (Debian's package), which sends one event over and over, or with `bare send`, whose events are all different; prints what
 it measured and how that stands to what is promised, and stops everything that it started. Exits 1 if a promise is not
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from beside import http, memory, spawn
 from course import ROOT, Course
+from flood import flood
 from pace import latency, rates
 from startup import startup
 from volume import day, million
@@ -31,6 +33,7 @@ PHASES = {
     "spawn": spawn,
     "rates": rates,
     "latency": latency,
+    "flood": flood,
     "startup": startup,
     "million": million,
     "day": day,
