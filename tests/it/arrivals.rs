@@ -192,6 +192,18 @@ fn each_filter_of_the_list_keeps_what_it_names() {
 }
 
 #[test]
+fn a_list_of_no_rows_is_refused() {
+    let scenario = Scenario::new().rules(RULES);
+    let output = scenario.hookyard(&["events", "list", "--limit", "0"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("invalid value '0' for '--limit <NUMBER>'"),
+        "{said}"
+    );
+}
+
+#[test]
 fn tail_prints_an_ignored_arrival_live() {
     let daemon = daemon();
     let mut tail = daemon

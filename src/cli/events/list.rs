@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use clap::builder::RangedU64ValueParser;
 use serde_json::{Value, json};
 
 use super::arrivals::ArrivalSelection;
@@ -22,7 +23,7 @@ pub struct Arguments {
     #[command(flatten)]
     selection: ArrivalSelection,
     /// Maximum number of rows.
-    #[arg(long, default_value_t = 50, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 50, value_name = "NUMBER", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     limit: usize,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]

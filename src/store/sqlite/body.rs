@@ -3,11 +3,11 @@
 //! Webhooks are mostly JSON with long names, of which LZ4 saves half or more. A body is compressed
 //! once, by the caller and not by the one writer thread.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
 use lz4_flex::block;
 use rusqlite::types::ValueRef;
-
-use super::columns::{Unreadable, integer};
 
 /// Minimum bytes of a body that is compressed. Less would save no page.
 const MIN_COMPRESSED: usize = 512;
@@ -40,7 +40,8 @@ impl Compressed {
 
     /// The column `lz4_size`, for the body from which this was made.
     pub fn size(&self, body: &[u8]) -> Option<i64> {
-        self.0.as_ref().map(|_| integer(body.len()))
+        let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
+        self.0.as_ref().map(|_| size)
     }
 
     /// The column `body`, for the body from which this was made.
@@ -49,21 +50,21 @@ impl Compressed {
     }
 }
 
-/// Reads a body back from its columns `body` and `lz4_size`.
-pub(super) fn restore(column: ValueRef<'_>, lz4_size: Option<i64>) -> Result<Bytes, Unreadable> {
-    let unreadable = |why: String| Unreadable(format!("the column `body`: {why}"));
-    let column = column.as_blob().map_err(|error| unreadable(error.to_string()))?;
+/// Reads a body back from its columns `body` and `lz4_size`. The error names the column.
+pub(super) fn restore(column: ValueRef<'_>, lz4_size: Option<i64>) -> Result<Bytes, String> {
+    let damaged = |error: &dyn Display| format!("the column `body`: {error}");
+    let column = column.as_blob().map_err(|error| damaged(&error))?;
     let Some(size) = lz4_size else {
         return Ok(Bytes::copy_from_slice(column));
     };
     let most = (column.len() as u64).saturating_mul(MAX_RATIO);
     let size = u64::try_from(size).ok().filter(|size| *size <= most);
     let size = size.and_then(|size| usize::try_from(size).ok());
-    let size = size.ok_or_else(|| Unreadable("the column `lz4_size`: no possible size".to_owned()))?;
+    let size = size.ok_or("the column `lz4_size`: no possible size")?;
     let mut body = vec![0; size];
-    let written = block::decompress_into(column, &mut body).map_err(|error| unreadable(error.to_string()))?;
+    let written = block::decompress_into(column, &mut body).map_err(|error| damaged(&error))?;
     if written != size {
-        return Err(unreadable(format!("it has {written} bytes instead of {size}")));
+        return Err(damaged(&format!("it has {written} bytes instead of {size}")));
     }
     Ok(Bytes::from(body))
 }
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
     use crate::store::contract::noise;
 
-    fn read_back(body: &[u8]) -> Result<Bytes, Unreadable> {
+    fn read_back(body: &[u8]) -> Result<Bytes, String> {
         let compressed = Compressed::new(body);
         let column = ValueRef::Blob(compressed.column(body));
         restore(column, compressed.size(body))

@@ -121,7 +121,7 @@ pub(super) fn received(row: &Row<'_>) -> Result<Received, Unreadable> {
             .transpose()?,
         certificate: None,
         headers: headers(&row.get::<_, String>(8)?)?,
-        body: body::restore(row.get_ref(9)?, row.get(10)?)?,
+        body: body::restore(row.get_ref(9)?, row.get(10)?).map_err(Unreadable)?,
     })
 }
 
