@@ -28,6 +28,8 @@ pub struct Answer {
     /// Headers other than `Content-Length`.
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// The reason why the stated body could not be rendered.
+    pub unrendered: Option<String>,
 }
 
 impl Answer {
@@ -44,6 +46,7 @@ impl Answer {
             outcome: outcome(word),
             headers,
             body: body.into(),
+            unrendered: None,
         }
     }
 
@@ -53,6 +56,7 @@ impl Answer {
             outcome: "handshake",
             headers,
             body,
+            unrendered: None,
         }
     }
 
@@ -114,6 +118,7 @@ impl Answer {
             outcome: "options",
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            unrendered: None,
         }
         .allowing(allow)
     }

@@ -194,6 +194,7 @@ impl Ingest {
             rules: matched.iter().map(|one| one.rule).collect(),
             event: &event,
             verified: matched.iter().all(|one| one.unverified.is_none()),
+            metrics: &self.metrics,
         };
         let awaited = matched.iter().filter(|one| one.rule.is_awaited()).count();
         // Both before the write: dispatch may finish the deliveries before the write returns.
@@ -229,7 +230,7 @@ impl Ingest {
             .iter()
             .zip(&enqueued)
             .filter(|(one, enqueued)| enqueued.is_new() && one.rule.is_awaited());
-        match (wait, new_awaited.count(), respond_limit(matched)) {
+        let answer = match (wait, new_awaited.count(), respond_limit(matched)) {
             // Too many senders wait already. The event is accepted, and the answer is the one that
             // this sender would get if it had waited too long.
             (None, 1.., _) => reply.late(&[], &[]),
@@ -237,7 +238,13 @@ impl Ingest {
                 outcome(wait, deliveries, limit, &self.closing, &reply).await
             }
             _ => reply.success("accepted", &[]),
+        };
+        if let Some(why) = answer.unrendered.clone()
+            && let Err(error) = self.store.mark_answer(id, why).await
+        {
+            report::store_failed("mark an answer", &error.to_string());
         }
+        answer
     }
 
     /// Records an arrival that matched, but was accepted before or cannot be stored.
@@ -252,7 +259,7 @@ impl Ingest {
         self.record(arriving, outcome, answer.status, Some(authorization), || {
             let matched: Vec<usize> = acceptance.matched.iter().map(|one| one.index).collect();
             let decided = decisions(acceptance.endpoint, event, authorization, &matched);
-            (why.to_owned(), decided)
+            (with_fault(why.to_owned(), answer), decided)
         });
     }
 
@@ -301,13 +308,14 @@ impl Ingest {
             rules: authorization.proven_rules().collect(),
             event,
             verified: authorization.is_genuine(),
+            metrics: &self.metrics,
         };
         let answer = reply.ignored(authorization.is_proven());
         let outcome = ArrivalOutcome::Ignored;
         self.record(arriving, outcome, answer.status, Some(authorization), || {
             let decided = decisions(endpoint, event, authorization, &[]);
             let why = decided.first().map(|first| nearest(&first.rule, &first.reason));
-            (why.unwrap_or_default(), decided)
+            (with_fault(why.unwrap_or_default(), &answer), decided)
         });
         answer
     }
@@ -335,6 +343,15 @@ pub fn without_credentials(endpoint: &Endpoint, mut received: Received) -> Recei
             .finish();
     }
     received
+}
+
+/// Adds the reason why the stated body of the answer was not sent to the reason of an outcome.
+pub(super) fn with_fault(reason: String, answer: &Answer) -> String {
+    match &answer.unrendered {
+        Some(fault) if reason.is_empty() => fault.clone(),
+        Some(fault) => format!("{fault}; {reason}"),
+        None => reason,
+    }
 }
 
 /// Returns the longest wait that a matched rule grants the sender.

@@ -7,7 +7,7 @@ use crate::payload::Event;
 use crate::pipeline::answer::{Answer, INVALID, TOO_LARGE};
 use crate::pipeline::arriving::{Arriving, distrusted};
 use crate::pipeline::authorization::Authorization;
-use crate::pipeline::ingest::Ingest;
+use crate::pipeline::ingest::{Ingest, with_fault};
 use crate::pipeline::response::ResponseBuilder;
 use crate::pipeline::unmatched::no_rule;
 use crate::report::{self, Arrival};
@@ -95,6 +95,7 @@ impl Ingest {
                 rules: authorization.proven_rules().collect(),
                 event,
                 verified: authorization.is_genuine(),
+                metrics: &self.metrics,
             };
             reply.unreadable(&mut answer);
         }
@@ -117,7 +118,8 @@ impl Ingest {
             &Arrival::unread(arriving.received, outcome, decode, why),
         );
         // The sender may never retry, so at least the request's arrival can be looked up.
-        self.record_refused(arriving, outcome, answer.status, why, authorization);
+        let why = with_fault(why.to_owned(), answer);
+        self.record_refused(arriving, outcome, answer.status, &why, authorization);
     }
 
     fn record_refused(

@@ -11,8 +11,11 @@ use crate::event::EventId;
 use crate::payload::Event;
 use crate::pipeline::answer::Answer;
 use crate::pipeline::outcome_waiters::{DeliveryEnd, OutcomeWait};
-use crate::report;
+use crate::report::{self, Metrics};
 use crate::rules::{AnswerKind, Endpoint, Rule, StatedAnswer};
+
+/// Maximum description of a failed template, in bytes. The rest is cut off.
+const MAX_REASON: usize = 512;
 
 /// Waits for the outcome of the awaited deliveries, until the limit or the daemon's end.
 pub(super) async fn outcome(
@@ -52,6 +55,7 @@ pub(super) struct ResponseBuilder<'r> {
     pub(super) event: &'r Event,
     /// True if all rules that accept the event have verified it.
     pub(super) verified: bool,
+    pub(super) metrics: &'r Metrics,
 }
 
 /// An answer that the rules file states, and the rule that states it. `None`: the endpoint.
@@ -214,7 +218,12 @@ impl<'r> ResponseBuilder<'r> {
                         .insert(http::header::CONTENT_TYPE, content_type(&text));
                     answer.body = text.into();
                 }
-                Err(error) => report::unrendered(&self.event.received, &error.to_string()),
+                Err(error) => {
+                    let mut why = error.to_string();
+                    why.truncate(why.floor_char_boundary(MAX_REASON));
+                    report::unrendered(self.metrics, &self.event.received, answer.outcome, &why);
+                    answer.unrendered = Some(format!("the answer's body could not be rendered: {why}"));
+                }
             }
         }
         for (name, value) in &stated.headers {

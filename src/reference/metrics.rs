@@ -5,7 +5,7 @@ use crate::reference::markdown::table;
 /// A series: name, type, labels, description.
 type Row = (&'static str, &'static str, &'static [&'static str], &'static str);
 
-const SERIES: [Row; 34] = [
+const SERIES: [Row; 35] = [
     (
         "hookyard_arrivals_total",
         "counter",
@@ -35,6 +35,12 @@ const SERIES: [Row; 34] = [
         "counter",
         &["ring"],
         "arrivals of which no record was kept, because too many came at once or the store failed",
+    ),
+    (
+        "hookyard_answers_unrendered_total",
+        "counter",
+        &["endpoint"],
+        "answers sent with the default body, because the template of the stated one failed",
     ),
     (
         "hookyard_attempts_total",

@@ -290,11 +290,13 @@ pub fn not_asked<'r>(received: &Received, others: impl Iterator<Item = &'r str>,
     warn!(event = %received.id, endpoint = &*received.endpoint, why, not_asked, left_out, "the payload cannot be read");
 }
 
-/// Warns of an answer whose body could not be rendered.
-pub fn unrendered(received: &Received, why: &str) {
+/// Reports and counts an answer whose stated body could not be rendered.
+pub fn unrendered(metrics: &Metrics, received: &Received, answer: &str, why: &str) {
+    metrics.unrendered(&received.endpoint);
     let Some(left_out) = throttle::allow("answer") else {
         return;
     };
     let left_out = throttle::some(left_out);
-    warn!(event = %received.id, endpoint = &*received.endpoint, why, left_out, "the answer's body could not be rendered");
+    let endpoint = &*received.endpoint;
+    error!(event = %received.id, endpoint, answer, why, left_out, "the answer's body could not be rendered");
 }

@@ -108,7 +108,8 @@ pub struct ListedArrival {
     pub outcome: ArrivalOutcome,
     /// Status of the answer. `None` if the sender waited for the outcome of the deliveries.
     pub status: Option<u16>,
-    /// The reason why it became no event. Empty for an event.
+    /// The reason why it became no event. For an event the reason why the stated body of the answer
+    /// was not sent, mostly empty.
     pub reason: String,
     /// True if it was ignored, and the operator replayed it later.
     pub is_replayed: bool,

@@ -170,6 +170,9 @@ pub trait Store: Send + Sync + 'static {
     /// Writes records of arrivals that became no event, and drops the oldest ones beyond the limits.
     fn record_arrivals(&self, records: Vec<ArrivalRecord>) -> Answer<'_, ()>;
 
+    /// Records on an event why the sender got the default body in place of the stated one.
+    fn mark_answer(&self, event: EventId, why: String) -> Answer<'_, ()>;
+
     /// Reads the record of an arrival that became no event.
     fn arrival(&self, id: EventId) -> Answer<'_, Option<ArrivalRecord>>;
 

@@ -48,6 +48,8 @@ pub struct StoredEvent {
     pub decision: Decision,
     /// True if the event was ignored when it arrived, and the operator replayed it.
     pub is_replay: bool,
+    /// The reason why the stated body of the answer was not sent.
+    pub answer_error: Option<String>,
 }
 
 /// The arrival or delivery that an id belongs to.

@@ -325,3 +325,96 @@ fn answers_that_can_never_be_given_are_findings() {
         assert_eq!(find(endpoint, respond), expected, "{endpoint} {respond}");
     }
 }
+
+#[test]
+fn an_answer_that_cannot_be_rendered_is_never_silent() {
+    let rules = r#"
+endpoints:
+  /a: {verify: {hmac: {secret: k}}, respond: {status: 202, headers: {X-Note: own}, body: "{{ payload.missing }}"}}
+rules:
+  - name: taken
+    endpoint: /a
+    match: {$.a: 1}
+    actions: [append: a.jsonl]
+    respond: {ignored: {status: 422, body: "{{ payload.why }}"}, duplicate: {status: 208, body: "{{ payload.why }}"}}
+"#;
+    let daemon = Scenario::new().rules(rules).start();
+    let send = |body: &str| {
+        let signature = hmac_hex("k", body.as_bytes());
+        daemon
+            .post("/a")
+            .json(body)
+            .header("X-Signature", &signature)
+            .send()
+    };
+    let taken = send(r#"{"a":1}"#);
+    assert_eq!((taken.status, taken.header("x-note")), (202, Some("own")));
+    assert!(
+        taken.body.starts_with(r#"{"status":"accepted","id":""#),
+        "{taken:?}"
+    );
+    assert_eq!(send(r#"{"a":1}"#).status, 208);
+    assert_eq!(send("{}").status, 422);
+    let reasons = || {
+        let arrivals = daemon.scenario.arrivals(&[]);
+        let marked = arrivals.iter().filter_map(|arrival| {
+            let reason = arrival["reason"].as_str()?;
+            let fault = reason.starts_with("the answer's body could not be rendered: ");
+            fault.then(|| format!("{}: {reason}", arrival["outcome"].as_str().unwrap()))
+        });
+        marked.collect::<Vec<_>>()
+    };
+    daemon.eventually("all are marked", || reasons().len() == 3);
+    let [ignored, duplicate, accepted] = <[String; 3]>::try_from(reasons()).unwrap();
+    assert!(
+        ignored.starts_with("ignored: ") && ignored.contains("payload.why"),
+        "{ignored}"
+    );
+    assert!(
+        duplicate.starts_with("duplicate: ") && duplicate.contains("a duplicate of"),
+        "{duplicate}"
+    );
+    assert!(
+        accepted.starts_with("accepted: ") && accepted.contains("payload.missing"),
+        "{accepted}"
+    );
+    let id = daemon.scenario.arrivals(&["--outcome", "accepted"])[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let shown = daemon.scenario.hookyard(&["events", "show", &id]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        shown.contains("reason the answer's body could not be rendered"),
+        "{shown}"
+    );
+    let logged =
+        |line: &str| line.contains("ERROR") && line.contains("the answer's body could not be rendered");
+    assert!(daemon.log().lines().any(logged), "{}", daemon.log());
+}
+
+#[test]
+fn a_waiting_sender_gets_the_status_of_an_answer_that_cannot_be_rendered() {
+    let rules = r#"
+rules:
+  - name: work
+    endpoint: /a
+    verify: none
+    actions: [{run: ["true"], id: work}, {run: ["false"], id: fail}, {append: a.jsonl, id: never}]
+    respond: {wait: 10s, failed: {status: 200, body: "{{ actions.never.detail }}"}}
+"#;
+    let daemon = Scenario::new().rules(rules).start();
+    let answer = daemon.post("/a").json("{}").send();
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.body.starts_with(r#"{"status":"failed","id":""#),
+        "{answer:?}"
+    );
+    let marked = || {
+        daemon.scenario.arrivals(&[])[0]["reason"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(marked().contains("actions.never"), "{}", marked());
+}

@@ -83,7 +83,7 @@ pub fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, S
             decode: stored.decode,
             outcome,
             status: stored.status,
-            reason: String::new(),
+            reason: stored.answer_error.unwrap_or_default(),
             decision: stored.decision,
             is_replay: stored.is_replay,
             verified_by: Vec::new(),

@@ -13,8 +13,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::labels::{
-    ActionLabels, ArrivalLabels, AttemptLabels, BuildLabels, EndedLabels, NameLabel, OutcomeLabels,
-    RefusedLabels, RingLabels, ShedLabels, StatusLabels,
+    ActionLabels, ArrivalLabels, AttemptLabels, BuildLabels, EndedLabels, EndpointLabels, NameLabel,
+    OutcomeLabels, RefusedLabels, RingLabels, ShedLabels, StatusLabels,
 };
 use crate::base::clock::Timestamp;
 use crate::rules::RuleSet;
@@ -35,6 +35,7 @@ pub struct Metrics {
     reloads: Family<OutcomeLabels, Counter>,
     shed: Family<ShedLabels, Counter>,
     unrecorded: Family<RingLabels, Counter>,
+    unrendered: Family<EndpointLabels, Counter>,
     /// Time of the last event of each rule.
     latest: Mutex<BTreeMap<Arc<str>, Timestamp>>,
     rules: Mutex<BTreeSet<Arc<str>>>,
@@ -56,6 +57,7 @@ impl Default for Metrics {
             reloads: Family::default(),
             shed: Family::default(),
             unrecorded: Family::default(),
+            unrendered: Family::default(),
             latest: Mutex::default(),
             rules: Mutex::default(),
             endpoints: Mutex::default(),
@@ -135,6 +137,11 @@ impl Metrics {
             "Arrivals of which no record was kept, because too many came at once or the store failed",
             self.unrecorded.clone(),
         );
+        registry.register(
+            "answers_unrendered",
+            "Answers sent with the default body, because the stated one could not be rendered",
+            self.unrendered.clone(),
+        );
         for ring in Ring::ALL {
             let ring = ring.name();
             drop(self.unrecorded.get_or_create(&RingLabels { ring }));
@@ -166,6 +173,12 @@ impl Metrics {
     /// Counts a request that was rejected before it became an arrival.
     pub fn turned_away(&self, status: u16) {
         self.turned_away.get_or_create(&StatusLabels { status }).inc();
+    }
+
+    /// Counts an answer whose stated body could not be rendered.
+    pub fn unrendered(&self, endpoint: &Arc<str>) {
+        let endpoint = NameLabel(Arc::clone(endpoint));
+        self.unrendered.get_or_create(&EndpointLabels { endpoint }).inc();
     }
 
     /// Counts a body that was `evicted` or `refused` because `max_inflight` was reached.
@@ -231,6 +244,12 @@ impl Metrics {
         if lost_any(&self.endpoints, endpoints) {
             self.arrivals.clear();
             self.refusals.clear();
+            self.unrendered.clear();
+        }
+        for endpoint in &rules.endpoints {
+            // Created at zero, so that the first increase is visible.
+            let endpoint = NameLabel(Arc::clone(&endpoint.path));
+            drop(self.unrendered.get_or_create(&EndpointLabels { endpoint }));
         }
     }
 

@@ -29,7 +29,7 @@ const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule
      d.failure_of, d.state, d.due, d.debounced_since, d.ended_at, d.reason, d.begun_at FROM deliveries d JOIN events e ON e.seq = d.event ";
 
 /// The row of an event, its answer and its decision.
-const EVENT: &str = "SELECT seq, status, decision, is_replay FROM events WHERE id = ?1";
+const EVENT: &str = "SELECT seq, status, decision, is_replay, answer_error FROM events WHERE id = ?1";
 
 /// Maximum ids read for one prefix.
 const PREFIX_MATCHES: i64 = 1001;
@@ -105,11 +105,14 @@ impl History {
     pub fn event(&self, event: EventId) -> Result<Option<StoredEvent>, StoreError> {
         let found = self.connection.prepare_cached(EVENT).and_then(|mut find| {
             let row = find.query_row([event.to_string()], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?))
+                let decision: String = row.get(2)?;
+                Ok((row.get(0)?, row.get(1)?, decision, row.get(3)?, row.get(4)?))
             });
             row.optional()
         });
-        let Some((row, status, decision, is_replay)) = found.map_err(|error| self.map_error(&error))? else {
+        let Some((row, status, decision, is_replay, answer_error)) =
+            found.map_err(|error| self.map_error(&error))?
+        else {
             return Ok(None);
         };
         let read = reading::event(&self.connection, row).map_err(|error| self.map_error(&error))?;
@@ -120,6 +123,7 @@ impl History {
                 status,
                 decision: columns::from_json("decision", &decision)?,
                 is_replay,
+                answer_error,
             })
         });
         stored.map(Some).map_err(|unreadable| self.damaged(unreadable))

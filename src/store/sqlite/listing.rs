@@ -14,7 +14,8 @@ use crate::store::{ArrivalFilter, ListedArrival, TailCursor};
 fn events() -> String {
     let outcome = "CASE WHEN e.is_replay THEN 'ignored' ELSE 'accepted' END";
     format!(
-        "SELECT e.id AS id, e.received_at, e.endpoint, e.client, {outcome}, e.status, '', e.is_replay, e.seq AS row \
+        "SELECT e.id AS id, e.received_at, e.endpoint, e.client, {outcome}, e.status, \
+         coalesce(e.answer_error, ''), e.is_replay, e.seq AS row \
          FROM events e WHERE (?1 IS NULL OR ?1 = {outcome}) \
          AND (?2 IS NULL OR e.endpoint = ?2) AND (?3 IS NULL OR e.client = ?3) \
          AND (?4 IS NULL OR e.received_at >= ?4) AND (?5 IS NULL OR e.received_at < ?5) \

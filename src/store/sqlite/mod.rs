@@ -6,6 +6,7 @@
 //! into a command for the one thread that owns the connection (`writer.rs`).
 
 mod access;
+mod answers;
 mod arrivals;
 mod body;
 mod checkpoint;
@@ -53,6 +54,7 @@ use std::thread::{self, JoinHandle};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use self::answers::MarkAnswer;
 use self::arrivals::RecordArrivals;
 use self::enqueue::Enqueue;
 pub use self::history::History;
@@ -278,6 +280,10 @@ impl Store for SqliteStore {
             let outputs = reading::outputs(&writer.file.connection, delivery, before);
             outputs.map_err(|error| writer.map_error(&error))
         })
+    }
+
+    fn mark_answer(&self, event: EventId, why: String) -> Answer<'_, ()> {
+        self.write(move || MarkAnswer { event, why })
     }
 
     fn note_secrets(&self, uses: Vec<SecretUse>) -> Answer<'_, ()> {
