@@ -135,6 +135,7 @@ pub struct EndpointShape {
     pub on_duplicate: Option<OnDuplicate>,
     pub max_body: Option<Size>,
     pub decode: Option<Decode>,
+    pub unpack: Option<IgnoredAny>,
     pub decompress_unverified: Option<bool>,
     pub respond: Option<IgnoredAny>,
     pub keep: Option<IgnoredAny>,

@@ -17,7 +17,7 @@ use crate::base::network::Networks;
 use crate::base::units::Size;
 use crate::base::yaml::{self, Node};
 use crate::matching::{Condition, Matcher};
-use crate::payload::Decode;
+use crate::payload::{Decode, Unpack};
 use crate::rules::{Alternative, Endpoint, HandshakeVerifiers, RateLimits, Respond, Rule};
 use crate::store::PerRing;
 use crate::verify::{
@@ -40,6 +40,8 @@ pub struct EndpointBuilder<'d> {
     pub allow: Option<Networks>,
     limits: RateLimits,
     keep: PerRing<Option<usize>>,
+    /// Fields of the payload that are unpacked.
+    pub unpack: Option<Unpack>,
     max_body: Size,
     /// Maximum to which a sender's documented body size may raise `max_body`, in bytes. `None` if
     /// the file sets `max_body`, here or for all endpoints.
@@ -132,6 +134,7 @@ impl<'d> EndpointBuilder<'d> {
             allow: None,
             limits: RateLimits::default(),
             keep: PerRing::default(),
+            unpack: None,
             max_body: limits.max_body.unwrap_or(DEFAULT_MAX_BODY),
             raised_to: limits.max_body.is_none().then_some(limits.max_inflight),
             seen: HashMap::new(),
@@ -324,6 +327,7 @@ impl<'d> EndpointBuilder<'d> {
             limits: self.limits,
             max_body: self.max_body.0,
             decode: self.shape.decode.unwrap_or_default(),
+            unpack: self.unpack,
             respond: self.respond,
             keep: self.keep,
             credential_queries,

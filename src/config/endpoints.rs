@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::document::EndpointShape;
 use super::endpoint::{BodyLimits, EndpointBuilder};
+use super::unpack;
 use crate::act::CompileContext;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::patterns::Patterns;
@@ -76,6 +77,9 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
             };
             let mut builder =
                 EndpointBuilder::new(path, node, shape, self.body_limits, self.context, diagnostics);
+            builder.unpack = node
+                .given("unpack")
+                .and_then(|node| unpack::compile(node, self.patterns, diagnostics));
             if let Some(verify) = builder.verify {
                 builder.verification(verify, self.public_url, self.context, diagnostics);
             }

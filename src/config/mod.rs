@@ -31,6 +31,7 @@ mod rule;
 mod settings;
 mod source;
 mod tls;
+mod unpack;
 
 pub use check::{Checked, check_in_place_of, check_offline};
 pub use declared_paths::{AdminSocket, DeclaredPaths, declared_paths};

@@ -16,6 +16,7 @@ use crate::payload::content::{BodyKind, Payload};
 use crate::payload::content_type::{ContentType, Media};
 use crate::payload::json_body::{as_json, as_structure, of_json, structure};
 use crate::payload::undecodable::Undecodable;
+use crate::payload::unpack::Unpack;
 use crate::payload::{charset, content_encoding, form, multipart, xml};
 
 /// The value of an endpoint's `decode:`.
@@ -101,6 +102,23 @@ pub fn decode_planned(
         payload.kind = BodyKind::InnerJson;
     }
     Ok(payload)
+}
+
+/// As [`decode_planned`], and unpacks the fields of the payload.
+pub fn decode_unpacked(
+    decode: Decode,
+    unpack: Option<&Unpack>,
+    headers: &HeaderMap,
+    body: &Bytes,
+    limit: u64,
+    plan: &Arc<Plan>,
+) -> Result<Payload, Undecodable> {
+    let Some(unpack) = unpack else {
+        return decode_planned(decode, headers, body, limit, plan);
+    };
+    // The packed values are needed, and the others to write the payload out.
+    let packed = self::decode(decode, headers, body, limit)?;
+    unpack.apply(packed, body.len() as u64, plan)
 }
 
 fn fields(kind: BodyKind, fields: Map<String, Value>) -> Payload {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::base::json_plan::Plan;
 use crate::event::Received;
 use crate::payload::content::Payload;
-use crate::payload::decode::{Decode, decode_planned};
+use crate::payload::decode::{Decode, decode_unpacked};
+use crate::payload::unpack::Unpack;
 
 /// A verified arrival with its decoded payload. The raw body stays in [`Event::received`].
 #[derive(Clone, Debug)]
@@ -19,12 +20,17 @@ pub struct Event {
 impl Event {
     /// An event from the store, with its body decoded again in the named format. A body that could
     /// not be decoded then cannot be decoded now.
-    /// Of a JSON body, the values of `plan` are kept.
-    pub fn from_store(received: Arc<Received>, format: &str, plan: &Arc<Plan>) -> Result<Self, String> {
+    /// Its fields are unpacked as `unpack` says now. Of a JSON body, the values of `plan` are kept.
+    pub fn from_store(
+        received: Arc<Received>,
+        format: &str,
+        unpack: Option<&Unpack>,
+        plan: &Arc<Plan>,
+    ) -> Result<Self, String> {
         let known = Decode::from_name(format).ok_or_else(|| format!("unknown decoding `{format}`"))?;
         // The body was within `max_body` when the event was accepted. A limit that was lowered
         // since must not make it unreadable.
-        let payload = decode_planned(known, &received.headers, &received.body, u64::MAX, plan)
+        let payload = decode_unpacked(known, unpack, &received.headers, &received.body, u64::MAX, plan)
             .unwrap_or_else(|error| Payload::unreadable(&error));
         Ok(Self { received, payload })
     }

@@ -27,14 +27,16 @@ mod multipart;
 mod object;
 mod parameter;
 mod undecodable;
+mod unpack;
 mod weight;
 mod xml;
 
 pub use content::{BodyKind, Payload};
-pub use decode::{Decode, decode, decode_planned};
+pub use decode::{Decode, decode, decode_planned, decode_unpacked};
 pub use event::Event;
 pub use event_name::EventNameReader;
 pub use undecodable::Undecodable;
+pub use unpack::{PackedField, Packing, Unpack};
 pub use weight::weight;
 
 #[cfg(test)]

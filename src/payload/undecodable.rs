@@ -29,6 +29,8 @@ pub enum Undecodable {
     JsonAsForm,
     TooManyFields,
     TooManyParts,
+    /// A field does not hold what `unpack` says.
+    Packed(String),
 }
 
 impl Undecodable {
@@ -58,6 +60,7 @@ impl fmt::Display for Undecodable {
                 "the body is JSON but the content type says form: send application/json, or set `decode: json`",
             ),
             Self::TooManyFields => write!(f, "the form has more than {MAX_FIELDS} fields"),
+            Self::Packed(what) => write!(f, "a field that is to be unpacked: {what}"),
             Self::TooManyParts => write!(f, "the form has more than {MAX_PARTS} parts"),
         }
     }

@@ -18,7 +18,8 @@ use tokio::time::timeout;
 
 use crate::base::network::client_network;
 use crate::event::Received;
-use crate::payload::content_encoding;
+use crate::payload::{Unpack, content_encoding};
+use crate::rules::Endpoint;
 
 /// Maximum size of a body that is decoded on the async thread, in bytes.
 const LIGHT: usize = 64 << 10;
@@ -104,8 +105,8 @@ impl DecodeLimits {
 
     /// Reserves memory for a decoded body until the permit is dropped. `None` if none is free in
     /// time.
-    pub async fn memory(&self, received: &Received, max_body: u64) -> Option<OwnedSemaphorePermit> {
-        let acquired = Arc::clone(&self.decoded).acquire_many_owned(decoded_kib(received, max_body));
+    pub async fn memory(&self, received: &Received, limits: BodyLimits) -> Option<OwnedSemaphorePermit> {
+        let acquired = Arc::clone(&self.decoded).acquire_many_owned(decoded_kib(received, limits));
         timeout(WAIT, acquired).await.ok()?.ok()
     }
 
@@ -114,10 +115,10 @@ impl DecodeLimits {
     pub async fn delivery_memory(
         &self,
         received: &Received,
-        max_body: u64,
+        limits: BodyLimits,
         is_light: bool,
     ) -> Option<OwnedSemaphorePermit> {
-        let kib = decoded_kib(received, max_body);
+        let kib = decoded_kib(received, limits);
         if kib <= if is_light { SMALL_LIGHT_KIB } else { SMALL_KIB } {
             return None;
         }
@@ -158,14 +159,38 @@ impl Drop for ClientQueue<'_> {
     }
 }
 
+/// Limits of an endpoint on what its bodies become.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Maximum size of a decompressed body, in bytes.
+    pub max_body: u64,
+    /// True if fields of the payload are unpacked.
+    pub unpacks: bool,
+}
+
+impl BodyLimits {
+    pub fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            max_body: endpoint.max_body,
+            unpacks: endpoint.unpack.is_some(),
+        }
+    }
+}
+
 /// Upper estimate of the memory of a decoded body, in KiB, at most the whole budget.
-fn decoded_kib(received: &Received, max_body: u64) -> u32 {
-    let bytes = if content_encoding::is_encoded(&received.headers) {
-        max_body.saturating_mul(GROWS)
+fn decoded_kib(received: &Received, limits: BodyLimits) -> u32 {
+    let decoded = if content_encoding::is_encoded(&received.headers) {
+        limits.max_body.saturating_mul(GROWS)
     } else {
         crate::payload::weight(&received.body)
     };
-    u32::try_from(bytes >> 10).unwrap_or(u32::MAX).min(DECODED_KIB)
+    let unpacked = if limits.unpacks {
+        Unpack::growth(received.body.len() as u64)
+    } else {
+        0
+    };
+    let kib = decoded.saturating_add(unpacked) >> 10;
+    u32::try_from(kib).unwrap_or(u32::MAX).min(DECODED_KIB)
 }
 
 #[cfg(test)]
@@ -176,6 +201,13 @@ mod tests {
     use super::*;
     use crate::base::clock::Timestamp;
     use crate::event::EventId;
+
+    fn plain(max_body: u64) -> BodyLimits {
+        BodyLimits {
+            max_body,
+            unpacks: false,
+        }
+    }
 
     fn received(body: Vec<u8>, coding: Option<&str>) -> Received {
         let at = Timestamp::from_seconds(1_700_000_000);
@@ -221,12 +253,12 @@ mod tests {
         let limits = DecodeLimits::default();
         let all = limits.decoded.available_permits();
         let small = received(vec![b'x'; 2048], None);
-        let held = limits.memory(&small, 1 << 20).await;
+        let held = limits.memory(&small, plain(1 << 20)).await;
         assert_eq!(limits.decoded.available_permits(), all - 2);
         drop(held);
         // A body that may grow without limit takes the whole budget, and the next waits.
         let large = received(vec![b'x'], Some("gzip"));
-        let held = limits.memory(&large, 1 << 40).await;
+        let held = limits.memory(&large, plain(1 << 40)).await;
         assert!(held.is_some());
         assert_eq!(limits.decoded.available_permits(), 0);
         drop(held);
@@ -260,16 +292,36 @@ mod tests {
         let small = received(b"{}".to_vec(), None);
         // 100,000 small objects in 800 KB take more than half of the budget.
         let large = received("{\"a\":1},".repeat(100_000).into_bytes(), None);
-        let first = limits.delivery_memory(&large, 1 << 20, false).await;
+        let first = limits.delivery_memory(&large, plain(1 << 20), false).await;
         assert!(first.is_some());
-        let second = limits.delivery_memory(&large, 1 << 20, false);
+        let second = limits.delivery_memory(&large, plain(1 << 20), false);
         assert!(timeout(Duration::ZERO, second).await.is_err());
-        assert!(limits.delivery_memory(&small, 1 << 20, false).await.is_none());
+        assert!(
+            limits
+                .delivery_memory(&small, plain(1 << 20), false)
+                .await
+                .is_none()
+        );
         // More light deliveries run at once, so each may take less without a permit.
         let medium = received("{\"a\":1},".repeat(200).into_bytes(), None);
-        assert!(limits.delivery_memory(&medium, 1 << 20, false).await.is_none());
-        assert!(limits.delivery_memory(&medium, 1 << 20, true).await.is_some());
+        assert!(
+            limits
+                .delivery_memory(&medium, plain(1 << 20), false)
+                .await
+                .is_none()
+        );
+        assert!(
+            limits
+                .delivery_memory(&medium, plain(1 << 20), true)
+                .await
+                .is_some()
+        );
         drop(first);
-        assert!(limits.delivery_memory(&large, 1 << 20, false).await.is_some());
+        assert!(
+            limits
+                .delivery_memory(&large, plain(1 << 20), false)
+                .await
+                .is_some()
+        );
     }
 }

@@ -17,7 +17,7 @@ use crate::payload::{self, Event, Payload, Undecodable};
 use crate::pipeline::answer::{Answer, TOO_LARGE};
 use crate::pipeline::arriving::{Arriving, decisions, taken_before};
 use crate::pipeline::authorization::{Authorization, Match, Recognised};
-use crate::pipeline::decode_limits::DecodeLimits;
+use crate::pipeline::decode_limits::{BodyLimits, DecodeLimits};
 use crate::pipeline::enroll::SecretEnrollment;
 use crate::pipeline::new_delivery::new_delivery;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
@@ -139,10 +139,13 @@ impl Ingest {
         endpoint: &Endpoint,
         received: &Received,
     ) -> Option<(OwnedSemaphorePermit, Result<Payload, Undecodable>)> {
-        let (format, limit) = (endpoint.decode, endpoint.max_body);
+        let (format, unpack, limit) = (endpoint.decode, endpoint.unpack.as_ref(), endpoint.max_body);
         let (headers, body) = (&received.headers, &received.body);
-        let memory = self.decode_limits.memory(received, limit).await?;
-        let decode = || payload::decode_planned(format, headers, body, limit, &endpoint.plan);
+        let memory = self
+            .decode_limits
+            .memory(received, BodyLimits::of(endpoint))
+            .await?;
+        let decode = || payload::decode_unpacked(format, unpack, headers, body, limit, &endpoint.plan);
         Some((memory, self.decode_limits.run(received, decode).await?))
     }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::{self, Action, ActionContext, Outcome, PerformedAction, Verdict};
 use crate::payload::Event;
-use crate::pipeline::decode_limits::DecodeLimits;
+use crate::pipeline::decode_limits::{BodyLimits, DecodeLimits};
 use crate::pipeline::dispatch::Dispatcher;
 use crate::rules::{Endpoint, Rule};
 use crate::store::Lease;
@@ -31,12 +31,19 @@ impl Dispatcher {
     ) -> Outcome {
         let received = &lease.received;
         let _memory = tokio::select! {
-            memory = self.decode_limits.delivery_memory(received, endpoint.max_body, action.is_light()) => memory,
+            memory = self.decode_limits.delivery_memory(received, BodyLimits::of(endpoint), action.is_light()) => memory,
             () = stop.cancelled() => {
                 return Outcome::new(Verdict::Stopped, "stopped before it began", Duration::ZERO);
             }
         };
-        let decode = || Event::from_store(Arc::clone(received), &lease.decode, &rule.plan);
+        let decode = || {
+            Event::from_store(
+                Arc::clone(received),
+                &lease.decode,
+                endpoint.unpack.as_ref(),
+                &rule.plan,
+            )
+        };
         let decoded = DecodeLimits::aside(received, decode);
         let decoded = decoded.map_err(|error| format!("the stored body cannot be decoded: {error}"));
         let event = match decoded {

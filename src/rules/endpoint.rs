@@ -12,7 +12,7 @@ use super::rule::{PayloadUse, Rule, is_allowed};
 use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
 use crate::matching::Matcher;
-use crate::payload::{Decode, Event};
+use crate::payload::{Decode, Event, Unpack};
 use crate::store::PerRing;
 use crate::verify::{HandshakeReply, Recognition, Refusal, Verification};
 
@@ -29,6 +29,8 @@ pub struct Endpoint {
     /// Maximum size of a body in bytes, as sent and again after decompression.
     pub max_body: u64,
     pub decode: Decode,
+    /// Fields of the payload that are unpacked. `None`: none.
+    pub unpack: Option<Unpack>,
     /// Answers to verified events.
     pub respond: Respond,
     /// Maximum records of arrivals that became no event. `None`: as many as the store keeps.

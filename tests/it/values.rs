@@ -104,3 +104,100 @@ rules:
     assert_eq!(daemon.read("bad.log"), "");
     assert!(daemon.log().contains("not Base64"), "{}", daemon.log());
 }
+
+#[test]
+fn the_data_of_a_pubsub_message_is_matched_and_kept_as_it_was_sent() {
+    let rules = r#"
+endpoints: {/pubsub: {verify: none, unpack: {$.message.data: [base64, json]}}}
+rules:
+  - name: large
+    endpoint: /pubsub
+    match: {$.message.data.total: {gt: 1000}, $.message.attributes.kind: order}
+    actions:
+      - {append: large.log, line: "{{ payload.message.data.id }} {{ payload.message.data.total }}"}
+      - {run: [./keep]}
+"#;
+    let daemon = Scenario::new()
+        .script("keep", "cat > body.json")
+        .rules(rules)
+        .start();
+    let message = |data: &str| {
+        let data = data_encoding::BASE64.encode(data.as_bytes());
+        format!(r#"{{"message": {{"data": "{data}", "attributes": {{"kind": "order"}}}}}}"#)
+    };
+    let small = daemon
+        .post("/pubsub")
+        .json(message(r#"{"id": "a", "total": 7}"#))
+        .send();
+    assert_eq!(small.outcome(), (200, "ignored".into()));
+    let large = message(r#"{"id": "b", "total": 12345678901234567890123}"#);
+    let answer = daemon.post("/pubsub").json(large.clone()).send();
+    assert_eq!(answer.outcome(), (200, "accepted".into()));
+    daemon.eventually("it is written", || {
+        daemon.read("large.log") == "b 12345678901234567890123\n"
+    });
+    daemon.eventually("the command has the bytes as sent", || {
+        daemon.read("body.json") == large
+    });
+    let broken = r#"{"message": {"data": "not Base64!", "attributes": {"kind": "order"}}}"#;
+    assert_eq!(daemon.post("/pubsub").json(broken).send().status, 400);
+    daemon.eventually("the reason is kept", || {
+        let output =
+            daemon
+                .scenario
+                .hookyard(&["events", "list", "--outcome", "unreadable", "--format", "json"]);
+        said(&output).contains("`$.message.data`: not Base64")
+    });
+}
+
+#[test]
+fn a_part_of_a_form_beside_a_picture_is_unpacked() {
+    let rules = r#"
+rules:
+  - name: play
+    endpoint: /plex
+    verify: none
+    match: {$.payload.event: media.play}
+    actions: [{append: plex.log, line: "{{ payload.payload.Metadata.title }} {{ payload.thumb.filename }}"}]
+endpoints: {/plex: {unpack: {$.payload: json}}}
+"#;
+    let daemon = Scenario::new().rules(rules).start();
+    let body = "--x\r\nContent-Disposition: form-data; name=\"payload\"\r\nContent-Type: application/json\r\n\r\n\
+                {\"event\": \"media.play\", \"Metadata\": {\"title\": \"A film\"}}\r\n\
+                --x\r\nContent-Disposition: form-data; name=\"thumb\"; filename=\"thumb.jpg\"\r\nContent-Type: image/jpeg\r\n\r\n\
+                \u{1}\u{2}\u{3}\r\n--x--\r\n";
+    let answer = daemon
+        .post("/plex")
+        .header("Content-Type", "multipart/form-data; boundary=x")
+        .body(body.to_owned())
+        .send();
+    assert_eq!(answer.outcome(), (200, "accepted".into()));
+    daemon.eventually("it is written", || {
+        daemon.read("plex.log") == "A film thumb.jpg\n"
+    });
+}
+
+#[test]
+fn what_unpack_cannot_mean_is_found() {
+    let rules = "
+endpoints:
+  /a: {verify: none, unpack: {$.a: [json, base64]}}
+  /b: {verify: none, unpack: {$.a: gzip}}
+  /c: {verify: none, unpack: {a.b: json}}
+  /d: {verify: none, unpack: {}}
+  /e: {verify: none, unpack: json}
+rules: []
+";
+    let output = Scenario::new().rules(rules).hookyard(&["check", "rules.yaml"]);
+    let said = said(&output);
+    assert!(!output.status.success(), "{said}");
+    for part in [
+        "`json` is the last",
+        "a field holds `base64`, `json`, or a list of these",
+        "0 fields: from 1 to 16",
+        "`unpack` says which fields",
+        "rules.yaml:6:",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}

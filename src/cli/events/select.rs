@@ -212,7 +212,7 @@ pub fn event(stored: &StoredEvent) -> Result<Event, String> {
 /// Decodes the body of a request. The error says why that fails.
 pub fn decoded(received: &Arc<Received>, decode: &str) -> Result<Event, String> {
     let plan = Arc::new(Plan::everything());
-    Event::from_store(Arc::clone(received), decode, &plan)
+    Event::from_store(Arc::clone(received), decode, None, &plan)
 }
 
 /// Coarse state of a delivery.

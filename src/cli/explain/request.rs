@@ -9,6 +9,7 @@ use http::StatusCode;
 use super::described::Described;
 use super::{Arguments, WouldRefuse, captured};
 use crate::base::clock::Clock;
+use crate::base::json_plan::Plan;
 use crate::base::url_path;
 use crate::cli::method as method_of;
 use crate::event::{EventId, Received};
@@ -126,7 +127,11 @@ impl<'r> ExplainedRequest<'r> {
             ));
         }
         let limit = endpoint.max_body;
-        let payload = match payload::decode(endpoint.decode, &received.headers, &received.body, limit) {
+        let plan = Arc::new(Plan::everything());
+        let (decode, unpack) = (endpoint.decode, endpoint.unpack.as_ref());
+        let decoded =
+            payload::decode_unpacked(decode, unpack, &received.headers, &received.body, limit, &plan);
+        let payload = match decoded {
             Ok(payload) => payload,
             Err(error) if error.is_too_large() => return Err(WouldRefuse::new(TOO_LARGE, error.to_string())),
             Err(error) => Payload::unreadable(&error),

@@ -2,14 +2,17 @@
 
 mod decoding;
 mod multipart;
+mod unpacking;
 mod xml;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
-use super::{BodyKind, Decode, decode};
+use super::{BodyKind, Decode, PackedField, Packing, Payload, Undecodable, Unpack, decode, decode_unpacked};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Large enough for every body of these tests.
