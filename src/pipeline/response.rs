@@ -15,7 +15,7 @@ use crate::report::{self, Metrics};
 use crate::rules::{AnswerKind, Endpoint, Rule, StatedAnswer};
 
 /// Maximum description of a failed template, in bytes. The rest is cut off.
-const MAX_REASON: usize = 512;
+const MAX_FAULT: usize = 512;
 
 /// Waits for the outcome of the awaited deliveries, until the limit or the daemon's end.
 pub(super) async fn outcome(
@@ -220,7 +220,7 @@ impl<'r> ResponseBuilder<'r> {
                 }
                 Err(error) => {
                     let mut why = error.to_string();
-                    why.truncate(why.floor_char_boundary(MAX_REASON));
+                    why.truncate(why.floor_char_boundary(MAX_FAULT));
                     report::unrendered(self.metrics, &self.event.received, answer.outcome, &why);
                     answer.unrendered = Some(format!("the answer's body could not be rendered: {why}"));
                 }
