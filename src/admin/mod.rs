@@ -3,8 +3,8 @@
 //! On a unix socket for the daemon's user and group: `GET /status` (JSON, what `hookyard status`
 //! prints), `/metrics` (`OpenMetrics`), `/healthz` and `/readyz`. On TCP, if `admin.listen` is set:
 //! the same without `/status`, which names files and rules. `POST /check`, for root and the
-//! daemon's user, judges a rules file. `POST /replay`, for the same, runs an ignored arrival. No
-//! other request changes anything.
+//! daemon's user, judges a rules file. `POST /replay`, for the same, runs an ignored arrival, and
+//! `POST /fire` a rule by hand. No other request changes anything.
 //!
 //! Limits: `CONNECTIONS` at once on each listener, one request per connection, a request within
 //! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`.
@@ -12,13 +12,17 @@
 mod answer;
 mod check;
 mod exchange;
+mod fire;
+mod operation;
 mod replay;
 mod serve;
 
 use std::time::Duration;
 
 pub use check::{Judge, Judgement, Question};
-pub use replay::{ReplayAnswer, ReplayRequest, Replayer, Replaying};
+pub use fire::{FireAnswer, FireRequest, Firer, MAX_FIRE_HEAD};
+pub use operation::Performing;
+pub use replay::{MAX_REPLAY, ReplayAnswer, ReplayRequest, Replayer};
 pub use serve::{AdminServices, Doors, bind, serve};
 
 /// Maximum connections served at once on each listener. Further ones wait.

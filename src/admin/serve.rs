@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 use crate::admin::answer::{answer, text};
 use crate::admin::check::Judge;
 use crate::admin::exchange::LIMIT;
+use crate::admin::fire::Firer;
 use crate::admin::replay::Replayer;
 use crate::admin::{CONNECTIONS, REQUEST_LIMIT};
 use crate::rules::Admin;
@@ -44,7 +45,8 @@ pub struct Doors {
 pub struct AdminServices {
     pub status: Arc<StatusService>,
     pub judge: Judge,
-    pub replayer: Replayer,
+    pub replayer: Arc<Replayer>,
+    pub firer: Arc<Firer>,
 }
 
 /// Binds the listeners that the rules file configures. If the unix socket cannot be bound, its
@@ -93,8 +95,8 @@ pub async fn serve(doors: Doors, services: AdminServices) {
 /// The peer of an admin connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Caller {
-    /// Root or the daemon's own user, through the unix socket.
-    Operator,
+    /// Root or the daemon's own user, by id, through the unix socket.
+    Operator(u32),
     /// Any other user with access to the unix socket.
     Group,
     /// Any peer, by TCP.
@@ -106,7 +108,7 @@ impl Caller {
     fn of(stream: &UnixStream) -> Self {
         let own = rustix::process::geteuid().as_raw();
         match stream.peer_cred() {
-            Ok(peer) if peer.uid() == 0 || peer.uid() == own => Self::Operator,
+            Ok(peer) if peer.uid() == 0 || peer.uid() == own => Self::Operator(peer.uid()),
             _ => Self::Group,
         }
     }
@@ -135,12 +137,12 @@ where
         let services = services.clone();
         async move {
             let is_post = request.method() == Method::POST;
-            let path = request.uri().path();
-            let (judges, replays) = (is_post && path == "/check", is_post && path == "/replay");
-            Ok::<_, Infallible>(match caller {
-                Caller::Operator if judges => services.judge.answer(request).await,
-                Caller::Operator if replays => services.replayer.answer(request).await,
-                Caller::Group if judges || replays => text(
+            let path = if is_post { request.uri().path() } else { "" };
+            Ok::<_, Infallible>(match (caller, path) {
+                (Caller::Operator(_), "/check") => services.judge.answer(request).await,
+                (Caller::Operator(user), "/replay") => services.replayer.answer(request, user).await,
+                (Caller::Operator(user), "/fire") => services.firer.answer(request, user).await,
+                (Caller::Group, "/check" | "/replay" | "/fire") => text(
                     StatusCode::FORBIDDEN,
                     "only root and the daemon's own user may ask for that",
                 ),

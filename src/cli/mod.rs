@@ -3,12 +3,14 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 yes, 1 no (errors, no match,
 //! refused), 2 unknown (bad usage, unreachable).
 
+mod ask;
 mod check;
 mod completions;
 mod docs;
 mod events;
 mod exec;
 mod explain;
+mod fire;
 mod import;
 mod location;
 mod man;
@@ -88,6 +90,16 @@ enum Command {
         after_help = "Example:\n  hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET --event push --body push.json"
     )]
     Send(send::Arguments),
+    /// Run a rule by hand, on the running daemon.
+    ///
+    /// The event is stored, and runs through the queue, the group and the retries of its rule. It is
+    /// marked with your name. No secret of a sender is needed: root and the daemon's own user may
+    /// fire any rule. Exit code 0: it runs, and with `--wait` it is done; 1: a condition does not
+    /// hold, or the rule is disabled, and with `--wait` it failed; 2: there is no answer.
+    #[command(
+        after_help = "Examples:\n  hookyard fire rebuild\n  hookyard fire deploy --event push --json push.json --wait"
+    )]
+    Fire(fire::Arguments),
     /// Translate the hooks files of adnanh/webhook to a rules file.
     ///
     /// The rules behave as the hooks did. What cannot be the same, or was unsafe, is reported with
@@ -157,6 +169,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
+        Command::Fire(arguments) => fire::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),

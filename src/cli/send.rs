@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 
 use super::{Format, NO, YES, body, fail, header as header_line, method, say};
@@ -106,7 +106,7 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
     }
     let verification = scheme(arguments)?;
     if let Some(event) = &arguments.event {
-        let (name, value) = event_header(event, &verification, &arguments.scheme)?;
+        let (name, value) = EventName::header(verification.event_name(), event, &arguments.scheme)?;
         headers.insert(name, value);
     }
     let now = Clock::system().now();
@@ -146,33 +146,6 @@ fn check_url(text: &str) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// Returns the header in which the sender puts the event's name.
-fn event_header(
-    event: &str,
-    verification: &Verification,
-    scheme: &str,
-) -> Result<(HeaderName, HeaderValue), String> {
-    // If there are several alternatives, senders use the first.
-    let location = match verification.event_name() {
-        Some(EventName::Either(alternatives)) => alternatives.first(),
-        location => location,
-    };
-    match location {
-        Some(EventName::Header(name)) => {
-            let value = event
-                .parse()
-                .map_err(|error| format!("`{event}` cannot stand in a header: {error}"))?;
-            Ok((name.clone(), value))
-        }
-        Some(EventName::Payload(path)) => Err(format!(
-            "this sender's event name stands in the body, at `{path}`: put it there"
-        )),
-        Some(EventName::Either(_)) | None => {
-            Err(format!("the scheme `{scheme}` has no place for an event name"))
-        }
-    }
 }
 
 /// Returns the time of the signature: `now`, moved by `--age` or `--ahead`.

@@ -126,7 +126,7 @@ pub fn other_store(socket: &Path, store: &Path) -> io::Result<Option<String>> {
 }
 
 /// Requests the status of a daemon.
-fn request_status(socket: &Path) -> io::Result<Status> {
+pub fn request_status(socket: &Path) -> io::Result<Status> {
     let (_, body) = exchange(socket, "GET /status", b"")?;
     serde_json::from_slice(&body)
         .map_err(|error| io::Error::other(format!("its answer is not understood: {error}")))

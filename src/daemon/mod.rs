@@ -6,6 +6,7 @@
 mod availability;
 mod background;
 mod certificate;
+mod fire;
 mod replay;
 mod shared;
 mod signals;
@@ -151,7 +152,8 @@ async fn serve(
     });
     let handler = request_handler(&shared, pipeline.ingest, server.request_timeout, max_connections);
     let status_service = status_service(path, &shared, started, &handler.body_budget);
-    let replayer = replay::replayer(&shared, &handler.ingest);
+    let replayer = Arc::new(replay::replayer(&shared, &handler.ingest));
+    let firer = Arc::new(fire::firer(&shared, &handler.ingest));
     // Before the first handshake.
     let renewer = renewer_handle(&shared);
 
@@ -171,6 +173,7 @@ async fn serve(
             status: Arc::clone(&status_service),
             judge: judge(path),
             replayer,
+            firer,
         },
     ));
     heartbeats.push(spawn_watch(

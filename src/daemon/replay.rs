@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
-use crate::admin::{ReplayAnswer, ReplayRequest, Replayer};
+use crate::admin::{MAX_REPLAY, ReplayAnswer, ReplayRequest, Replayer};
 use crate::daemon::shared::Shared;
 use crate::pipeline::{Ingest, Replayed};
 
@@ -15,34 +15,37 @@ pub(super) fn replayer(shared: &Shared, ingest: &Arc<Ingest>) -> Replayer {
         Arc::clone(&shared.live),
         Arc::clone(ingest),
     );
-    Replayer::new(move |request| {
-        let (store, live, ingest) = (Arc::clone(&store), Arc::clone(&live), Arc::clone(&ingest));
-        Box::pin(async move {
-            let ReplayRequest { id, dry_run } = request;
-            let replayed = async {
-                let id = id
-                    .parse()
-                    .map_err(|error| format!("`{id}` is no id of an arrival: {error}"))?;
-                let record = store.arrival(id).await.map_err(|error| error.to_string())?;
-                let record =
-                    record.ok_or("no such arrival waits for a replay: it is gone, or an event already")?;
-                let rules = live.current();
-                ingest.replay(&rules, record, dry_run).await
-            };
-            match replayed.await {
-                Ok(replayed) => {
-                    if !dry_run {
-                        info!(event = %id, rules = replayed.accepted.join(", "), "replayed an arrival");
+    Replayer::new(
+        || MAX_REPLAY,
+        move |request, _user| {
+            let (store, live, ingest) = (Arc::clone(&store), Arc::clone(&live), Arc::clone(&ingest));
+            Box::pin(async move {
+                let ReplayRequest { id, dry_run } = request;
+                let replayed = async {
+                    let id = id
+                        .parse()
+                        .map_err(|error| format!("`{id}` is no id of an arrival: {error}"))?;
+                    let record = store.arrival(id).await.map_err(|error| error.to_string())?;
+                    let record = record
+                        .ok_or("no such arrival waits for a replay: it is gone, or an event already")?;
+                    let rules = live.current();
+                    ingest.replay(&rules, record, dry_run).await
+                };
+                match replayed.await {
+                    Ok(replayed) => {
+                        if !dry_run {
+                            info!(event = %id, rules = replayed.accepted.join(", "), "replayed an arrival");
+                        }
+                        answer(replayed)
                     }
-                    answer(replayed)
+                    Err(why) => ReplayAnswer {
+                        refused: Some(why),
+                        ..ReplayAnswer::default()
+                    },
                 }
-                Err(why) => ReplayAnswer {
-                    refused: Some(why),
-                    ..ReplayAnswer::default()
-                },
-            }
-        })
-    })
+            })
+        },
+    )
 }
 
 fn answer(replayed: Replayed) -> ReplayAnswer {

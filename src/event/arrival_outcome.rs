@@ -12,6 +12,8 @@ use std::str::FromStr;
 pub enum ArrivalOutcome {
     /// A rule accepted the event.
     Accepted,
+    /// An operator ran a rule by hand.
+    Fired,
     /// The event was accepted before.
     Duplicate,
     /// The event is verified, and no rule matches it.
@@ -37,8 +39,9 @@ pub enum ArrivalOutcome {
 }
 
 impl ArrivalOutcome {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Accepted,
+        Self::Fired,
         Self::Duplicate,
         Self::Ignored,
         Self::Handshake,
@@ -55,6 +58,7 @@ impl ArrivalOutcome {
     pub fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
+            Self::Fired => "fired",
             Self::Duplicate => "duplicate",
             Self::Ignored => "ignored",
             Self::Handshake => "handshake",
@@ -73,6 +77,7 @@ impl ArrivalOutcome {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Accepted => "A rule accepted the event",
+            Self::Fired => "An operator ran a rule by hand",
             Self::Duplicate => "The event was accepted before",
             Self::Ignored => "The event is verified, and no rule matches it",
             Self::Handshake => "The handshake of the sender was answered",

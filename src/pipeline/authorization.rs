@@ -15,7 +15,8 @@ use crate::rules::{Alternative, Endpoint, Rule};
 use crate::store::{Headers, ProofRecord, Sighting};
 use crate::verify::{Proof, Recognition, Refusal, SentAt};
 
-/// Proof of a refused request that a rule accepts in `mode: observe`.
+/// Proof of a refused request that a rule accepts in `mode: observe`, and of an event that an
+/// operator makes.
 static NOTHING: Proof = Proof {
     timestamp: None,
     dedup_keys: Vec::new(),
@@ -34,6 +35,20 @@ pub(super) struct Match<'e> {
     pub(super) memory: Duration,
     /// Reason of the refusal, if the rule accepts the request all the same (`mode: observe`).
     pub(super) unverified: Option<Cow<'e, Refusal>>,
+}
+
+impl<'e> Match<'e> {
+    /// A rule that the operator chose: nothing recognises the event if it comes again.
+    pub(super) fn by_operator(index: usize, rule: &'e Rule) -> Self {
+        Self {
+            index,
+            rule,
+            proof: &NOTHING,
+            verification: usize::MAX,
+            memory: Duration::ZERO,
+            unverified: None,
+        }
+    }
 }
 
 /// Keys by which a genuine request is deduplicated.

@@ -214,6 +214,7 @@ impl Ingest {
             status: (awaited == 0).then(|| reply.success_status().as_u16()),
             decision,
             is_replay: false,
+            fired_by: None,
             now,
         };
         let enqueued = match self.write(&kept, new_event, Arc::clone(&hold)).await {

@@ -86,6 +86,7 @@ impl Ingest {
             // The decision stays that of the arrival.
             decision: record.decision,
             is_replay: true,
+            fired_by: None,
             now,
         };
         let enqueued = self.write(&received, new_event, Arc::new(())).await?;

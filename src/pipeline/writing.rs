@@ -36,6 +36,7 @@ impl Ingest {
             });
             let unverified = unverified.next();
             let verified_by = new_event.decision.verified_by();
+            let fired_by = new_event.fired_by.clone();
             let enqueued = match store.enqueue(new_event).await {
                 Ok(enqueued) => enqueued,
                 Err(error) => {
@@ -58,7 +59,10 @@ impl Ingest {
                 report::arrival(&metrics, &arrival);
                 return Ok(enqueued);
             }
-            let arrival = taken(&kept, &rules, &enqueued).verified_by(verified_by);
+            let arrival = match (&fired_by, rules.first()) {
+                (Some(user), Some(rule)) => Arrival::fired(&kept, rule, user),
+                _ => taken(&kept, &rules, &enqueued).verified_by(verified_by),
+            };
             let arrival = match &unverified {
                 Some((rule, why)) => arrival.unverified(rule, why),
                 None => arrival,

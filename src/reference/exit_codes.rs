@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 18] = [
+pub const COMMANDS: [(&str, [&str; 3]); 19] = [
     (
         "serve",
         [
@@ -57,6 +57,14 @@ pub const COMMANDS: [(&str, [&str; 3]); 18] = [
             "the rules behave as the hooks did, perhaps with warnings",
             "something does not, and is reported; the rules load all the same",
             "a hooks file cannot be read; the rules cannot be written",
+        ],
+    ),
+    (
+        "fire",
+        [
+            "the event is stored; with `--wait`: all actions are done; with `--dry-run`: it would run",
+            "a condition does not hold, or the rule is disabled; with `--wait`: it failed or was superseded",
+            "no such rule; the request cannot be made; no daemon answers, or another one does; the event cannot be stored; with `--wait`: it has not ended in time",
         ],
     ),
     (

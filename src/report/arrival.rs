@@ -18,6 +18,8 @@ pub struct Arrival<'a> {
     unverified: String,
     /// The alternatives of `any` by which the rules accept the request.
     verified_by: String,
+    /// The user who ran the rules by hand.
+    by: Option<&'a str>,
     why: String,
     /// Name of the refusal, if no rule trusts the request.
     refusal: Option<&'static str>,
@@ -61,6 +63,15 @@ impl<'a> Arrival<'a> {
             rules: rules.join(", "),
             why: altered(of, header),
             ..Self::new(received, "altered")
+        }
+    }
+
+    /// A rule that an operator runs by hand.
+    pub fn fired(received: &'a Received, rule: &str, by: &'a str) -> Self {
+        Self {
+            rules: rule.to_owned(),
+            by: Some(by),
+            ..Self::new(received, "fired")
         }
     }
 
@@ -145,7 +156,7 @@ impl<'a> Arrival<'a> {
     /// Returns the kind of line for throttling, if unverified clients can cause such lines.
     fn throttled(&self) -> Option<&'static str> {
         match self.outcome {
-            "accepted" => None,
+            "accepted" | "fired" => None,
             "ignored" => self.is_unproven.then_some("ignored"),
             "duplicate" | "altered" | "refused" | "stale" | "handshake" | "unavailable" => Some(self.outcome),
             _ => Some("unreadable"),
@@ -160,6 +171,7 @@ impl<'a> Arrival<'a> {
             handshake: None,
             unverified: String::new(),
             verified_by: String::new(),
+            by: None,
             why: String::new(),
             refusal: None,
             withheld: false,
@@ -221,7 +233,7 @@ pub fn arrival(metrics: &Metrics, arrival: &Arrival<'_>) {
             left_out,
             "arrival"
         ),
-        "accepted" | "duplicate" | "ignored" | "handshake" => {
+        "accepted" | "fired" | "duplicate" | "ignored" | "handshake" => {
             info!(
                 event,
                 endpoint,
@@ -229,6 +241,7 @@ pub fn arrival(metrics: &Metrics, arrival: &Arrival<'_>) {
                 outcome,
                 rules,
                 verified_by,
+                by = arrival.by,
                 handshake = arrival.handshake,
                 why,
                 bytes = received.body.len(),

@@ -113,6 +113,8 @@ pub struct ListedArrival {
     pub reason: String,
     /// True if it was ignored, and the operator replayed it later.
     pub is_replayed: bool,
+    /// The user who ran a rule by hand; `None` if it arrived.
+    pub fired_by: Option<String>,
     /// Its deliveries, in their order.
     pub deliveries: Vec<ListedDelivery>,
 }

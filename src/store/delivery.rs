@@ -54,6 +54,8 @@ pub struct NewEvent {
     /// True if the operator replays an arrival that was ignored. Its record is deleted in the same
     /// write, so that it runs once.
     pub is_replay: bool,
+    /// The user who ran a rule by hand; `None` if the event arrived.
+    pub fired_by: Option<Arc<str>>,
     /// The current time of the clock by which deliveries are leased. It differs from the arrival
     /// time if the machine's clock was set in between.
     pub now: Timestamp,
@@ -120,6 +122,14 @@ impl Enqueued {
     /// True if the delivery was written.
     pub fn is_new(&self) -> bool {
         !matches!(self, Self::Duplicate { .. } | Self::Altered { .. })
+    }
+
+    /// The delivery that was written.
+    pub fn delivery(&self) -> Option<DeliveryId> {
+        match self {
+            Self::New(id) | Self::InPlaceOf(id, _) | Self::Skipped(id) => Some(*id),
+            Self::Duplicate { .. } | Self::Altered { .. } => None,
+        }
     }
 
     /// The answer for a written delivery that has superseded `displaced`, which may be empty.

@@ -50,6 +50,8 @@ pub struct StoredEvent {
     pub is_replay: bool,
     /// The reason why the stated body of the answer was not sent.
     pub answer_error: Option<String>,
+    /// The user who ran a rule by hand; `None` if the event arrived.
+    pub fired_by: Option<String>,
 }
 
 /// The arrival or delivery that an id belongs to.

@@ -1,7 +1,7 @@
 //! Users and groups of the rules file: given by name or number, and resolved at load by the C
 //! library, as `id` does.
 
-use nix::unistd::{Group, User};
+use nix::unistd::{Group, Uid, User};
 
 use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
@@ -61,6 +61,12 @@ pub fn group_number(
     let lookup = |name: &str| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()));
     let account_name = account_name(node, label, code, diagnostics)?;
     number(account_name, "group", lookup, node, diagnostics, code)
+}
+
+/// The name of a user, else the number. Reads the accounts, so it must not run on an async worker.
+pub fn user_name(id: u32) -> String {
+    let user = User::from_uid(Uid::from_raw(id)).ok().flatten();
+    user.map_or_else(|| id.to_string(), |user| user.name)
 }
 
 /// Resolves a name with `lookup`.

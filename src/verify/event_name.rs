@@ -1,6 +1,6 @@
 //! Location of the sender's event name, read from the setting `event`.
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -69,6 +69,33 @@ impl EventName {
             return Some(Self::Either(places));
         }
         places.pop()
+    }
+
+    /// The header in which a sender puts the name of an event. `scheme` names the sender in errors.
+    pub fn header(
+        location: Option<&Self>,
+        event: &str,
+        scheme: &str,
+    ) -> Result<(HeaderName, HeaderValue), String> {
+        // If there are several alternatives, senders use the first.
+        let location = match location {
+            Some(Self::Either(alternatives)) => alternatives.first(),
+            location => location,
+        };
+        match location {
+            Some(Self::Header(name)) => {
+                let value = event
+                    .parse()
+                    .map_err(|error| format!("`{event}` cannot stand in a header: {error}"))?;
+                Ok((name.clone(), value))
+            }
+            Some(Self::Payload(path)) => Err(format!(
+                "this sender's event name stands in the body, at `{path}`: put it there"
+            )),
+            Some(Self::Either(_)) | None => {
+                Err(format!("the scheme `{scheme}` has no place for an event name"))
+            }
+        }
     }
 }
 

@@ -36,6 +36,11 @@ fn while_it_runs(event: &str) -> Vec<(i32, Vec<&str>)> {
         (2, vec!["import", "absent.json"]),
         (2, vec!["import", "one.json"]),
         (2, vec!["import", "hooks.json", "-o", "rules.yaml"]),
+        (0, vec!["fire", "r", "--json", "one.json", "--dry-run"]),
+        (1, vec!["fire", "r", "--json", "two.json"]),
+        (1, vec!["fire", "r", "--json", "one.json", "--wait"]),
+        (2, vec!["fire", "other"]),
+        (2, vec!["fire", "r", "--store", "absent.db"]),
         (0, vec!["events", "list"]),
         (
             1,
@@ -166,5 +171,5 @@ fn exit_codes_are_those_of_the_table() {
             assert_eq!(known, *cell != "-", "{} {code}: {cell}", cells[0]);
         }
     }
-    assert_eq!(documented, 18);
+    assert_eq!(documented, 19);
 }

@@ -41,6 +41,7 @@ mod edge;
 mod events;
 mod exit_codes;
 mod failing;
+mod fire;
 mod flood;
 mod forwards;
 mod framing;

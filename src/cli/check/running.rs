@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{DiagnosticCounts, NO, YES, conclusion};
 use crate::admin::{Judgement, Question};
+use crate::cli::ask::{NotAnswered, ask};
 use crate::cli::location::StoreLocation;
 use crate::cli::{Format, complain, fail, say, status};
 
@@ -21,31 +22,20 @@ pub(super) fn run(path: &Path, text: String, format: Format) -> u8 {
         Ok(socket) => socket,
         Err(code) => return code,
     };
-    let shown = socket.display();
     let question = Question {
         shown: path.display().to_string(),
         text,
     };
-    let asked = serde_json::to_vec(&question)
-        .map_err(std::io::Error::other)
-        .and_then(|body| status::exchange(&socket, "POST /check", &body));
-    let body = match asked {
-        Ok((200, body)) => body,
-        Ok((_, why)) => {
-            let why = String::from_utf8_lossy(&why).trim_end().to_owned();
-            return fail(&format!("the daemon at `{shown}` does not judge it: {why}"));
-        }
+    match ask::<_, Judgement>(&socket, "POST /check", &question) {
+        Ok(judgement) => tell(path, &judgement, format),
         Err(error) => {
-            let code = fail(&format!("no daemon answers at `{shown}`: {error}"));
-            complain("without `--running`, `hookyard check` needs no daemon");
-            return code;
+            let code = fail(&error.describe(&socket, "judge it"));
+            if matches!(error, NotAnswered::Absent(_)) {
+                complain("without `--running`, `hookyard check` needs no daemon");
+            }
+            code
         }
-    };
-    let judgement: Judgement = match serde_json::from_slice(&body) {
-        Ok(judgement) => judgement,
-        Err(error) => return fail(&format!("the answer of the daemon is not understood: {error}")),
-    };
-    tell(path, &judgement, format)
+    }
 }
 
 /// The socket of the daemon that serves this file, if there is one. Otherwise that of the daemon of

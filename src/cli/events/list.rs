@@ -86,6 +86,7 @@ pub fn arrival_line(arrival: &ListedArrival) -> [String; 7] {
     if arrival.is_replayed {
         reasons.push("replayed by the operator".to_owned());
     }
+    reasons.extend(arrival.fired_by.as_ref().map(|user| format!("by {user}")));
     reasons.extend(arrival.deliveries.iter().filter_map(|entry| {
         let details = details(entry).join("; ");
         let of_rule = if arrival.deliveries.len() > 1 {
@@ -137,6 +138,7 @@ pub fn arrival_as_json(arrival: &ListedArrival) -> Value {
         "status": arrival.status,
         "reason": (!arrival.reason.is_empty()).then_some(&arrival.reason),
         "replayed": arrival.is_replayed,
+        "fired_by": arrival.fired_by,
         "deliveries": arrival.deliveries.iter().map(as_json).collect::<Vec<_>>(),
     })
 }

@@ -11,6 +11,9 @@ mod show;
 mod stored;
 mod tail;
 
+pub use select::DeliveryStatus;
+pub use show::{delivery_lines, delivery_with_attempts};
+
 use std::path::Path;
 
 use super::location::{StoreLocation, unusable};

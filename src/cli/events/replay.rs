@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{ReplayAnswer, ReplayRequest};
 use crate::base::escape;
+use crate::cli::ask::{NotAnswered, ask};
 use crate::cli::location::StoreLocation;
 use crate::cli::status;
 use crate::event::EventId;
@@ -50,19 +51,10 @@ pub fn replay(
             id: id.to_string(),
             dry_run,
         };
-        let asked = serde_json::to_vec(&request)
-            .map_err(std::io::Error::other)
-            .and_then(|body| status::exchange(&socket, "POST /replay", &body));
-        let body = match asked {
-            Ok((200, body)) => body,
-            Ok((_, why)) => {
-                let why = String::from_utf8_lossy(&why).trim_end().to_owned();
-                return Err(format!("the daemon at `{shown}` does not replay {id}: {why}"));
-            }
-            Err(error) => return Err(absent(error)),
-        };
-        let answer = serde_json::from_slice(&body)
-            .map_err(|error| format!("the answer of the daemon is not understood: {error}"))?;
+        let answer = ask(&socket, "POST /replay", &request).map_err(|error| match error {
+            NotAnswered::Absent(error) => absent(error),
+            error => error.describe(&socket, &format!("replay {id}")),
+        })?;
         replayed.push(ReplayedArrival { id: *id, answer });
     }
     Ok(replayed)

@@ -117,7 +117,10 @@ impl EventView {
         let client = received
             .client
             .map_or_else(String::new, |client| format!(" from {client}"));
-        let is_event = self.stored.outcome == ArrivalOutcome::Accepted || self.stored.is_replay;
+        let is_event = matches!(
+            self.stored.outcome,
+            ArrivalOutcome::Accepted | ArrivalOutcome::Fired
+        ) || self.stored.is_replay;
         let kind = if is_event { "event" } else { "arrival" };
         let mut lines = vec![
             format!("{kind} {}", received.id),
@@ -141,7 +144,7 @@ impl EventView {
         lines.extend(self.payload());
         for (entry, attempts) in &self.deliveries {
             lines.push(String::new());
-            lines.extend(delivery(entry, attempts));
+            lines.extend(delivery_lines(entry, attempts));
         }
         match &self.explained {
             None => {}
@@ -199,14 +202,8 @@ impl EventView {
 
     /// Formats the event as JSON.
     fn to_json(&self) -> Value {
-        let deliveries = self.deliveries.iter().map(|(entry, attempts)| {
-            let mut delivery = as_json(entry);
-            if let Some(delivery) = delivery.as_object_mut() {
-                let attempts: Vec<Value> = attempts.iter().map(attempt_as_json).collect();
-                delivery.insert("attempts".to_owned(), attempts.into());
-            }
-            delivery
-        });
+        let deliveries = self.deliveries.iter();
+        let deliveries = deliveries.map(|(entry, attempts)| delivery_with_attempts(entry, attempts));
         let explanation = self.explained.as_ref().map(|explained| match explained {
             Ok(explained) => explained.iter().map(Explained::to_json).collect::<Value>(),
             Err(why) => json!({"error": why}),
@@ -223,6 +220,7 @@ impl EventView {
             "verified_by": self.stored.verified_by,
             "decision": self.stored.decision,
             "replayed": self.stored.is_replay,
+            "fired_by": self.stored.fired_by,
             "bytes": self.stored.size,
             "decode": self.stored.decode,
             "payload": payload,
@@ -245,7 +243,7 @@ fn format_cut(size: usize, event: EventId) -> String {
 }
 
 /// Formats a delivery with its attempts.
-fn delivery(entry: &ListedDelivery, attempts: &[AttemptRecord]) -> Vec<String> {
+pub fn delivery_lines(entry: &ListedDelivery, attempts: &[AttemptRecord]) -> Vec<String> {
     let delivery = &entry.delivery;
     let reason = reason(entry);
     let separator = if reason.is_empty() { "" } else { ": " };
@@ -282,6 +280,16 @@ fn delivery(entry: &ListedDelivery, attempts: &[AttemptRecord]) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Formats a delivery with its attempts as JSON.
+pub fn delivery_with_attempts(entry: &ListedDelivery, attempts: &[AttemptRecord]) -> Value {
+    let mut delivery = as_json(entry);
+    if let Some(delivery) = delivery.as_object_mut() {
+        let attempts: Vec<Value> = attempts.iter().map(attempt_as_json).collect();
+        delivery.insert("attempts".to_owned(), attempts.into());
+    }
+    delivery
 }
 
 /// Formats an attempt as JSON.

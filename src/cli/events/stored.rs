@@ -16,6 +16,8 @@ pub struct StoredArrival {
     pub reason: String,
     pub decision: Decision,
     pub is_replay: bool,
+    /// The user who ran a rule by hand.
+    pub fired_by: Option<String>,
     /// Verifications that succeeded. Not known of events.
     pub verified_by: Vec<String>,
     /// Bytes of the body as it arrived.
@@ -27,9 +29,10 @@ pub struct StoredArrival {
 impl StoredArrival {
     /// Formats the outcome, the reason and the decision of then.
     pub fn describe(&self) -> Vec<String> {
-        let answered = match self.status {
-            Some(status) => format!("answered {status}"),
-            None => "answered when its deliveries had ended".to_owned(),
+        let answered = match (&self.fired_by, self.status) {
+            (Some(user), _) => format!("by {user}"),
+            (None, Some(status)) => format!("answered {status}"),
+            (None, None) => "answered when its deliveries had ended".to_owned(),
         };
         let replayed = if self.is_replay {
             "; replayed by the operator"
@@ -72,10 +75,10 @@ impl StoredArrival {
 /// Reads an arrival. Returns `None` if there is none with this id.
 pub fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, StoreError> {
     if let Some(stored) = history.event(id)? {
-        let outcome = if stored.is_replay {
-            ArrivalOutcome::Ignored
-        } else {
-            ArrivalOutcome::Accepted
+        let outcome = match &stored.fired_by {
+            Some(_) => ArrivalOutcome::Fired,
+            None if stored.is_replay => ArrivalOutcome::Ignored,
+            None => ArrivalOutcome::Accepted,
         };
         return Ok(Some(StoredArrival {
             size: stored.received.body.len() as u64,
@@ -86,6 +89,7 @@ pub fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, S
             reason: stored.answer_error.unwrap_or_default(),
             decision: stored.decision,
             is_replay: stored.is_replay,
+            fired_by: stored.fired_by,
             verified_by: Vec::new(),
             whole: Ok(()),
         }));
@@ -108,6 +112,7 @@ pub fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, S
         reason: record.reason,
         decision: record.decision,
         is_replay: false,
+        fired_by: None,
         size: record.size,
     }))
 }

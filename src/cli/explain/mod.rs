@@ -14,12 +14,11 @@ use serde_json::{Value, json};
 
 use self::request::ExplainedRequest;
 use super::{Format, NO, YES, fail, naming, rules_path, say, wrong};
-use crate::act::{Action, ActionContext, FailureContext, PerformedAction};
 use crate::base::escape;
 use crate::config;
 use crate::event::Received;
 use crate::payload::Event;
-use crate::pipeline::{INVALID, unstructured, without_credentials};
+use crate::pipeline::{INVALID, Preview, unstructured, without_credentials};
 use crate::rules::{Endpoint, OnDuplicate, Rule};
 use crate::verify::{HandshakeReply, Verification};
 
@@ -182,9 +181,7 @@ pub(super) struct Explained {
     explanation: Value,
     /// Condition under which another request counts as the same event.
     duplicate: Option<String>,
-    actions: Vec<Result<Value, String>>,
-    /// The `on_failure` actions.
-    on_failure: Vec<Result<Value, String>>,
+    preview: Preview,
 }
 
 impl Explained {
@@ -201,8 +198,8 @@ impl Explained {
             "matched": self.matched,
             "explanation": self.explanation,
             "duplicate": self.duplicate,
-            "actions": listed(&self.actions),
-            "on_failure": listed(&self.on_failure),
+            "actions": listed(&self.preview.actions),
+            "on_failure": listed(&self.preview.on_failure),
         })
     }
 
@@ -211,14 +208,7 @@ impl Explained {
         let word = if self.matched { "yes" } else { "no " };
         let mut lines = vec![format!("{word} {}: {}", self.rule, self.why)];
         lines.extend(self.duplicate.iter().map(|words| format!("      {words}")));
-        lines.extend(self.actions.iter().map(|action| match action {
-            Ok(action) => format!("      would do {action}"),
-            Err(error) => format!("      would fail: {error}"),
-        }));
-        lines.extend(self.on_failure.iter().map(|action| match action {
-            Ok(action) => format!("      on failure would do {action}"),
-            Err(error) => format!("      on failure would fail: {error}"),
-        }));
+        lines.extend(self.preview.lines().map(|line| format!("      {line}")));
         // Text quoted from the event must not imitate the line of another rule.
         lines.iter().map(|line| escape::line(line).into_owned()).collect()
     }
@@ -239,35 +229,10 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, stored
         Some(client) => format!("`allow` does not let {client} in"),
         None => explanation.to_string(),
     };
-    let (actions, on_failure) = if matched {
-        let performed = placeholders(&rule.actions, &rule.ids);
-        let action_context = ActionContext {
-            event: stored,
-            rule: &rule.name,
-            delivery: "00000000-0000-0000-0000-000000000000".to_owned(),
-            attempt: 1,
-            verified: true,
-            replays: 0,
-            withheld: &endpoint.credentials,
-            event_name: rule.event_name.as_ref(),
-            actions: &performed,
-            failure: None,
-        };
-        let handled = placeholders(
-            rule.on_failure.iter().map(|(action, _)| action),
-            &rule.failure_ids,
-        );
-        let failed = ActionContext {
-            failure: Some(FAILURE),
-            actions: &handled,
-            ..action_context.clone()
-        };
-        (
-            described(rule.actions.iter(), &action_context.values()),
-            described(rule.on_failure.iter().map(|(action, _)| action), &failed.values()),
-        )
+    let preview = if matched {
+        Preview::new(endpoint, rule, stored)
     } else {
-        (Vec::new(), Vec::new())
+        Preview::default()
     };
     let explanation = serde_json::to_value(&explanation).unwrap_or_default();
     Explained {
@@ -276,8 +241,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, stored
         why,
         explanation,
         duplicate: matched.then(|| duplicate(endpoint, rule)),
-        actions,
-        on_failure,
+        preview,
     }
 }
 
@@ -316,31 +280,4 @@ fn recognised_by(verifications: &[&Verification]) -> String {
         (!by.is_empty()).then(|| format!("{by} (`{}`)", known.scheme()))
     });
     each.collect::<Vec<_>>().join(", or by ")
-}
-
-/// Placeholder values, since no failure has happened yet.
-const FAILURE: FailureContext<'_> = FailureContext {
-    action: "<action>",
-    reason: "<reason>",
-    output: "<output>",
-};
-
-/// Placeholder outputs, since no action has run.
-fn placeholders<'a>(
-    actions: impl IntoIterator<Item = &'a Action>,
-    ids: &[Option<Arc<str>>],
-) -> Vec<PerformedAction> {
-    let actions = actions.into_iter().zip(ids);
-    let placeholders = actions.map(|(action, id)| PerformedAction::placeholder(id.clone(), action.name()));
-    placeholders.collect()
-}
-
-/// Describes the actions, rendered for the event.
-fn described<'a>(
-    actions: impl Iterator<Item = &'a Action>,
-    values: &minijinja::Value,
-) -> Vec<Result<Value, String>> {
-    actions
-        .map(|action| action.describe(values).map_err(|error| error.to_string()))
-        .collect()
 }

@@ -220,6 +220,7 @@ pub fn new_event_of(received: &Received, deliveries: &[NewDelivery]) -> NewEvent
         status: Some(200),
         decision: Decision::default(),
         is_replay: false,
+        fired_by: None,
         now: received.at,
     }
 }

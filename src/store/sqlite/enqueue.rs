@@ -33,7 +33,8 @@ const RENEW_DEDUP_KEY: &str =
 
 const EVENT: &str = "INSERT INTO events \
      (id, received_at, endpoint, method, path, query, parameters, client, headers, decode, size, pending, status, \
-     decision, is_replay) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+     decision, is_replay, fired_by) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 
 const BODY: &str = "INSERT INTO bodies (event, lz4_size, body) VALUES (?1, ?2, ?3)";
 
@@ -104,6 +105,7 @@ impl Enqueue {
             self.new_event.status,
             self.decision,
             self.new_event.is_replay,
+            self.new_event.fired_by,
         ])?;
         let event = batch.connection.last_insert_rowid();
         batch.connection.prepare_cached(BODY)?.execute(params![

@@ -29,7 +29,8 @@ const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule
      d.failure_of, d.state, d.due, d.debounced_since, d.ended_at, d.reason, d.begun_at FROM deliveries d JOIN events e ON e.seq = d.event ";
 
 /// The row of an event, its answer and its decision.
-const EVENT: &str = "SELECT seq, status, decision, is_replay, answer_error FROM events WHERE id = ?1";
+const EVENT: &str =
+    "SELECT seq, status, decision, is_replay, answer_error, fired_by FROM events WHERE id = ?1";
 
 /// Maximum ids read for one prefix.
 const PREFIX_MATCHES: i64 = 1001;
@@ -106,11 +107,18 @@ impl History {
         let found = self.connection.prepare_cached(EVENT).and_then(|mut find| {
             let row = find.query_row([event.to_string()], |row| {
                 let decision: String = row.get(2)?;
-                Ok((row.get(0)?, row.get(1)?, decision, row.get(3)?, row.get(4)?))
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    decision,
+                    row.get(3)?,
+                    row.get(4)?,
+                    row.get(5)?,
+                ))
             });
             row.optional()
         });
-        let Some((row, status, decision, is_replay, answer_error)) =
+        let Some((row, status, decision, is_replay, answer_error, fired_by)) =
             found.map_err(|error| self.map_error(&error))?
         else {
             return Ok(None);
@@ -124,6 +132,7 @@ impl History {
                 decision: columns::from_json("decision", &decision)?,
                 is_replay,
                 answer_error,
+                fired_by,
             })
         });
         stored.map(Some).map_err(|unreadable| self.damaged(unreadable))

@@ -12,11 +12,12 @@ use crate::store::{ArrivalFilter, ListedArrival, TailCursor};
 
 /// The events that a filter wants, with the columns of [`arrival()`].
 fn events() -> String {
-    let outcome = "CASE WHEN e.is_replay THEN 'ignored' ELSE 'accepted' END";
+    let outcome = "CASE WHEN e.is_replay THEN 'ignored' WHEN e.fired_by IS NOT NULL THEN 'fired' \
+                   ELSE 'accepted' END";
     format!(
         "SELECT e.id AS id, e.received_at, e.endpoint, e.client, {outcome}, e.status, \
-         coalesce(e.answer_error, ''), e.is_replay, e.seq AS row \
-         FROM events e WHERE (?1 IS NULL OR ?1 = {outcome}) \
+         coalesce(e.answer_error, ''), e.is_replay, e.seq AS row, \
+         e.fired_by FROM events e WHERE (?1 IS NULL OR ?1 = {outcome}) \
          AND (?2 IS NULL OR e.endpoint = ?2) AND (?3 IS NULL OR e.client = ?3) \
          AND (?4 IS NULL OR e.received_at >= ?4) AND (?5 IS NULL OR e.received_at < ?5) \
          AND ((?6 IS NULL AND ?7 IS NULL) OR EXISTS (SELECT 1 FROM deliveries d WHERE d.event = e.seq \
@@ -27,7 +28,7 @@ fn events() -> String {
 
 /// The records that a filter wants, with the columns of [`arrival()`]. They have no deliveries.
 const RECORDS: &str = "SELECT a.id AS id, a.received_at, a.endpoint, a.client, a.outcome, a.status, a.reason, 0, \
-     a.seq AS row FROM arrivals a WHERE (?1 IS NULL OR a.outcome = ?1) \
+     a.seq AS row, NULL FROM arrivals a WHERE (?1 IS NULL OR a.outcome = ?1) \
      AND (?2 IS NULL OR a.endpoint = ?2) AND (?3 IS NULL OR a.client = ?3) \
      AND (?4 IS NULL OR a.received_at >= ?4) AND (?5 IS NULL OR a.received_at < ?5) \
      AND ?6 IS NULL AND ?7 IS NULL";
@@ -126,6 +127,7 @@ fn arrival(row: &Row<'_>) -> Result<ListedArrival, Unreadable> {
         status: row.get(5)?,
         reason: row.get(6)?,
         is_replayed: row.get(7)?,
+        fired_by: row.get(9)?,
         deliveries: Vec::new(),
     })
 }

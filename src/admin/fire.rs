@@ -1,0 +1,51 @@
+//! A rule that the operator runs by hand: the other end of `hookyard fire`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::admin::operation::Operation;
+
+/// Maximum size of a request without its body, in bytes.
+pub const MAX_FIRE_HEAD: usize = 64 << 10;
+
+/// The operation that runs a rule.
+pub type Firer = Operation<FireRequest, FireAnswer>;
+
+/// A request to run a rule.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FireRequest {
+    pub rule: String,
+    /// Name of the event, put where the sender puts it.
+    pub event_name: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub query: Vec<(String, String)>,
+    /// Values of the parameters of the endpoint's path.
+    pub path: Vec<(String, String)>,
+    /// The body, in Base64.
+    pub body: String,
+    /// True if the rule is to run although its conditions do not hold.
+    pub force: bool,
+    /// True if only the decision and the actions are asked for.
+    pub dry_run: bool,
+}
+
+/// The answer to a request to run a rule.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct FireAnswer {
+    /// The reason why the rule does not run: it is disabled, or a condition does not hold.
+    pub refused: Option<String>,
+    /// The reason why there is no answer: no such rule, no such request, or no room in the store.
+    pub failed: Option<String>,
+    /// The condition that does not hold, if the rule was forced.
+    pub missed: Option<String>,
+    /// Id of the event, unless it is a dry run.
+    pub event: Option<String>,
+    /// Id of its delivery.
+    pub delivery: Option<String>,
+    /// In a dry run: the actions as text.
+    pub lines: Vec<String>,
+    /// In a dry run: the actions, each described, or `{"error": …}`.
+    pub actions: Vec<Value>,
+    /// In a dry run: the `on_failure` actions.
+    pub on_failure: Vec<Value>,
+}
