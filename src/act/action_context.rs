@@ -45,7 +45,8 @@ pub struct FailureContext<'o> {
     pub action: &'o str,
     /// Reason why the delivery was given up, such as `exit 3, after 3 attempts`.
     pub reason: &'o str,
-    /// Output of the last attempt, both streams, each bounded as in an [`Outcome`].
+    /// Output of the last attempt, both streams, each bounded as in an
+    /// [`Outcome`](crate::act::Outcome).
     pub output: &'o str,
 }
 

@@ -175,6 +175,11 @@ fn answer(
     if answer.body.as_ref().is_some_and(Template::names_secret) {
         diagnostics.push(body.warning("secret", "a secret in the answer goes to every sender"));
     }
+    if kind == AnswerKind::Unreadable && answer.body.as_ref().is_some_and(Template::reads_payload) {
+        let message = "the template reads `payload`, which could not be decoded when this answer is given";
+        let hint = "`body` is the text as it was sent, as far as it is text";
+        diagnostics.push(body.warning("respond-body", message).hint(hint));
+    }
     if let Some(status @ (StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)) =
         answer.status
     {

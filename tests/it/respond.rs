@@ -313,6 +313,12 @@ fn answers_that_can_never_be_given_are_findings() {
             "{duplicate: {status: 204, body: x}}",
             "warning respond-body",
         ),
+        (
+            "{}",
+            "{unreadable: {status: 400, body: '{{ payload.x }}'}}",
+            "warning respond-body",
+        ),
+        ("{}", "{unreadable: {status: 400, body: '{{ body }}'}}", ""),
         ("{}", "{duplicate: 409}", "error wrong-value"),
         ("{}", "{duplicate: {wait: 1s}}", "error unknown-key"),
         ("{}", "{refused: {status: 200}}", "error unknown-key"),
