@@ -169,7 +169,7 @@ endpoints: {/plex: {unpack: {$.payload: json}}}
     let answer = daemon
         .post("/plex")
         .header("Content-Type", "multipart/form-data; boundary=x")
-        .body(body.to_owned())
+        .body(body)
         .send();
     assert_eq!(answer.outcome(), (200, "accepted".into()));
     daemon.eventually("it is written", || {
