@@ -29,6 +29,7 @@ const KINDS: &[(&str, &str)] = &[
     ("sh", "the_commands_of_the_manual_succeed_and_print_what_it_shows"),
     ("sh system", "tests/system/test_manual.py"),
     ("sh not-run", "every_block_of_the_manual_is_tested_or_listed"),
+    ("sql", "the_schema_of_the_manual_is_that_of_the_store"),
     ("cron", "the_command_line_accepts_every_command_of_the_manual"),
     ("nginx", "tests/system/test_proxies.py"),
     ("caddy", "tests/system/test_proxies.py"),
@@ -137,6 +138,18 @@ fn every_block_of_the_manual_is_tested_or_listed() {
         };
         assert!(there, "`{kind}` is tested by `{test}`, which does not read it");
     }
+}
+
+#[test]
+fn the_schema_of_the_manual_is_that_of_the_store() {
+    let blocks = blocks_of("sql");
+    let blocks: Vec<&str> = blocks.iter().map(|(_, block)| block.trim()).collect();
+    let schema = crate::manual::read("src/store/sqlite/schema.sql");
+    assert_eq!(
+        blocks,
+        [schema.trim()],
+        "copy schema.sql into docs/reference/store.md"
+    );
 }
 
 #[test]

@@ -35,16 +35,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_manual_has_the_schema() {
-        let manual = include_str!("../../../docs/reference/store.md");
-        let steps = STEPS.concat();
-        assert!(
-            manual.contains(steps.trim()),
-            "copy schema.sql into docs/reference/store.md"
-        );
-    }
-
-    #[test]
     fn an_older_database_takes_the_steps_that_it_lacks_and_no_other() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection, &["CREATE TABLE a (x)"]).unwrap();
