@@ -198,6 +198,11 @@ pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64, plan: &Plan) -> Re
 /// A stranger must not be able to make this expensive. Only the planned values are kept, and the
 /// body is decompressed only if the rules allow it.
 pub fn unverified_json(received: &Received, plan: &Plan, bounds: Unverified) -> Result<Arc<Value>, Refusal> {
+    parsed(&unverified_body(received, bounds)?, plan)
+}
+
+/// An unverified body without its content codings, if the rules allow to undo them.
+pub fn unverified_body(received: &Received, bounds: Unverified) -> Result<Bytes, Refusal> {
     let Received { headers, body, .. } = received;
     let unreadable = |needed: String, too_large| Refusal::UnreadableBody { needed, too_large };
     if content_encoding::is_encoded(headers) && !body.is_empty() && !bounds.decompress {
@@ -205,11 +210,10 @@ pub fn unverified_json(received: &Received, plan: &Plan, bounds: Unverified) -> 
                       endpoint allows it";
         return Err(unreadable(needed.to_owned(), false));
     }
-    let decoded = content_encoding::decoded(headers, body, bounds.max_body).map_err(|fault| {
+    content_encoding::decoded(headers, body, bounds.max_body).map_err(|fault| {
         let too_large = matches!(fault, content_encoding::EncodingError::TooLarge(_));
         unreadable(format!("readable: {fault}"), too_large)
-    })?;
-    parsed(&decoded, plan)
+    })
 }
 
 /// Limits for reading an unverified body.

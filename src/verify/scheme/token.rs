@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Scheme;
+use super::signature::form::is_form;
 use crate::base::clock::Timestamp;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::json_plan::Plan;
+use crate::base::jsonpath::SingularPath;
 use crate::base::secret::Secret;
 use crate::event::Received;
 use crate::verify::context::SchemeContext;
@@ -48,7 +50,7 @@ shape! {
         header: IgnoredAny,
         /// Query parameter that holds the token.
         query: IgnoredAny,
-        /// `JSONPath` of the token in the body.
+        /// `JSONPath` of the token in the body: JSON, or the fields of a form.
         json: IgnoredAny,
         /// Location of the id that identifies an event.
         id: IgnoredAny,
@@ -119,6 +121,11 @@ impl TokenScheme {
                 let repeated = || Refusal::RepeatedToken { place: place() };
                 only_query(&received.query, name, repeated)?.map(|token| Cow::Owned(token.into_bytes()))
             }
+            Location::Json(path) if is_form(&received.headers)? => {
+                let body = source::unverified_body(received, self.unverified)?;
+                let repeated = || Refusal::RepeatedToken { place: place() };
+                form_field(path, &body, repeated)?.map(Cow::Owned)
+            }
             Location::Json(path) => {
                 let json = source::unverified_json(received, &self.plan, self.unverified)?;
                 path.find(&json).and_then(source::text_of).map(Cow::Owned)
@@ -127,6 +134,24 @@ impl TokenScheme {
         };
         found.ok_or_else(|| Refusal::MissingToken { place: place() })
     }
+}
+
+/// The field of a form at `path`. Keeps one field at a time, since anyone may send a form.
+fn form_field(
+    path: &SingularPath,
+    body: &[u8],
+    repeated: impl Fn() -> Refusal,
+) -> Result<Option<Vec<u8>>, Refusal> {
+    let mut found = None;
+    for (name, value) in form_urlencoded::parse(body) {
+        let field = Value::Object(Map::from_iter([(name.into_owned(), value.into_owned().into())]));
+        if let Some(value) = path.find(&field).and_then(source::text_of)
+            && found.replace(value).is_some()
+        {
+            return Err(repeated());
+        }
+    }
+    Ok(found)
 }
 
 impl Scheme for TokenScheme {

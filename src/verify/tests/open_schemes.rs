@@ -236,3 +236,26 @@ fn any_scheme_without_a_signature_may_have_an_id() {
         );
     }
 }
+
+#[test]
+fn a_token_in_a_form() {
+    let form = ("Content-Type", "application/x-www-form-urlencoded; charset=utf-8");
+    for (verify, body, expected) in [
+        ("$.token", "token=secret-a&text=x", "held"),
+        ("$.token", "text=x&token=secret%2Da", "held"),
+        ("$.token", "token=secret-b", "bad-token"),
+        ("$.token", "token=", "bad-token"),
+        ("$.token", "text=token", "missing-token"),
+        ("$.token", "", "missing-token"),
+        ("$.token", "{\"token\": \"secret-a\"}", "missing-token"),
+        ("$.token", "token=secret-a&token=x", "repeated-token"),
+        ("$.token", "token=x&token=secret-a", "repeated-token"),
+        ("$.a.token", "a.token=secret-a", "missing-token"),
+    ] {
+        let verify = format!("{{token: {{json: '{verify}', secret: env:A}}}}");
+        assert_eq!(outcome(&verify, &[form], body.as_bytes()), expected, "{body}");
+    }
+    let encoded = [form, ("Content-Encoding", "gzip")];
+    let verify = "{token: {json: $.token, secret: env:A}}";
+    assert_eq!(outcome(verify, &encoded, b"token=secret-a"), "unreadable-body");
+}

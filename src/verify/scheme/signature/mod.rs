@@ -10,7 +10,7 @@ mod claim;
 pub mod compile;
 mod content;
 mod coverage;
-mod form;
+pub(super) mod form;
 mod key_settings;
 mod keys;
 pub mod kind;
