@@ -116,6 +116,13 @@ pub fn decode_unpacked(
     let Some(unpack) = unpack else {
         return decode_planned(decode, headers, body, limit, plan);
     };
+    // A field `payload` that is unpacked by name stays a field.
+    let is_form = decode == Decode::Auto && ContentType::of(headers).media == Media::Form;
+    let decode = if is_form && unpack.names("$.payload") {
+        Decode::Form
+    } else {
+        decode
+    };
     // The packed values are needed, and the others to write the payload out.
     let packed = self::decode(decode, headers, body, limit)?;
     unpack.apply(packed, body.len() as u64, plan)

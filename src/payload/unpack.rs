@@ -57,6 +57,11 @@ impl Unpack {
         Self { fields }
     }
 
+    /// True if a field is written so.
+    pub(super) fn names(&self, path: &str) -> bool {
+        self.fields.iter().any(|field| field.written == path)
+    }
+
     /// Upper estimate of the memory for the unpacked payload of a body of `size` bytes.
     pub fn growth(size: u64) -> u64 {
         size.saturating_mul(MAX_GROWTH).max(ALWAYS_ALLOWED)

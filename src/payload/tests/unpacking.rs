@@ -56,6 +56,23 @@ fn a_packed_value_stands_in_place_of_its_text() {
 }
 
 #[test]
+fn a_field_of_a_form_that_is_unpacked_by_name_stays_a_field() {
+    let mut headers = HeaderMap::new();
+    let form = "application/x-www-form-urlencoded".parse().unwrap();
+    headers.insert(CONTENT_TYPE, form);
+    let body = Bytes::from_static(b"payload=%7B%22a%22%3A1%7D");
+    let plan = Arc::new(Plan::everything());
+    for (path, expected) in [
+        ("$.payload", json!({"payload": {"a": 1}})),
+        ("$.other", json!({"a": 1})),
+    ] {
+        let unpack = unpack(&[(path, &[Packing::Json])]);
+        let payload = decode_unpacked(Decode::Auto, Some(&unpack), &headers, &body, 1 << 20, &plan).unwrap();
+        assert_eq!(*payload.whole().value, expected, "{path}");
+    }
+}
+
+#[test]
 fn a_path_may_lead_into_what_was_unpacked_before() {
     let body = r#"{"outer": "{\"inner\": \"{\\\"n\\\": 1}\"}"}"#;
     let fields: &[(&str, &[Packing])] = &[("$.outer", &[Packing::Json]), ("$.outer.inner", &[Packing::Json])];
