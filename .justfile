@@ -71,6 +71,9 @@ acme: build (pytest "test_acme.py")
 # Test that no event is answered before its sync (needs strace and root).
 sync: build (pytest "test_sync_order.py")
 
+# Test imported rules side by side with adnanh/webhook (needs webhook).
+import: build (pytest "test_import.py")
+
 # Test the Debian package in a container (needs root or sudo, cargo-deb, debootstrap, systemd-nspawn).
 [positional-arguments]
 package *arguments: tools

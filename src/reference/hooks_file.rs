@@ -52,18 +52,18 @@ words! {
         ParseAsJson: "parse-parameters-as-json" => "`unpack: {$.NAME: json}` of the endpoint",
         PassArguments: "pass-arguments-to-command" => "the further words of `run`, as [templates](../reference/templates.md)",
         PassEnvironment: "pass-environment-to-command" => "`env` of the action: `envname`, or `HOOK_` and the name",
-        PassFile: "pass-file-to-command" => "`files` of the action: `{NAME: {content: …, encoding: base64}}`",
+        PassFile: "pass-file-to-command" => "a `shell` that writes the file, runs the command and removes the file (see below)",
         TriggerRule: "trigger-rule" => "`verify` for signatures and tokens, `allow` for addresses, `match` for the rest",
         MismatchCode: "trigger-rule-mismatch-http-response-code" => "`respond: {ignored: {status: …}}`",
         SoftFailures: "trigger-signature-soft-failures" => "not needed: each scheme of `verify: {any: …}` is tried",
-        KeepFileEnvironment: "keep-file-environment" => "not needed: the variables of `files` are set whenever the command runs",
+        KeepFileEnvironment: "keep-file-environment" => "not needed: the variable is set whenever the command runs",
     }
 }
 
 words! {
     /// A source of a value.
     Source {
-        Payload: "payload" => "`{{ payload.a[0].b }}`, `$.a[0].b` in `match`",
+        Payload: "payload" => "`{{ payload.a }}`, `{{ jsonpath('$.a[0].b') }}`, `$.a[0].b` in `match`",
         Header: "header" => "`{{ headers.x_kind }}`, `header.X-Kind` in `match`",
         Url: "url" => "`{{ query.q }}`, `query.q` in `match`",
         Query: "query" => "the same",

@@ -1,5 +1,6 @@
 //! The action of a rule: the command of a hook with its arguments, variables and files.
 
+use super::files::{File, script};
 use super::go_template::{Named, named};
 use super::hooks::{Argument, Hook, Text};
 use super::notes::Notes;
@@ -22,23 +23,29 @@ pub(super) fn action(hook: &Hook<'_>, notes: &mut Notes, diagnostics: &mut Diagn
             return None;
         }
     }
-    let mut words = vec![Yaml::text(program_path(&program, cwd.as_ref(), notes))];
+    let mut words = vec![program_path(&program, cwd.as_ref(), notes)];
     let arguments = hook.arguments(Property::PassArguments, diagnostics);
     words.extend(
         arguments
             .iter()
-            .map(|argument| Yaml::text(template(argument, "actions", notes))),
+            .map(|argument| template(argument, "actions", notes)),
     );
-    let mut action = Map::new().with("run", Yaml::List(words));
     let environment = hook.arguments(Property::PassEnvironment, diagnostics);
-    let environment = variables(&environment, notes);
+    let mut environment = variables(&environment, notes);
+    let files = files_of(&hook.arguments(Property::PassFile, diagnostics), notes);
+    let mut action = Map::new();
+    if files.is_empty() {
+        action.add("run", Yaml::List(words.into_iter().map(Yaml::Text).collect()));
+    } else {
+        let (script, values) = script(&words, &files, cwd.is_some());
+        action.add("shell", Yaml::Script(script));
+        for entry in values.entries {
+            environment.entries.retain(|known| known.key != entry.key);
+            environment.entries.push(entry);
+        }
+    }
     if !environment.is_empty() {
         action.add("env", environment.into());
-    }
-    let files = hook.arguments(Property::PassFile, diagnostics);
-    let files = file_variables(&files, notes);
-    if !files.is_empty() {
-        action.add("files", files.into());
     }
     if let Some(cwd) = cwd {
         action.add_text("cwd", cwd.text);
@@ -90,28 +97,31 @@ fn variables(arguments: &[Argument<'_>], notes: &mut Notes) -> Map {
     map
 }
 
-/// The files of a command, by the variables that name them.
-fn file_variables(arguments: &[Argument<'_>], notes: &mut Notes) -> Map {
-    let mut map = Map::new();
+/// The files of a command. Each value travels in a variable, whose length the kernel bounds.
+fn files_of(arguments: &[Argument<'_>], notes: &mut Notes) -> Vec<File> {
+    let mut files: Vec<File> = Vec::new();
     for argument in arguments {
         let content = template(argument, "actions", notes);
         let name = match &argument.envname {
             Some(name) => name.clone(),
             None => format!("{PREFIX}{}", argument.name.to_uppercase()),
         };
-        let value = if argument.is_base64 {
-            let encoding = Map::new()
-                .with("content", Yaml::text(content))
-                .with("encoding", Yaml::text("base64"));
-            encoding.into()
-        } else {
-            Yaml::text(content)
+        let Some(name) = variable(argument, &name, notes) else {
+            continue;
         };
-        if let Some(name) = variable(argument, &name, notes) {
-            add(&mut map, argument, name, value, notes);
-        }
+        files.retain(|known| known.name != name);
+        files.push(File {
+            name,
+            content,
+            is_base64: argument.is_base64,
+        });
     }
-    map
+    if let Some(argument) = arguments.first().filter(|_| !files.is_empty()) {
+        let message = "a value of more than 128 KiB does not reach the file";
+        let hint = "for larger ones take `stdin: json`, and let the command read the value itself";
+        notes.warn(argument.node, "actions", "file", message, hint);
+    }
+    files
 }
 
 /// Adds a variable. The last of several with one name counts.

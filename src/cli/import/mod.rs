@@ -14,6 +14,7 @@ mod checks;
 mod choose;
 mod command;
 mod file;
+mod files;
 mod go_regex;
 mod go_template;
 mod hooks;

@@ -73,18 +73,13 @@ impl PayloadName {
         path
     }
 
-    /// The expression of a template.
+    /// The expression of a template. It is undefined if a part of the path is missing, whichever:
+    /// `payload.a.b` is an error without `a`.
     pub(super) fn expression(&self) -> String {
-        let mut expression = String::from("payload");
-        for step in &self.0 {
-            match step {
-                Step::Index(index) => {
-                    expression.push_str(&format!("[{index}]"));
-                }
-                Step::Key(key) => expression.push_str(&attribute(key)),
-            }
+        match self.0.as_slice() {
+            [Step::Key(key)] => format!("payload{}", attribute(key)),
+            _ => format!("jsonpath(\"{}\")", escaped(&self.json_path(), '"')),
         }
-        expression
     }
 }
 
@@ -153,18 +148,18 @@ mod tests {
             (
                 "commits.0.commit.id",
                 "$.commits[0].commit.id",
-                "payload.commits[0].commit.id",
+                "jsonpath(\"$.commits[0].commit.id\")",
             ),
             ("0", "$['0']", "payload[\"0\"]"),
             ("smtp-id", "$['smtp-id']", "payload[\"smtp-id\"]"),
-            ("root.1.event", "$[1].event", "payload[1].event"),
-            ("root.name", "$.root.name", "payload.root.name"),
+            ("root.1.event", "$[1].event", "jsonpath(\"$[1].event\")"),
+            ("root.name", "$.root.name", "jsonpath(\"$.root.name\")"),
             (
                 "app.user.0.-name",
                 "$.app.user[0]['@name']",
-                "payload.app.user[0][\"@name\"]",
+                "jsonpath(\"$.app.user[0]['@name']\")",
             ),
-            ("a.#text", "$.a['#text']", "payload.a[\"#text\"]"),
+            ("a.#text", "$.a['#text']", "jsonpath(\"$.a['#text']\")"),
             ("a'b\"c", "$['a\\'b\"c']", "payload[\"a'b\\\"c\"]"),
             ("not", "$.not", "payload[\"not\"]"),
         ] {

@@ -15,6 +15,8 @@ pub(super) enum Yaml {
     /// A number, a boolean or null, written as it is.
     Word(String),
     List(Vec<Self>),
+    /// Text of several lines, written as it is in a block.
+    Script(String),
     /// A list of mappings, always in a block.
     Items(Vec<Map>),
     Map(Map),
@@ -46,7 +48,7 @@ impl Yaml {
     /// The value on one line.
     fn flow(&self) -> String {
         match self {
-            Self::Text(text) => scalar(text),
+            Self::Text(text) | Self::Script(text) => scalar(text),
             Self::Word(word) => word.clone(),
             Self::List(items) => {
                 let items: Vec<String> = items.iter().map(Self::flow).collect();
@@ -63,7 +65,7 @@ impl Yaml {
     /// True if the value must be a block, because there are comments in it.
     fn has_comments(&self) -> bool {
         match self {
-            Self::Text(_) | Self::Word(_) => false,
+            Self::Text(_) | Self::Script(_) | Self::Word(_) => false,
             Self::List(items) => items.iter().any(Self::has_comments),
             Self::Items(items) => items.iter().any(Map::has_comments),
             Self::Map(map) => map.has_comments(),
@@ -79,6 +81,12 @@ impl Yaml {
                 for item in items {
                     out.push_str(&format!("\n{}-", " ".repeat(indent)));
                     item.write_item(out, indent + 2);
+                }
+            }
+            Self::Script(text) if text.ends_with('\n') && text.lines().all(is_line) => {
+                out.push_str(" |");
+                for line in text.lines() {
+                    out.push_str(&format!("\n{}{line}", " ".repeat(indent)));
                 }
             }
             Self::Items(items) if !items.is_empty() => {
@@ -215,6 +223,13 @@ pub(super) fn comment_lines(out: &mut String, comment: &str, indent: usize) {
     }
     out.push_str(&line);
     out.push('\n');
+}
+
+/// True for a line that can stand in a block of text.
+fn is_line(line: &str) -> bool {
+    !line.is_empty()
+        && !line.starts_with(' ')
+        && line.chars().all(|letter| letter != '\t' && is_printable(letter))
 }
 
 /// True for characters that YAML takes unescaped.

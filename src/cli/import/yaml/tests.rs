@@ -41,6 +41,7 @@ fn yaml() -> impl Strategy<Value = Yaml> {
     let leaf = prop_oneof![
         any::<String>().prop_map(Yaml::Text),
         "[a-z: ,\\[\\]{}#'\"\\\\.0-9-]{0,60}".prop_map(Yaml::Text),
+        "([a-z'\"$: #]{1,20}\n){1,4}".prop_map(Yaml::Script),
         any::<i32>().prop_map(|number| Yaml::word(number.to_string())),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
