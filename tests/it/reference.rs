@@ -9,7 +9,7 @@ const RULES: &str = "
 rules:
   - name: r
     endpoint: /in
-    verify: {token: {header: X-Token, secret: a-token-of-this-test-1}}
+    verify: {token: {header: X-Token, secret: a-token-of-this-test-1, event: {header: X-Kind}}}
     actions:
       - append: events.jsonl
       - shell: env > variables; exit 78
@@ -37,6 +37,7 @@ fn a_command_and_a_record_have_the_names_that_their_pages_list() {
     let sent = daemon
         .post("/in")
         .header("X-Token", "a-token-of-this-test-1")
+        .header("X-Kind", "push")
         .json("{}")
         .send();
     assert_eq!(sent.status, 200);
