@@ -85,9 +85,11 @@ enum Command {
     Explain(explain::Arguments),
     /// Sign a request as a sender would, post it, and print the answer.
     ///
+    /// With `--rule`, the rules file says the endpoint, the scheme and the secret.
+    ///
     /// Exit code 0: the answer is a success; 1: the request was refused; 2: there was no answer.
     #[command(
-        after_help = "Example:\n  hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET --event push --body push.json"
+        after_help = "Example:\n  hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET --event push --body push.json\n  hookyard send --rule deploy --event push --body push.json"
     )]
     Send(send::Arguments),
     /// Run a rule by hand, on the running daemon.
@@ -272,6 +274,12 @@ fn body(path: Option<&Path>) -> Result<Vec<u8>, String> {
 fn method(text: &str) -> Result<http::Method, String> {
     let method = text.to_uppercase().parse();
     method.map_err(|error| format!("`{text}` is not a method: {error}"))
+}
+
+/// Parses `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it is not `NAME=VALUE`")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Parses `Name: value`.

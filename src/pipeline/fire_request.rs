@@ -64,7 +64,7 @@ impl Firing {
             let (name, value) = EventName::header(location.as_ref(), event, scheme)?;
             headers.insert(name, value);
         }
-        let (path, parameters) = filled(&endpoint.path, &self.parameters)?;
+        let (path, parameters) = filled_path(&endpoint.path, &self.parameters)?;
         // A value may lead to another endpoint, which has a fixed path.
         match rules.endpoint(&url_path::normalized(&path)) {
             Some((found, _)) if found.path == endpoint.path => {}
@@ -92,7 +92,10 @@ impl Firing {
 }
 
 /// Puts the values into the path of an endpoint. Returns the path and the parameters in its order.
-fn filled(template: &str, given: &[(String, String)]) -> Result<(String, Vec<(String, String)>), String> {
+pub fn filled_path(
+    template: &str,
+    given: &[(String, String)],
+) -> Result<(String, Vec<(String, String)>), String> {
     let (mut path, mut parameters) = (String::new(), Vec::new());
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
@@ -135,7 +138,7 @@ mod tests {
     fn path(template: &str, given: &[(&str, &str)]) -> Result<String, String> {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let given: Vec<_> = given.iter().map(own).collect();
-        filled(template, &given).map(|(path, _)| path)
+        filled_path(template, &given).map(|(path, _)| path)
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use arriving::Arriving;
 pub use dispatch::Dispatcher;
 pub use enroll::ReloadRequest;
 pub use fire::{Fired, NotFired};
-pub use fire_request::Firing;
+pub use fire_request::{Firing, filled_path};
 pub use ingest::{Hold, Ingest, without_credentials};
 pub use preview::Preview;
 pub use recorder::Recorder;

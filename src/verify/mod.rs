@@ -289,6 +289,11 @@ impl Verification {
         self.scheme.can_sign()
     }
 
+    /// Returns the public URL of the server, without its path, if the sender signs the URL.
+    pub fn signed_origin(&self) -> Option<&str> {
+        self.scheme.signed_origin()
+    }
+
     /// Signs a request as the sender would, with the first secret. Returns the additions.
     pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         self.scheme.sign(draft)

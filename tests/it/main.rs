@@ -72,6 +72,7 @@ mod respond;
 mod rotation;
 mod rsa;
 mod schemes;
+mod send_rule;
 mod signing;
 mod status;
 mod store_check;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::wait::Ended;
 use super::ask::ask;
 use super::location::StoreLocation;
-use super::{Format, NO, UNKNOWN, YES, body, complain, fail, header, say, status};
+use super::{Format, NO, UNKNOWN, YES, body, complain, fail, header, pair, say, status};
 use crate::admin::{FireAnswer, FireRequest};
 use crate::base::escape;
 use crate::base::units::HumanDuration;
@@ -59,12 +59,6 @@ pub struct Arguments {
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-/// Parses `NAME=VALUE`.
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it is not `NAME=VALUE`")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 pub fn run(arguments: &Arguments) -> u8 {

@@ -54,6 +54,11 @@ pub trait Scheme: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Public URL of the server, without its path, if the sender signs the URL.
+    fn signed_origin(&self) -> Option<&str> {
+        None
+    }
+
     /// Default replay window of a scheme that has a timestamp.
     fn default_window(&self) -> Option<Duration> {
         None

@@ -219,6 +219,10 @@ impl Scheme for Signature {
         self.keys.can_sign()
     }
 
+    fn signed_origin(&self) -> Option<&str> {
+        self.content.covers_url().then_some(&self.public_url)
+    }
+
     fn secrets(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
         self.keys.sources()
     }
