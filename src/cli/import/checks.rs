@@ -10,7 +10,7 @@ use super::hooks::{Argument, Check, Trigger};
 use super::logic::{Formula, Test};
 use super::names::PayloadName;
 use super::notes::Notes;
-use super::schemes::{Secret, signature, token};
+use super::schemes::{Secret, is_secret_name, signature, token};
 use super::yaml::{Map, Yaml};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::yaml::Node;
@@ -61,6 +61,10 @@ impl<'d> Reader<'_, 'd> {
             Trigger::Not(part) => Formula::Not(Box::new(self.formula(part))),
             Trigger::Match(check) => self.check(check),
             Trigger::Never => Formula::Constant(false),
+            Trigger::Broken => {
+                self.broken = true;
+                Formula::Constant(false)
+            }
         }
     }
 
@@ -100,6 +104,9 @@ impl<'d> Reader<'_, 'd> {
             return Ok(Formula::Constant(parameter.name == operand.text));
         }
         let secret = Secret::of(operand).map_err(|message| (operand.node, message.to_owned()));
+        if operand.text.is_empty() && is_secret_name(parameter) {
+            return Err((operand.node, "an empty secret proves nothing".to_owned()));
+        }
         let scheme = secret.as_ref().ok().and_then(|secret| token(parameter, secret));
         let is_secret = matches!(named(&operand.text), Named::Whole(_));
         if scheme.is_none() && (is_secret || secret.is_err() && !operand.text.is_empty()) {

@@ -30,8 +30,10 @@ pub(super) enum Trigger<'d> {
     Any(Vec<Self>),
     Not(Box<Self>),
     Match(Box<Check<'d>>),
-    /// Neither of these, so that it never holds.
+    /// None of these, so that it never holds.
     Never,
+    /// What cannot be read. It must not count as a rule that fails, which `not` would turn round.
+    Broken,
 }
 
 /// A `match` of a trigger rule.
@@ -205,8 +207,10 @@ pub(super) fn member<'d>(node: Node<'d>, name: &str) -> Option<Node<'d>> {
 }
 
 fn trigger<'d>(node: Node<'d>, diagnostics: &mut Diagnostics) -> Trigger<'d> {
+    let mut is_broken = !node.is_mapping();
     for (name, value) in node.entries() {
         if Combination::named(name).is_none() {
+            is_broken = true;
             let known = Combination::ALL.iter().map(|known| known.name());
             diagnostics.push(unknown(
                 value.key_origin(),
@@ -217,6 +221,15 @@ fn trigger<'d>(node: Node<'d>, diagnostics: &mut Diagnostics) -> Trigger<'d> {
             ));
         }
     }
+    if is_broken {
+        if !node.is_mapping() {
+            diagnostics.push(node.error(
+                "wrong-value",
+                "a rule is a mapping: `and`, `or`, `not` or `match`",
+            ));
+        }
+        return Trigger::Broken;
+    }
     // adnanh/webhook takes the first of them that is there, in this order.
     for combination in Combination::ALL {
         let Some(value) = member(node, combination.name()) else {
@@ -225,7 +238,7 @@ fn trigger<'d>(node: Node<'d>, diagnostics: &mut Diagnostics) -> Trigger<'d> {
         let mut list = || {
             if !value.value().is_sequence() {
                 diagnostics.push(value.error("wrong-value", "a list of rules is wanted here"));
-                return vec![Trigger::Never];
+                return vec![Trigger::Broken];
             }
             value
                 .items()
@@ -239,7 +252,7 @@ fn trigger<'d>(node: Node<'d>, diagnostics: &mut Diagnostics) -> Trigger<'d> {
             Combination::Not => Trigger::Not(Box::new(trigger(value, diagnostics))),
             Combination::Match => match check(value, diagnostics) {
                 Some(check) => Trigger::Match(Box::new(check)),
-                None => Trigger::Never,
+                None => Trigger::Broken,
             },
         };
     }
@@ -279,7 +292,7 @@ fn check<'d>(node: Node<'d>, diagnostics: &mut Diagnostics) -> Option<Check<'d>>
     if needs_parameter && parameter.is_none() {
         diagnostics.push(
             node.error("missing-key", "`parameter` is missing")
-                .hint("it never holds"),
+                .hint("the rule is written with `enabled: false`"),
         );
         return None;
     }

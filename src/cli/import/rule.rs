@@ -1,5 +1,7 @@
 //! One hook as one rule, with the endpoint that it needs.
 
+use serde_yaml::Value;
+
 use super::answers::respond;
 use super::checks::Reader;
 use super::choose::{Chosen, choose};
@@ -208,17 +210,21 @@ fn methods(
             methods.push(method);
         } else {
             let message = format!("`{method}` is not a method of an endpoint");
-            notes.changed(*item, "endpoint", "method", &message, "it is left out");
+            let hint = "it is left out; if no other is left, `POST` stays";
+            notes.changed(*item, "endpoint", "method", &message, hint);
         }
     }
-    if methods.is_empty() {
+    let is_stated = hook
+        .get(Property::HttpMethods)
+        .is_some_and(|node| node.value() != &Value::Sequence(Vec::new()));
+    if methods.is_empty() && !is_stated {
         methods.clone_from(&defaults.methods);
     }
     if !methods.is_empty() {
         methods.dedup();
         return methods;
     }
-    if reads_body(hook) || trigger.is_some_and(asks_body) {
+    if is_stated || reads_body(hook) || trigger.is_some_and(asks_body) {
         return vec!["POST".to_owned()];
     }
     notes.tell(
@@ -242,7 +248,7 @@ fn asks_body(trigger: &Trigger<'_>) -> bool {
             let parameter = check.parameter.as_ref();
             check.kind.algorithm().is_some() || parameter.is_some_and(|found| is_of_body(found.source))
         }
-        Trigger::Never => false,
+        Trigger::Never | Trigger::Broken => false,
     }
 }
 

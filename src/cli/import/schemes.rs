@@ -98,15 +98,20 @@ pub(super) fn signature(check: &Check<'_>, secret: &Secret) -> Result<Vec<Map>, 
     Ok(vec![scheme("hmac", prefixed), scheme("hmac", settings)])
 }
 
+/// True if the name of a value says that it is a secret.
+pub(super) fn is_secret_name(parameter: &Argument<'_>) -> bool {
+    let lower = parameter.name.to_ascii_lowercase();
+    let last = lower.rsplit('.').next().unwrap_or_default();
+    SECRET_NAMES.iter().any(|part| lower.contains(part)) || SECRET_WORDS.contains(&last)
+}
+
 /// The scheme of a value that is a secret by its name.
 pub(super) fn token(parameter: &Argument<'_>, secret: &Secret) -> Option<Map> {
-    let name = parameter.name.as_str();
-    let lower = name.to_ascii_lowercase();
-    let last = lower.rsplit('.').next().unwrap_or_default();
-    let is_secret = SECRET_NAMES.iter().any(|part| lower.contains(part)) || SECRET_WORDS.contains(&last);
-    if !is_secret {
+    if !is_secret_name(parameter) {
         return None;
     }
+    let name = parameter.name.as_str();
+    let lower = name.to_ascii_lowercase();
     let settings = Map::new().with("secret", secret.yaml());
     if parameter.source == Source::Header && lower == "x-gitlab-token" {
         return Some(scheme("gitlab", settings));

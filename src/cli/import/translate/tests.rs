@@ -171,12 +171,38 @@ fn a_rule_that_cannot_be_the_same_does_not_run() {
         ),
         (json!({"match": {"type": "valeu"}}), "unknown type `valeu`"),
         (json!({"adn": []}), "unknown rule `adn`"),
+        (json!({"not": {"adn": []}}), "unknown rule `adn`"),
+        (
+            json!({"not": {"match": {"type": "valeu"}}}),
+            "unknown type `valeu`",
+        ),
+        (json!({"not": [1]}), "a rule is a mapping"),
+        (json!({"or": {}}), "a list of rules is wanted here"),
+        (
+            json!({"not": value("paylaod", "a", "x")}),
+            "unknown source `paylaod`",
+        ),
+        (value("header", "X-Token", ""), "an empty secret proves nothing"),
     ] {
         let hooks = json!([matching(&rule)]).to_string();
         let text = translated(&hooks).text.unwrap();
         assert!(text.contains("enabled: false"), "{text}");
         let lines = lines_of(&hooks);
         assert!(lines.iter().any(|line| line.contains(message)), "{lines:?}");
+    }
+}
+
+#[test]
+fn methods_are_never_more_than_were_asked_for() {
+    for (methods, expected) in [
+        (json!(["post", " put "]), "methods: [POST, PUT]"),
+        (json!(["OPTIONS"]), ""),
+        (json!("POST"), ""),
+        (json!([]), "methods: [GET, POST]"),
+    ] {
+        let rule = rule_of(&json!({"id": "a", "execute-command": "/bin/true", "http-methods": methods}));
+        assert!(rule.contains(expected), "{rule}");
+        assert_eq!(rule.contains("methods"), !expected.is_empty(), "{rule}");
     }
 }
 
