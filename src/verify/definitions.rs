@@ -13,7 +13,7 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::yaml::{Node, unknown};
 
 /// Families of schemes. Each has its own file in `scheme/`.
-pub const FAMILIES: [&str; 13] = [
+pub const FAMILIES: [&str; 14] = [
     "hmac",
     "ed25519",
     "ecdsa_p256",
@@ -24,6 +24,7 @@ pub const FAMILIES: [&str; 13] = [
     "basic",
     "bearer",
     "jwt",
+    "http_message_signatures",
     "client_cert",
     "adyen",
     "none",

@@ -75,6 +75,19 @@ pub enum Refusal {
         /// End of the secret's validity.
         not_after: Timestamp,
     },
+    /// The signature is valid, but its `expires` has passed.
+    ExpiredSignature {
+        /// Value of `expires`.
+        at: Timestamp,
+        /// Time of the check.
+        now: Timestamp,
+    },
+    /// The signed digest is not that of the body.
+    BadDigest {
+        header: HeaderName,
+        /// Description of the error. The message puts it after the header.
+        fault: String,
+    },
     /// The timestamp is missing at the location that the scheme defines.
     MissingTimestamp {
         /// Location that was searched.
@@ -231,6 +244,8 @@ impl Refusal {
             Self::ExpiredSecret { .. } => "expired-secret",
             Self::MalformedSignature { .. } => "malformed-signature",
             Self::BadSignature { .. } => "bad-signature",
+            Self::ExpiredSignature { .. } => "expired-signature",
+            Self::BadDigest { .. } => "bad-digest",
             Self::MissingTimestamp { .. } => "missing-timestamp",
             Self::MalformedTimestamp { .. } => "malformed-timestamp",
             Self::MissingId { .. } => "missing-id",
@@ -264,7 +279,7 @@ impl Refusal {
     /// Returns true if the request is genuine, but outside its replay window.
     pub fn is_stale(&self) -> bool {
         match self {
-            Self::Stale { .. } => true,
+            Self::Stale { .. } | Self::ExpiredSignature { .. } => true,
             Self::NoAlternative { refusals } => refusals.iter().any(|(_, refusal)| refusal.is_stale()),
             _ => false,
         }
@@ -344,6 +359,10 @@ impl fmt::Display for Refusal {
             Self::ExpiredSecret { secret, not_after } => {
                 write!(f, "the secret `{secret}` counted until {not_after} and no longer")
             }
+            Self::ExpiredSignature { at, now } => {
+                write!(f, "the signature expired at {at}, and it is {now}")
+            }
+            Self::BadDigest { header, fault } => write!(f, "the header `{header}` {fault}"),
             Self::MissingTimestamp { place } => write!(f, "there is no timestamp in {place}"),
             Self::MalformedTimestamp {
                 place,

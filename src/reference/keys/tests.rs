@@ -303,12 +303,14 @@ fn a_required_key_cannot_be_left_out_and_any_other_can() {
 }
 
 /// Keys whose value the text of a rule set does not show.
-const UNSEEN: [&str; 5] = [
+const UNSEEN: [&str; 7] = [
     "server.tls.acme.contact",
     "verify.mode",
     "ed25519.strip_prefix",
     "rsa_sha256.strip_prefix",
     "rsa_sha256.key_encoding",
+    "http_message_signatures.secret_encoding",
+    "http_message_signatures.keys.secret_encoding",
 ];
 
 /// A rule set as text, without what depends on the text of the file.

@@ -5,6 +5,7 @@ use super::adyen::Adyen;
 use super::client_cert::ClientCert;
 use super::credentials::{Basic, Bearer};
 use super::jwt;
+use super::message_signature;
 use super::none::NoScheme;
 use super::signature::{self, kind::Kind};
 use super::token::TokenScheme;
@@ -30,6 +31,11 @@ pub fn compile(
         "basic" => boxed(Basic::compile(settings, context, diagnostics)),
         "bearer" => boxed(Bearer::compile(settings, context, diagnostics)),
         "jwt" => boxed(jwt::settings::compile(settings, context, diagnostics)),
+        "http_message_signatures" => boxed(message_signature::settings::compile(
+            settings,
+            context,
+            diagnostics,
+        )),
         "client_cert" => boxed(ClientCert::compile(settings, context, diagnostics)),
         "adyen" => boxed(Adyen::compile(settings, context, diagnostics)),
         "none" => boxed(NoScheme::compile(settings, context, diagnostics)),

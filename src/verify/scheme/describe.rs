@@ -63,6 +63,15 @@ pub fn describe(family: &str, settings: &Settings<'_>) -> Description {
             let anywhere = "`Authorization`, any other header or name in the query";
             plain("secret", &proof, &or(written(settings), anywhere), "")
         }
+        "http_message_signatures" => Description {
+            window: Some(Duration::from_mins(5)),
+            ..plain(
+                "secret",
+                "method, URL and digest of the body (RFC 9421)",
+                "`Signature` and `Signature-Input`",
+                "needs `server.public_url`, unless `components` says otherwise",
+            )
+        },
         "adyen" => plain(
             "secret",
             "eight fields of each item: HMAC-SHA256, base64",

@@ -9,6 +9,7 @@ pub mod compile;
 mod credentials;
 pub mod describe;
 mod jwt;
+mod message_signature;
 mod none;
 mod signature;
 mod token;

@@ -8,6 +8,7 @@ mod handshake_settings;
 mod handshakes;
 mod jwt;
 mod malformed;
+mod message_signature;
 mod mistakes;
 mod open_handshakes;
 mod open_schemes;
@@ -104,6 +105,9 @@ fn working(scheme: &str) -> String {
             format!(
                 "{{jwt: {{algorithms: [HS384], secret: '{HEX}', body_hash: sha256, query: token, timestamp: none}}}}"
             )
+        }
+        "http_message_signatures" => {
+            format!("{{http_message_signatures: {{algorithm: hmac-sha256, secret: '{HEX}'}}}}")
         }
         "client_cert" => format!("{{client_cert: {{fingerprint: '{HEX}'}}}}"),
         "basic" | "azure_devops" => format!("{{{scheme}: {{user: ci, password: {HEX}}}}}"),
