@@ -14,7 +14,7 @@ use crate::template::scan::{Scan, is_template, scan};
 use crate::template::work;
 use crate::template::{
     Compiled, KnownActions, MAX_ELIFS, MAX_SOURCE, MAX_SOURCES, MAX_TAG, Masked, NAMES, Scope, Template,
-    TemplateError, Templates, ValuesRead, output, words,
+    TemplateError, Templates, ValuesRead, filters, output, words,
 };
 
 /// Fields of `event`.
@@ -305,6 +305,9 @@ impl Templates {
             self.shared.resolved.add_regex(pattern).map_err(|why| {
                 TemplateError::new(format!("the pattern `{pattern}` of `regex_replace`: {why}"))
             })?;
+        }
+        for format in &found.formats {
+            filters::parse_format(format).map_err(TemplateError::new)?;
         }
         let mut doubts = Vec::new();
         for name in &found.secrets {

@@ -76,12 +76,7 @@ pub fn regex_replace(value: &Value, pattern: &Regex, replacement: &str) -> Resul
 pub fn datetimeformat(value: &Value, format: Option<&str>, options: Kwargs) -> Result<String, Error> {
     let offset: Option<&str> = options.get("tz")?;
     options.assert_all_used()?;
-    let format = format.unwrap_or("%Y-%m-%d %H:%M:%S");
-    if format.len() > MAX_FORMAT {
-        return Err(failed(&format!("a format has at most {MAX_FORMAT} bytes")));
-    }
-    let format: OwnedFormatItem = parse_strftime_owned(format)
-        .map_err(|error| failed(&format!("not a format such as `%Y-%m-%d %H:%M:%S`: {error}")))?;
+    let format = parse_format(format.unwrap_or("%Y-%m-%d %H:%M:%S")).map_err(|why| failed(&why))?;
     let at = time_of(value)?;
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.as_millis()) * 1_000_000)
         .ok()
@@ -90,6 +85,15 @@ pub fn datetimeformat(value: &Value, format: Option<&str>, options: Kwargs) -> R
         failed("`tz` is an offset such as `+02:00` or `Z`, and the time is one of the years 0 to 9999")
     })?;
     at.format(&format).map_err(|error| failed(&error.to_string()))
+}
+
+/// The format of `datetimeformat`, or the reason for refusing it.
+pub fn parse_format(format: &str) -> Result<OwnedFormatItem, String> {
+    if format.len() > MAX_FORMAT {
+        return Err(format!("a format has at most {MAX_FORMAT} bytes"));
+    }
+    parse_strftime_owned(format)
+        .map_err(|error| format!("`{format}` is no format such as `%Y-%m-%d %H:%M:%S`: {error}"))
 }
 
 /// A time: RFC 3339, or seconds since 1970 as a number or digits.

@@ -39,6 +39,8 @@ pub struct Scan {
     pub event_fields: Vec<Option<String>>,
     /// The patterns of `regex_replace`.
     pub regexes: Vec<String>,
+    /// The formats of `datetimeformat` that are written out.
+    pub formats: Vec<String>,
     /// The steps after each `actions`, as far as they are written out. It may be a variable.
     pub actions: Vec<Vec<Step>>,
     /// The largest value that the template builds from its own lists and mappings.
@@ -101,16 +103,9 @@ fn note(tokens: &[TagToken], block: bool, found: &mut Scan) {
         let attribute = sign(at.checked_sub(1), '.');
         match token {
             TagToken::Sign('|') => {
-                found.filters.extend(word(at + 1).map(str::to_owned));
-                if word(at + 1) == Some("regex_replace") {
-                    match tokens.get(at + 3) {
-                        Some(TagToken::Text(pattern))
-                            if sign(Some(at + 2), '(') && sign(Some(at + 4), ',') =>
-                        {
-                            found.regexes.push(pattern.clone());
-                        }
-                        _ => found.not_literal.push("regex_replace".to_owned()),
-                    }
+                if let Some(filter) = word(at + 1) {
+                    found.filters.push(filter.to_owned());
+                    note_filter(filter, tokens.get(at + 2..).unwrap_or_default(), found);
                 }
             }
             TagToken::Word(name) if attribute && sign(Some(at + 1), '(') => {
@@ -167,6 +162,28 @@ fn note(tokens: &[TagToken], block: bool, found: &mut Scan) {
     }
 }
 
+/// Adds the arguments of a filter that are checked at load. `rest` begins after its name.
+fn note_filter(filter: &str, rest: &[TagToken], found: &mut Scan) {
+    match (filter, rest) {
+        (
+            "regex_replace",
+            [
+                TagToken::Sign('('),
+                TagToken::Text(pattern),
+                TagToken::Sign(','),
+                ..,
+            ],
+        ) => {
+            found.regexes.push(pattern.clone());
+        }
+        ("regex_replace", _) => found.not_literal.push(filter.to_owned()),
+        ("datetimeformat", [TagToken::Sign('('), TagToken::Text(format), ..]) => {
+            found.formats.push(format.clone());
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +207,16 @@ mod tests {
         assert_eq!(found.secrets, ["A", "B"]);
         assert_eq!(found.paths, ["$.a['b']"]);
         assert_eq!(found.not_literal, ["secret", "jsonpath"]);
+    }
+
+    #[test]
+    fn patterns_and_formats_are_found() {
+        let found = scan(
+            "{{ a | regex_replace('x', b) | datetimeformat('%Y', tz='Z') }}{{ a | regex_replace(b, 'c') | datetimeformat(b) }}",
+        );
+        assert_eq!(found.regexes, ["x"]);
+        assert_eq!(found.formats, ["%Y"]);
+        assert_eq!(found.not_literal, ["regex_replace"]);
     }
 
     #[test]

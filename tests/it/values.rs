@@ -201,3 +201,25 @@ rules: []
         assert!(said.contains(part), "{part}: {said}");
     }
 }
+
+#[test]
+fn patterns_and_formats_are_checked_at_load() {
+    for (template, reason) in [
+        (
+            "{{ payload.a | regex_replace('(', 'x') }}",
+            "the pattern `(` of `regex_replace`",
+        ),
+        ("{{ payload.a | regex_replace(payload.b, 'x') }}", "written out"),
+        ("{{ payload.a | datetimeformat('%Q') }}", "is no format such as"),
+    ] {
+        let rules = format!(
+            "rules: [{{name: a, endpoint: /a, verify: none, actions: [{{append: a.log, line: \"{template}\"}}]}}]\n"
+        );
+        let output = Scenario::new().rules(&rules).hookyard(&["check", "rules.yaml"]);
+        assert!(
+            !output.status.success() && said(&output).contains(reason),
+            "{}",
+            said(&output)
+        );
+    }
+}
