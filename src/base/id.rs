@@ -1,7 +1,8 @@
 //! Ids: version 7 UUIDs (RFC 9562), which sort by time.
 
 use aws_lc_rs::rand;
-use uuid::{Builder, NoContext, Uuid};
+use sha2::{Digest, Sha256};
+use uuid::{Builder, NoContext, Uuid, Variant, Version};
 
 use crate::base::clock::Timestamp;
 
@@ -17,6 +18,19 @@ pub fn id_at(at: Timestamp) -> Uuid {
     Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, millis / 1000, nanos))
 }
 
+/// An id with the time of another one and bits that `name` determines.
+pub fn derived(from: &[u8; 16], name: &[u8]) -> Uuid {
+    let digest = Sha256::new().chain_update(from).chain_update(name).finalize();
+    let mut bytes = *from;
+    for (byte, bits) in bytes.iter_mut().skip(6).zip(digest) {
+        *byte = bits;
+    }
+    Builder::from_bytes(bytes)
+        .with_version(Version::SortRand)
+        .with_variant(Variant::RFC4122)
+        .into_uuid()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -29,11 +43,12 @@ mod tests {
         assert!(at(1_790_000_000_000) < at(1_790_000_000_001));
         let ids: HashSet<Uuid> = (0..1000).map(|_| at(1_790_000_000_123)).collect();
         assert_eq!(ids.len(), 1000);
-        for id in ids {
-            assert_eq!(
-                (id.get_version_num(), id.get_variant()),
-                (7, uuid::Variant::RFC4122)
-            );
+        let from = id_at(Timestamp::from_millis(1_790_000_000_123));
+        let of = |name: &[u8]| derived(from.as_bytes(), name);
+        assert_eq!(of(b"a"), of(b"a"));
+        assert_ne!(of(b"a"), of(b"b"));
+        for id in ids.into_iter().chain([of(b"a")]) {
+            assert_eq!((id.get_version_num(), id.get_variant()), (7, Variant::RFC4122));
             assert_eq!(id.as_u128() >> 80, 1_790_000_000_123);
         }
     }

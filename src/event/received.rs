@@ -23,6 +23,11 @@ impl EventId {
     pub fn new(at: Timestamp) -> Self {
         Self(id_at(at))
     }
+
+    /// The 16 bytes of the id. The first six are its time.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
 }
 
 impl fmt::Display for EventId {

@@ -34,6 +34,7 @@ pub(super) fn new_delivery(
             .as_ref()
             .map(|concurrency| group(one, concurrency, event)),
         rule: Arc::clone(&one.rule.name),
+        item: None,
         dedup_keys: dedup_keys.flat_map(|one| one.keys.iter().cloned()).collect(),
         sighting: sighting.and_then(|recognised| recognised.sighting.clone()),
         remember_until: at.plus(one.memory),

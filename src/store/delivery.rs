@@ -11,7 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::base::clock::Timestamp;
-use crate::base::id::id_at;
+use crate::base::id::{derived, id_at};
 use crate::event::{Decision, DedupKey, EventId, Received};
 use crate::store::{Debounce, DeliveryState, Group, Sighting};
 
@@ -23,6 +23,16 @@ impl DeliveryId {
     /// Makes an id for a delivery enqueued at `at`.
     pub fn new(at: Timestamp) -> Self {
         Self(id_at(at))
+    }
+
+    /// The id of a new delivery at `at`. That of an element is always the same for an event and a
+    /// rule.
+    pub(super) fn of_new(delivery: &NewDelivery, event: EventId, at: Timestamp) -> Self {
+        let Some(item) = delivery.item else {
+            return Self::new(at);
+        };
+        let name = [&item.to_be_bytes(), delivery.rule.as_bytes()].concat();
+        Self(derived(event.as_bytes(), &name))
     }
 }
 
@@ -65,6 +75,9 @@ pub struct NewEvent {
 #[derive(Clone, Debug)]
 pub struct NewDelivery {
     pub rule: Arc<str>,
+    /// Index of the element that the delivery is about. Elements of a rule follow each other, and
+    /// only the first of them has the dedup keys. `None` for a delivery of the whole event.
+    pub item: Option<u32>,
     /// The keys by which the event is recognised again. Any one of them is enough.
     pub dedup_keys: Vec<DedupKey>,
     /// The last moment at which the dedup keys are remembered.
@@ -188,6 +201,8 @@ pub struct Interruption {
 pub struct Lease {
     pub delivery: DeliveryId,
     pub rule: Arc<str>,
+    /// Index of the element that the delivery is about.
+    pub item: Option<u32>,
     /// Index of the action to be performed.
     pub action: usize,
     /// Number of the attempt at this action, from 1.
@@ -232,6 +247,19 @@ pub struct DeliveryFailure {
     pub reason: String,
     /// The output of the last attempt, bounded by the caller.
     pub output: String,
+}
+
+/// The replacement of a leased delivery of a whole event by deliveries of its elements.
+#[derive(Clone, Debug)]
+pub struct Expansion {
+    /// The leased delivery, which ends as superseded.
+    pub delivery: DeliveryId,
+    /// The event of that delivery.
+    pub event: EventId,
+    pub reason: String,
+    /// Deliveries of elements, to the same rule.
+    pub deliveries: Vec<NewDelivery>,
+    pub at: Timestamp,
 }
 
 /// The end of a lease.
@@ -333,6 +361,8 @@ pub struct Delivery {
     pub id: DeliveryId,
     pub event: EventId,
     pub rule: Arc<str>,
+    /// Index of the element that the delivery is about.
+    pub item: Option<u32>,
     /// Index of the action that the delivery has reached.
     pub action: usize,
     /// Number of the attempt at that action that is next, is running, or was the last.

@@ -76,6 +76,11 @@
 //! than [`Settings::min_free`] left, new events are refused. Accepted events go on, and nothing is
 //! dropped.
 //!
+//! **Elements.** A rule with `for_each` has one delivery per element ([`NewDelivery::item`]). They are
+//! new or duplicates together: deduplication is per rule. The id of such a delivery is derived from
+//! event, rule and index, and no event has two deliveries of one element to one rule.
+//! [`expand`](Store::expand) replaces a delivery of the whole event by deliveries of its elements.
+//!
 //! `model.rs` names the states of a delivery. `decide/` holds the decisions, which every
 //! implementation shares. [`Records`] is the second door, for the operator's commands.
 
@@ -107,8 +112,8 @@ pub use arrival::{ArrivalFilter, ArrivalRecord, ListedArrival, ProofRecord, Tail
 pub use decide::interruption::{INTERRUPTED, Interrupted};
 pub use decide::turns::{Concurrency, MAX_LIGHT, Wanted};
 pub use delivery::{
-    AttemptRecord, Delivery, DeliveryFailure, DeliveryId, Displaced, Enqueued, Interruption, Lease, Leased,
-    NewDelivery, NewEvent, SecretUse, Settled, Settlement, Superseded,
+    AttemptRecord, Delivery, DeliveryFailure, DeliveryId, Displaced, Enqueued, Expansion, Interruption,
+    Lease, Leased, NewDelivery, NewEvent, SecretUse, Settled, Settlement, Superseded,
 };
 pub use error::StoreError;
 pub use group::{Debounce, Group, Overlap};
@@ -145,6 +150,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Records an attempt and the delivery's new state, and ends its lease.
     fn settle(&self, settled: Settled) -> Answer<'_, ()>;
+
+    /// Ends a leased delivery, and writes deliveries of the elements of its event in the same
+    /// transaction. The answer has one item per delivery. If there is a delivery of an element
+    /// already, it is left as it is.
+    fn expand(&self, expansion: Expansion) -> Answer<'_, Vec<Enqueued>>;
 
     /// Records that the attempt at a delivery begins. A delivery that is not leased is left
     /// unchanged.

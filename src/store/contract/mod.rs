@@ -3,6 +3,7 @@
 //! An implementation joins by implementing [`Subject`] and adding its name to the macro `promises`.
 
 mod debounce;
+mod elements;
 mod enqueuing;
 mod equivalence;
 mod failing;
@@ -81,6 +82,13 @@ promises! {
         deliveries_of_one_event_share_it,
         what_is_put_into_the_queue_is_announced,
         the_reason_of_an_unverified_delivery_is_read_back;
+    elements:
+        elements_are_new_together_and_duplicates_together,
+        a_lease_tells_its_element_also_after_a_crash,
+        each_element_is_in_its_own_group_and_has_its_own_failure,
+        an_expansion_replaces_a_delivery_in_one_write,
+        an_expansion_leaves_what_there_is_already,
+        an_expansion_needs_a_lease;
     groups:
         a_group_runs_its_limit_in_the_order_of_arrival,
         a_retry_keeps_its_turn_in_the_group_after_a_crash,

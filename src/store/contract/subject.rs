@@ -200,6 +200,7 @@ pub fn dedup_key(text: &str) -> DedupKey {
 pub fn pending(rule: &str, dedup_keys: &[&str]) -> NewDelivery {
     NewDelivery {
         rule: Arc::from(rule),
+        item: None,
         dedup_keys: dedup_keys.iter().map(|text| dedup_key(text)).collect(),
         remember_until: after(1000),
         run_duplicates: false,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::sighting::Altered;
 use crate::base::clock::Timestamp;
 use crate::event::{DedupKey, EventId};
-use crate::store::{NewEvent, Sighting};
+use crate::store::{NewDelivery, NewEvent, Sighting};
 
 /// The decision for one delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,18 @@ pub fn dedup<E>(
     let mut decided = Vec::with_capacity(new_event.deliveries.len());
     // Deliveries of one verification share a sighting, so one lookup serves them all.
     let mut last_lookup: Option<(&Arc<Sighting>, Option<Altered>)> = None;
+    let mut before: Option<&NewDelivery> = None;
     for delivery in &new_event.deliveries {
+        // Elements of one event are new or known together.
+        let is_further = |first: &NewDelivery| first.item.is_some() && first.rule == delivery.rule;
+        if delivery.item.is_some()
+            && before.replace(delivery).is_some_and(is_further)
+            && let Some(decision) = decided.last().cloned()
+        {
+            decided.push(decision);
+            continue;
+        }
+        before = Some(delivery);
         let mut dedup = Dedup::New;
         if let Some(sighting) = &delivery.sighting {
             let found = match &last_lookup {

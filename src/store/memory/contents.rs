@@ -159,8 +159,8 @@ impl MemoryContents {
         }
     }
 
-    fn add_delivery(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Enqueued {
-        let id = DeliveryId::new(at);
+    pub fn add_delivery(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Enqueued {
+        let id = DeliveryId::of_new(&delivery, event, at);
         let mut displaced = Displaced::default();
         // A delivery without a debounce supersedes too, because the rules may have changed in
         // between. An older one must never run after it.
@@ -177,6 +177,7 @@ impl MemoryContents {
             id,
             event,
             rule: delivery.rule,
+            item: delivery.item,
             action: 0,
             attempt: 1,
             state,
@@ -222,6 +223,7 @@ impl MemoryContents {
             leases.push(Lease {
                 delivery: stored.delivery.id,
                 rule: Arc::clone(&stored.delivery.rule),
+                item: stored.delivery.item,
                 action: stored.delivery.action,
                 attempt: stored.delivery.attempt,
                 received: Arc::clone(&event.received),

@@ -4,6 +4,7 @@
 //! call walks over everything. [`MemoryStore::reopen`] simulates a crash.
 
 mod contents;
+mod expansion;
 mod groups;
 mod retention;
 mod stored;
@@ -14,8 +15,8 @@ use self::contents::MemoryContents;
 use super::decide::turns::Turns;
 use super::{
     ATTEMPTS_LISTED, Answer, ArrivalRecord, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId,
-    Enqueued, Health, Leased, NewEvent, News, SecretUse, Settings, Settled, Sighting, Store, StoreError,
-    Wanted,
+    Enqueued, Expansion, Health, Leased, NewEvent, News, SecretUse, Settings, Settled, Sighting, Store,
+    StoreError, Wanted,
 };
 use crate::base::clock::{Clock, Timestamp};
 use crate::event::EventId;
@@ -108,6 +109,10 @@ impl Store for MemoryStore {
 
     fn settle(&self, settled: Settled) -> Answer<'_, ()> {
         self.requeue(move |contents| contents.settle(settled))
+    }
+
+    fn expand(&self, expansion: Expansion) -> Answer<'_, Vec<Enqueued>> {
+        self.requeue(move |contents| contents.expand(expansion))
     }
 
     fn begin(&self, delivery: DeliveryId) -> Answer<'_, ()> {

@@ -86,6 +86,11 @@ const INCONSISTENCIES: &[(&str, &str)] = &[
          OR EXISTS (SELECT 1 FROM deliveries f WHERE f.id = d.failure_of AND f.event <> d.event)",
     ),
     (
+        "deliveries of an impossible element, or for a failure of another element",
+        "SELECT id FROM deliveries d WHERE item < 0 \
+         OR EXISTS (SELECT 1 FROM deliveries f WHERE f.id = d.failure_of AND f.item IS NOT d.item)",
+    ),
+    (
         "attempts with an impossible action, number or duration",
         "SELECT seq FROM attempts WHERE action < 0 OR number < 1 OR duration < 0",
     ),

@@ -21,6 +21,8 @@ pub(super) struct FirstAttempt {
     /// Row of the event.
     pub event: i64,
     pub rule: Arc<str>,
+    /// Index of the element that the delivery is about.
+    pub item: Option<u32>,
     pub received: Arc<Received>,
     /// The decoding of the body.
     pub decode: String,
@@ -36,6 +38,7 @@ impl FirstAttempt {
         Lease {
             delivery: self.delivery,
             rule: self.rule,
+            item: self.item,
             action: 0,
             attempt: 1,
             received: self.received,

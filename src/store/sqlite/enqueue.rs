@@ -39,8 +39,8 @@ const EVENT: &str = "INSERT INTO events \
 const BODY: &str = "INSERT INTO bodies (event, lz4_size, body) VALUES (?1, ?2, ?3)";
 
 const DELIVERY: &str = "INSERT INTO deliveries \
-     (id, event, rule, state, action, attempt, due, unverified, group_key, group_limit, group_overlap, debounced_since) \
-     VALUES (?1, ?2, ?3, ?4, 0, 1, ?5, ?6, ?7, ?8, ?9, ?10)";
+     (id, event, rule, state, action, attempt, due, unverified, group_key, group_limit, group_overlap, debounced_since, item) \
+     VALUES (?1, ?2, ?3, ?4, 0, 1, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 /// A write of an event. Its columns are formatted by the caller, not by the one writer thread.
 pub(super) struct Enqueue {
@@ -80,7 +80,7 @@ impl Enqueue {
             deliveries: new_event
                 .deliveries
                 .iter()
-                .map(|_| DeliveryId::new(received.at))
+                .map(|delivery| DeliveryId::of_new(delivery, received.id, received.at))
                 .collect(),
             new_event,
         }
@@ -146,7 +146,7 @@ impl Enqueue {
         Ok(new)
     }
 
-    /// Writes a new delivery, and ends those that it supersedes.
+    /// Writes a new delivery. It may be leased without being read back.
     fn add_delivery(
         &self,
         batch: &mut Batch<'_>,
@@ -154,45 +154,12 @@ impl Enqueue {
         id: DeliveryId,
         delivery: &NewDelivery,
     ) -> Result<Enqueued, WriteError> {
-        let at = self.new_event.now;
-        let mut displaced = Displaced::default();
-        let since = supersede_debounced(batch, delivery, at, &mut displaced)?;
-        let mut state = initial_state(delivery, at, since);
-        let due = state.due().unwrap_or(delivery.due);
-        let admission = match (&state, &delivery.group) {
-            (DeliveryState::Ready { .. }, Some(group)) => groups::enter(batch, group, at, &mut displaced)?,
-            _ => Admission::Run,
-        };
-        if admission == Admission::Queue {
-            state = DeliveryState::Queued { due };
+        let added = add_delivery(batch, (event, self.new_event.now), id, delivery)?;
+        if let Some(seq) = added.ready {
+            let first = self.first_attempt(event, id, delivery);
+            batch.effects.first_attempts.push((seq, first));
         }
-        let seq = write_delivery(batch, event, id, delivery, &state)?;
-        let key = QueueKey {
-            due: due.as_millis(),
-            seq,
-        };
-        let rule = Arc::clone(&delivery.rule);
-        match (admission, state) {
-            (Admission::Skip, _) => {
-                let reason = reason::SKIPPED.to_owned();
-                end(batch, seq, &DeliveryState::Superseded { at, reason }, None)?;
-                return Ok(Enqueued::Skipped(id));
-            }
-            (Admission::Queue, _) => {}
-            (Admission::Run, DeliveryState::Debounced { .. }) => {
-                // The outcome is decided when the delivery is due.
-                batch.effects.counters.debounced += 1;
-                batch.effects.waiting.push(ReadyEntry { rule, key });
-            }
-            (Admission::Run, _) => {
-                batch.effects.waiting.push(ReadyEntry { rule, key });
-                batch
-                    .effects
-                    .first_attempts
-                    .push((seq, self.first_attempt(event, id, delivery)));
-            }
-        }
-        Ok(Enqueued::in_place_of(id, displaced))
+        Ok(added.enqueued)
     }
 
     fn first_attempt(&self, event: i64, id: DeliveryId, delivery: &NewDelivery) -> FirstAttempt {
@@ -200,6 +167,7 @@ impl Enqueue {
             delivery: id,
             event,
             rule: Arc::clone(&delivery.rule),
+            item: delivery.item,
             received: Arc::clone(&self.new_event.received),
             decode: self.new_event.decode.clone(),
             unverified: delivery.unverified.clone(),
@@ -260,6 +228,60 @@ impl WriteOp for Enqueue {
     }
 }
 
+/// A delivery that was written.
+pub(super) struct AddedDelivery {
+    pub enqueued: Enqueued,
+    /// Row of the delivery, if it is ready at its due time.
+    ready: Option<i64>,
+}
+
+/// Writes a new delivery of the event at a row, and ends those that it supersedes.
+pub(super) fn add_delivery(
+    batch: &mut Batch<'_>,
+    (event, at): (i64, Timestamp),
+    id: DeliveryId,
+    delivery: &NewDelivery,
+) -> rusqlite::Result<AddedDelivery> {
+    let mut displaced = Displaced::default();
+    let since = supersede_debounced(batch, delivery, at, &mut displaced)?;
+    let mut state = initial_state(delivery, at, since);
+    let due = state.due().unwrap_or(delivery.due);
+    let admission = match (&state, &delivery.group) {
+        (DeliveryState::Ready { .. }, Some(group)) => groups::enter(batch, group, at, &mut displaced)?,
+        _ => Admission::Run,
+    };
+    if admission == Admission::Queue {
+        state = DeliveryState::Queued { due };
+    }
+    let seq = write_delivery(batch, event, id, delivery, &state)?;
+    let key = QueueKey {
+        due: due.as_millis(),
+        seq,
+    };
+    let rule = Arc::clone(&delivery.rule);
+    let mut ready = None;
+    match (admission, state) {
+        (Admission::Skip, _) => {
+            let reason = reason::SKIPPED.to_owned();
+            end(batch, seq, &DeliveryState::Superseded { at, reason }, None)?;
+            let enqueued = Enqueued::Skipped(id);
+            return Ok(AddedDelivery { enqueued, ready });
+        }
+        (Admission::Queue, _) => {}
+        (Admission::Run, DeliveryState::Debounced { .. }) => {
+            // The outcome is decided when the delivery is due.
+            batch.effects.counters.debounced += 1;
+            batch.effects.waiting.push(ReadyEntry { rule, key });
+        }
+        (Admission::Run, _) => {
+            batch.effects.waiting.push(ReadyEntry { rule, key });
+            ready = Some(seq);
+        }
+    }
+    let enqueued = Enqueued::in_place_of(id, displaced);
+    Ok(AddedDelivery { enqueued, ready })
+}
+
 /// Writes the row of a new delivery. Returns its number.
 fn write_delivery(
     batch: &mut Batch<'_>,
@@ -284,6 +306,7 @@ fn write_delivery(
         group.map_or(0, |group| group.limit),
         since.and(group.map(|group| group.overlap.name())),
         since,
+        delivery.item,
     ])?;
     let seq = batch.connection.last_insert_rowid();
     batch.note_new(seq);

@@ -9,8 +9,8 @@ use super::write_op::Batch;
 use crate::base::clock::Timestamp;
 use crate::store::{DeliveryFailure, DeliveryId};
 
-const MAKE: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, failure_of) \
-     SELECT ?2, event, rule, 'ready', 0, 1, ?3, unverified, id FROM deliveries WHERE seq = ?1";
+const MAKE: &str = "INSERT INTO deliveries (id, event, rule, item, state, action, attempt, due, unverified, failure_of) \
+     SELECT ?2, event, rule, item, 'ready', 0, 1, ?3, unverified, id FROM deliveries WHERE seq = ?1";
 
 const RECORD_FAILURE: &str =
     "INSERT INTO failures (delivery, action, reason, output) VALUES (?1, ?2, ?3, ?4)";

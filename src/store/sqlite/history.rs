@@ -26,7 +26,7 @@ use crate::store::{
 
 /// Columns of [`entry`], in its order.
 const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.unverified, d.replays, \
-     d.failure_of, d.state, d.due, d.debounced_since, d.ended_at, d.reason, d.begun_at FROM deliveries d JOIN events e ON e.seq = d.event ";
+     d.failure_of, d.state, d.due, d.debounced_since, d.ended_at, d.reason, d.begun_at, d.item FROM deliveries d JOIN events e ON e.seq = d.event ";
 
 /// The row of an event, its answer and its decision.
 const EVENT: &str =
@@ -280,6 +280,7 @@ fn entry(row: &Row<'_>, is_in_use: bool) -> Result<ListedDelivery, Unreadable> {
         id: parsed("id", &row.get::<_, String>(1)?)?,
         event: parsed("id", &row.get::<_, String>(2)?)?,
         rule: Arc::from(row.get::<_, String>(5)?),
+        item: row.get(17)?,
         action: columns::action(row, 6)?,
         attempt: row.get(7)?,
         state: reading::state(row, 11)?,

@@ -203,6 +203,7 @@ impl Writer {
         let lease = Lease {
             delivery,
             rule: Arc::clone(&entry.rule),
+            item: waiting.item,
             action: waiting.action,
             attempt: waiting.attempt,
             received,

@@ -17,6 +17,7 @@ mod debounce;
 mod delivery_cache;
 mod ending;
 mod enqueue;
+mod expansion;
 mod failures;
 mod file;
 mod groups;
@@ -57,6 +58,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::answers::MarkAnswer;
 use self::arrivals::RecordArrivals;
 use self::enqueue::Enqueue;
+use self::expansion::Expand;
 pub use self::history::History;
 use self::interruptions::MarkBegun;
 use self::leasing::Offer;
@@ -70,8 +72,8 @@ use self::sweeping::Sweep;
 use self::write_op::{Pending, WriteOp, reply};
 use self::writer::{COMMAND_CAPACITY, Writer, WriterCommand};
 use super::{
-    Answer, ArrivalRecord, AttemptRecord, Counts, Delivery, DeliveryId, Enqueued, Health, Interrupted,
-    Leased, NewEvent, News, SecretUse, Settings, Settled, Sighting, Store, StoreError, Wanted,
+    Answer, ArrivalRecord, AttemptRecord, Counts, Delivery, DeliveryId, Enqueued, Expansion, Health,
+    Interrupted, Leased, NewEvent, News, SecretUse, Settings, Settled, Sighting, Store, StoreError, Wanted,
 };
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::live::Live;
@@ -191,6 +193,10 @@ impl Store for SqliteStore {
             let enqueue = Enqueue::prepared(new_event).await?;
             self.write(move || enqueue).await
         })
+    }
+
+    fn expand(&self, expansion: Expansion) -> Answer<'_, Vec<Enqueued>> {
+        self.write(move || Expand(expansion))
     }
 
     fn lease(&self, wanted: Wanted, now: Timestamp) -> Answer<'_, Leased> {

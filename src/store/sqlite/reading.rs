@@ -35,10 +35,10 @@ pub(super) const NEXT_RULE: &str = "SELECT rule FROM deliveries \
      WHERE (state = 'ready' OR state = 'debounced') AND rule > ?1 ORDER BY rule LIMIT 1";
 
 const WAITING: &str = "SELECT id, action, attempt, event, unverified, reason, group_key IS NOT NULL, replays, \
-     state = 'debounced', failure_of IS NOT NULL, interruptions, interrupted_at \
+     state = 'debounced', failure_of IS NOT NULL, interruptions, interrupted_at, item \
      FROM deliveries WHERE seq = ?1 AND due = ?2 AND (state = 'ready' OR state = 'debounced')";
 
-const DELIVERIES: &str = "SELECT id, rule, action, attempt, unverified, failure_of, state, due, debounced_since, ended_at, reason FROM deliveries \
+const DELIVERIES: &str = "SELECT id, rule, action, attempt, unverified, failure_of, state, due, debounced_since, ended_at, reason, item FROM deliveries \
      WHERE event = (SELECT seq FROM events WHERE id = ?1) ORDER BY seq LIMIT ?2";
 
 const ATTEMPTS: &str = "SELECT action, number, started_at, duration, outcome, detail, stdout, stderr FROM attempts \
@@ -92,6 +92,8 @@ pub(super) fn keys_after(
 /// A waiting delivery as its row has it.
 pub(super) struct WaitingRow {
     pub id: String,
+    /// Index of the element that the delivery is about.
+    pub item: Option<u32>,
     /// Index of the action that the delivery has reached.
     pub action: usize,
     /// Number of the next attempt at it.
@@ -136,6 +138,7 @@ pub(super) fn waiting(connection: &Connection, key: QueueKey) -> rusqlite::Resul
         let failure = failure.transpose()?;
         Ok(WaitingRow {
             id: row.get(0)?,
+            item: row.get(12)?,
             action: columns::action(row, 1)?,
             attempt: row.get(2)?,
             event: row.get(3)?,
@@ -188,6 +191,7 @@ pub(super) fn deliveries(
             id,
             event,
             rule: Arc::from(row.get::<_, String>(1)?),
+            item: row.get(11)?,
             action: columns::action(row, 2)?,
             attempt: row.get(3)?,
             state: if is_leased(id) {

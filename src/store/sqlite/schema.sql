@@ -38,6 +38,7 @@ CREATE TABLE deliveries (
     id          TEXT    NOT NULL UNIQUE,
     event       INTEGER NOT NULL REFERENCES events (seq) ON DELETE CASCADE,
     rule        TEXT    NOT NULL,
+    item        INTEGER,                -- index of the element of `for_each`; null for the whole event
     -- Waiting or running: `debounced` waits for quiet and is not in its group yet; `queued` waits for
     -- its turn in its group; `ready` waits for its due time and keeps its turn until it has ended.
     -- Ended: `done`, `superseded` and `dead`. `dropped` is dead, but occupies its group until the
@@ -73,6 +74,9 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_due ON deliveries (rule, due, seq, state) WHERE state = 'ready' OR state = 'debounced';
 CREATE INDEX deliveries_dropped ON deliveries (seq) WHERE state = 'dropped';
 CREATE INDEX deliveries_event ON deliveries (event);
+-- One delivery per element. Those for a failure repeat the index of the failed delivery.
+CREATE UNIQUE INDEX deliveries_item ON deliveries (event, rule, item)
+    WHERE item IS NOT NULL AND failure_of IS NULL;
 CREATE INDEX deliveries_group ON deliveries (group_key, state, seq)
     WHERE group_key IS NOT NULL AND (state = 'queued' OR state = 'ready' OR state = 'dropped');
 CREATE INDEX deliveries_debounced ON deliveries (rule, group_key) WHERE state = 'debounced';

@@ -13,7 +13,7 @@ use super::leases::{AttemptStart, LeasedDelivery};
 use super::queue_key::{QueueKey, ReadyEntry};
 use super::write_op::{Batch, WriteError, WriteOp};
 use crate::store::decide::settlement::{Effect, LeaseSnapshot, settle};
-use crate::store::{AttemptRecord, DeliveryId, Settled, StoreError};
+use crate::store::{AttemptRecord, DeliveryId, DeliveryState, Settled, StoreError};
 
 const CONTINUE: &str = "UPDATE deliveries SET action = ?2, attempt = ?3, due = ?4, interruptions = ?5, interrupted_at = ?6, \
      begun_at = NULL WHERE seq = ?1 AND state = 'ready' AND replays = ?7";
@@ -39,13 +39,12 @@ impl WriteOp for Settle {
         let delivery = self.0.delivery;
         // If the row is not in the epoch of the lease, the operator has dropped the delivery.
         let not_leased = || WriteError::Own(StoreError::NotLeased { delivery });
-        let Some(leased) = batch.leased(delivery) else {
+        let Some(leased) = batch.leased(delivery).cloned() else {
             return Err(not_leased());
         };
         let (seq, epoch) = (leased.entry.key.seq, leased.epoch);
-        let (event, in_group, snapshot) = (leased.event, leased.in_group, leased.snapshot);
         let rule = Arc::clone(&leased.entry.rule);
-        match settle(snapshot, &self.0.settlement) {
+        match settle(leased.snapshot, &self.0.settlement) {
             Effect::Continue(next) => {
                 if !continue_delivery(batch, seq, epoch, next)? {
                     return Err(not_leased());
@@ -59,11 +58,7 @@ impl WriteOp for Settle {
                 forget_dedup_keys,
                 failure,
             } => {
-                let ended = if in_group {
-                    end(batch, seq, &state, Some(epoch))?
-                } else {
-                    end_leased(batch, (seq, epoch), event, &state, snapshot.for_failure)?
-                };
+                let ended = end_lease(batch, &leased, &state)?;
                 let Some(EndedDelivery { group }) = ended else {
                     return Err(not_leased());
                 };
@@ -89,6 +84,26 @@ impl WriteOp for Settle {
     fn size(&self) -> usize {
         let attempt = self.0.attempt.as_ref();
         attempt.map_or(0, |attempt| attempt.stdout.len() + attempt.stderr.len())
+    }
+}
+
+/// Ends a leased delivery. Returns `None` if another program has changed it.
+pub(super) fn end_lease(
+    batch: &mut Batch<'_>,
+    leased: &LeasedDelivery,
+    state: &DeliveryState,
+) -> rusqlite::Result<Option<EndedDelivery>> {
+    let (seq, epoch) = (leased.entry.key.seq, leased.epoch);
+    if leased.in_group {
+        end(batch, seq, state, Some(epoch))
+    } else {
+        end_leased(
+            batch,
+            (seq, epoch),
+            leased.event,
+            state,
+            leased.snapshot.for_failure,
+        )
     }
 }
 

@@ -132,6 +132,7 @@ impl Pair {
             let numbered = leased.leases.into_iter().map(|lease| {
                 let Lease {
                     rule,
+                    item,
                     action,
                     attempt,
                     unverified,
@@ -145,7 +146,7 @@ impl Pair {
                 let event = lease.received.id;
                 (
                     self.number(store, lease.delivery),
-                    format!("{rule} {action} {attempt} {event} {unverified:?} {in_group} {superseded:?} {failure:?} {interrupted:?} {suspect}"),
+                    format!("{rule} {item:?} {action} {attempt} {event} {unverified:?} {in_group} {superseded:?} {failure:?} {interrupted:?} {suspect}"),
                 )
             });
             (
@@ -230,6 +231,7 @@ impl Pair {
                     let crate::store::Delivery {
                         event,
                         rule,
+                        item,
                         action,
                         attempt,
                         state,
@@ -240,7 +242,7 @@ impl Pair {
                     let failure_of = failure_of.map(|failed| self.number(store, failed));
                     (
                         number,
-                        format!("{event} {rule} {action} {attempt} {state:?} {unverified:?} {failure_of:?}"),
+                        format!("{event} {rule} {item:?} {action} {attempt} {state:?} {unverified:?} {failure_of:?}"),
                     )
                 });
                 numbered.collect::<Vec<Numbered>>()

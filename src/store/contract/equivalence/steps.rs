@@ -53,6 +53,8 @@ fn new_delivery() -> impl Strategy<Value = NewDelivery> {
         .prop_map(
             |((group, debounce), rule, dedup_keys, until, again, due)| NewDelivery {
                 rule: Arc::from(format!("rule-{rule}")),
+                // Rules 0 and 1 take whole events, so that an event has no element twice.
+                item: (rule == 2).then_some(due.rem_euclid(1 << 20).try_into().unwrap_or(0)),
                 dedup_keys: dedup_keys.iter().map(|text| dedup_key(text)).collect(),
                 remember_until: after(until),
                 run_duplicates: again && rule == 0,
