@@ -97,6 +97,7 @@ fn start(runtime: &Runtime, actor: &ActionRunner, action: &Action) {
         replays: 0,
         verified: true,
         actions: &[],
+        item: None,
         withheld: &[],
         event_name: None,
         failure: None,

@@ -11,8 +11,12 @@ use minijinja::{Error, ErrorKind, Value};
 use serde::Serialize;
 
 use crate::act::performed::{ActionList, PerformedAction};
+use crate::base::jsonpath::JsonPath;
 use crate::payload::{Event, EventNameReader};
-use crate::template::document_value;
+use crate::template::{document_items, document_value};
+
+/// An element of `for_each`, as templates see it.
+pub type Item = Value;
 
 /// Event, rule and attempt for which an action runs.
 #[derive(Clone, Debug)]
@@ -34,6 +38,8 @@ pub struct ActionContext<'o> {
     pub event_name: Option<&'o Arc<EventNameReader>>,
     /// Actions that were performed before. For an answer: all that were.
     pub actions: &'o [PerformedAction],
+    /// Element that the delivery is about. `None` for a rule without `for_each`.
+    pub item: Option<Item>,
     /// Failure that an `on_failure` action is about. `None` for the actions of the event itself.
     pub failure: Option<FailureContext<'o>>,
 }
@@ -78,6 +84,7 @@ impl ActionContext<'_> {
             verified: self.verified,
             replays: self.replays,
             actions: ActionList::value(self.actions),
+            item: self.item.clone(),
             failure: self.failure.map(|failure| {
                 Value::from_pairs([
                     ("action", failure.action),
@@ -98,6 +105,7 @@ struct TemplateRoot {
     verified: bool,
     replays: u32,
     actions: Value,
+    item: Option<Value>,
     failure: Option<Value>,
 }
 
@@ -145,6 +153,7 @@ impl Object for TemplateRoot {
             "verified" => Value::from(self.verified),
             "replay" => Value::from(self.replays),
             "actions" => self.actions.clone(),
+            "item" => self.item.clone()?,
             "failure" => self.failure.clone()?,
             _ => return None,
         })
@@ -207,6 +216,16 @@ impl Object for RequestPart {
                 .collect(),
         })
     }
+}
+
+/// Returns the elements of the payload that `path` selects, as the `item` of templates.
+pub fn items(event: &Event, path: &JsonPath) -> Vec<Item> {
+    document_items(&event.payload.document, path)
+}
+
+/// The `item` for the failure of a delivery of a whole event, which has none.
+pub fn no_item() -> Item {
+    Value::from(())
 }
 
 /// Formats the error for a payload that cannot be read.

@@ -32,7 +32,7 @@ use crate::base::yaml::Node;
 use crate::template::{NamedAction, Place, RenderError, Template, Templates};
 use crate::verify::Definitions;
 
-pub use action_context::{ActionContext, FailureContext};
+pub use action_context::{ActionContext, FailureContext, Item, items, no_item};
 pub use append::{Append, LIMIT as APPEND_TIMEOUT};
 pub use forward::{DEFAULT_TIMEOUT as FORWARD_TIMEOUT, Forward, Forwarder, MAX_RETRY_AFTER};
 pub use outcome::{CapturedStream, Outcome, Output, Verdict};

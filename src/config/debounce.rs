@@ -18,8 +18,14 @@ struct DebounceFields {
     at_most: Option<HumanDuration>,
 }
 
-/// Compiles a rule's `debounce`. `awaited`: the rule's sender waits for the outcome.
-pub fn compile(node: Node<'_>, awaited: bool, diagnostics: &mut Diagnostics) -> Option<Debounce> {
+/// Compiles a rule's `debounce`. `awaited`: the rule's sender waits for the outcome. `has_elements`:
+/// the rule has a `for_each`.
+pub fn compile(
+    node: Node<'_>,
+    awaited: bool,
+    has_elements: bool,
+    diagnostics: &mut Diagnostics,
+) -> Option<Debounce> {
     let fields = if node.is_mapping() {
         node.read(diagnostics)?
     } else {
@@ -44,6 +50,11 @@ pub fn compile(node: Node<'_>, awaited: bool, diagnostics: &mut Diagnostics) -> 
             node.error("debounce", WAITS_FOR_SUPERSEDED)
                 .hint("no `debounce`, or no `wait`"),
         );
+    }
+    if has_elements {
+        let message = "`debounce` keeps only the newest delivery, and `for_each` makes one per element";
+        let diagnostic = node.error("debounce", message);
+        diagnostics.push(diagnostic.hint("no `debounce`, or a rule of its own without `for_each`"));
     }
     Some(Debounce { quiet, at_most })
 }

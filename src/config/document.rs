@@ -191,6 +191,7 @@ pub struct RuleShape {
     pub on_failure: Option<IgnoredAny>,
     pub retry: Option<IgnoredAny>,
     pub concurrency: Option<IgnoredAny>,
+    pub for_each: Option<IgnoredAny>,
     pub debounce: Option<IgnoredAny>,
     pub respond: Option<IgnoredAny>,
     pub enabled: Option<bool>,

@@ -18,6 +18,7 @@ mod early_answers;
 mod endpoint;
 mod endpoints;
 mod environment;
+mod for_each;
 mod limit;
 mod listen;
 mod listen_conflicts;

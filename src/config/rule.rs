@@ -12,17 +12,17 @@ use super::document::RuleShape;
 use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
 use super::respond::RuleAnswers;
-use super::{concurrency, debounce, respond};
+use super::{concurrency, debounce, for_each, respond};
 use crate::act::{Action, CompileContext, Retry};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
 use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
-use crate::matching::Condition;
+use crate::matching::{Condition, ForEach};
 use crate::payload::EventNameReader;
-use crate::rules::{Alternative, PayloadUse, Rule};
-use crate::store::Wanted;
+use crate::rules::{Alternative, GroupSettings, PayloadUse, Rule};
+use crate::store::{Debounce, Wanted};
 use crate::template::{KnownActions, NamedAction, Place, Template};
 use crate::verify::{EventName, Verification};
 
@@ -106,6 +106,15 @@ impl<'d> RuleCompiler<'d, '_> {
             .as_ref()
             .map(|verified| verified.iter().map(|one| one.default_window()).collect());
         let condition = self.condition(verified.as_deref(), is_known.then_some(&*endpoint), diagnostics);
+        let elements = node.given("for_each");
+        let templates = match elements {
+            Some(_) => context.templates.for_elements(),
+            None => context.templates.clone(),
+        };
+        let element_context = CompileContext {
+            templates: &templates,
+            ..*context
+        };
         let is_verified = verified.is_some();
         let event_name = self.event_name(verified.as_deref().unwrap_or_default());
         let allow = node
@@ -125,20 +134,12 @@ impl<'d> RuleCompiler<'d, '_> {
         if !awaited {
             respond::check_wait(own, diagnostics);
         }
-        let (actions, retries, on_failure) = self.actions(condition.as_ref(), awaited, &names, diagnostics);
+        let for_each = elements.and_then(|node| for_each::compile(node, awaited, self.patterns, diagnostics));
+        let (actions, retries, on_failure) =
+            self.actions(condition.as_ref(), awaited, &names, &element_context, diagnostics);
         let on_failures = on_failure.iter().map(|(action, _)| action);
         let is_light = actions.iter().chain(on_failures).all(Action::is_light);
-        let limits = if is_light {
-            self.wanted.light
-        } else {
-            self.wanted.concurrency
-        };
-        let concurrency = node
-            .given("concurrency")
-            .and_then(|node| concurrency::compile(node, awaited, limits, context, diagnostics));
-        let debounce = node
-            .given("debounce")
-            .and_then(|node| debounce::compile(node, awaited, diagnostics));
+        let (concurrency, debounce) = self.queueing(is_light, awaited, &element_context, diagnostics);
         let window = shape.replay_window.or(endpoint.shape.replay_window);
         if window.is_some_and(|window| window.0.is_zero()) {
             let node = node.get("replay_window").unwrap_or(node);
@@ -154,7 +155,7 @@ impl<'d> RuleCompiler<'d, '_> {
                 diagnostics,
             );
         }
-        let condition = condition?;
+        let condition = condition?.for_each(for_each.clone());
         let alternatives = verification?.into_iter().zip(default_windows?);
         let alternatives = alternatives.map(|(verification, default_window)| Alternative {
             verification,
@@ -171,7 +172,12 @@ impl<'d> RuleCompiler<'d, '_> {
                 .unwrap_or_default(),
             needs_structure: condition.needs_structure(),
             payload_use: payload_use(&condition, &actions),
-            plan: Arc::new(plan(&actions, &on_failure, event_name.as_deref())),
+            plan: Arc::new(plan(
+                &actions,
+                &on_failure,
+                event_name.as_deref(),
+                for_each.as_ref(),
+            )),
             event_name,
             is_light,
             ids: ids(&names.actions),
@@ -180,10 +186,33 @@ impl<'d> RuleCompiler<'d, '_> {
             retries,
             on_failure,
             concurrency,
+            for_each,
             debounce,
             respond,
         };
         Some((rule, condition))
+    }
+
+    /// Compiles `concurrency` and `debounce`.
+    fn queueing(
+        &self,
+        is_light: bool,
+        awaited: bool,
+        context: &CompileContext<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> (Option<GroupSettings>, Option<Debounce>) {
+        let limits = if is_light {
+            self.wanted.light
+        } else {
+            self.wanted.concurrency
+        };
+        let concurrency = self.node.given("concurrency");
+        let concurrency =
+            concurrency.and_then(|node| concurrency::compile(node, awaited, limits, context, diagnostics));
+        let has_elements = self.node.given("for_each").is_some();
+        let debounce = self.node.given("debounce");
+        let debounce = debounce.and_then(|node| debounce::compile(node, awaited, has_elements, diagnostics));
+        (concurrency, debounce)
     }
 
     /// Compiles `verify` of the rule or of its endpoint.
@@ -229,7 +258,14 @@ impl<'d> RuleCompiler<'d, '_> {
             Some(verified) => EventName::combined(verified.iter().filter_map(|one| one.event_name())),
             None => Some(assumed()),
         };
-        Condition::compile_with(node, event_name.as_ref(), self.patterns, diagnostics)
+        let has_elements = self.node.given("for_each").is_some();
+        Condition::compile_with(
+            node,
+            event_name.as_ref(),
+            has_elements,
+            self.patterns,
+            diagnostics,
+        )
     }
 
     /// Compiles `actions` with their retries, and `on_failure`.
@@ -238,6 +274,7 @@ impl<'d> RuleCompiler<'d, '_> {
         condition: Option<&Condition>,
         awaited: bool,
         names: &ActionNames,
+        context: &CompileContext<'_>,
         diagnostics: &mut Diagnostics,
     ) -> (Vec<Action>, Vec<Retry>, Vec<(Action, Retry)>) {
         // A condition on a value also protects the actions that receive this value. An invalid
@@ -246,7 +283,7 @@ impl<'d> RuleCompiler<'d, '_> {
             |location: &Place| condition.is_none_or(|condition| condition.excludes(location, '-'));
         let context = CompileContext {
             excludes_dash: Some(&excludes_dash),
-            ..*self.context
+            ..*context
         };
         let (actions, retries) = actions(self.node, awaited, &names.actions, &context, diagnostics);
         let on_failure = on_failure(self.node, &names.on_failure, &context, diagnostics);
@@ -256,7 +293,7 @@ impl<'d> RuleCompiler<'d, '_> {
 
 /// Returns the part of a rule that reads the payload.
 fn payload_use(condition: &Condition, actions: &[Action]) -> PayloadUse {
-    if actions.iter().any(Action::reads_payload) {
+    if condition.has_elements() || actions.iter().any(Action::reads_payload) {
         PayloadUse::Actions
     } else if condition.reads_payload() {
         PayloadUse::Conditions
@@ -266,8 +303,16 @@ fn payload_use(condition: &Condition, actions: &[Action]) -> PayloadUse {
 }
 
 /// Returns the values of a JSON payload that the actions read.
-fn plan(actions: &[Action], on_failure: &[(Action, Retry)], event_name: Option<&EventNameReader>) -> Plan {
+fn plan(
+    actions: &[Action],
+    on_failure: &[(Action, Retry)],
+    event_name: Option<&EventNameReader>,
+    for_each: Option<&ForEach>,
+) -> Plan {
     let mut plan = Plan::default();
+    if let Some(for_each) = for_each {
+        for_each.add_to(&mut plan);
+    }
     if let Some(name) = event_name {
         name.add_to(&mut plan);
     }

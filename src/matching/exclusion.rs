@@ -21,7 +21,8 @@ impl Condition {
             place,
             letter,
         };
-        self.terms.iter().any(|term| query.excluded_by(term))
+        let mut terms = self.terms.iter().chain(&self.element_terms);
+        terms.any(|term| query.excluded_by(term))
     }
 }
 

@@ -4,8 +4,9 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use super::selected::Selected;
+use super::selected::{Element, Selected};
 use super::selector::Selector;
+use crate::base::json::JsonDocument;
 use crate::base::json_plan::Plan;
 use crate::payload::Event;
 
@@ -15,6 +16,8 @@ pub(super) struct SelectedValues<'m, 'e> {
     /// True if the payload was read by a plan that covers all selectors, so that none has to be
     /// compared with it.
     covered: bool,
+    /// The element that selectors of an element look at.
+    element: Option<Element<'e>>,
     found: Vec<OnceCell<Selected<'e>>>,
 }
 
@@ -25,7 +28,28 @@ impl<'m, 'e> SelectedValues<'m, 'e> {
             event,
             selectors,
             covered: plan.is_some_and(|plan| event.payload.document.is_read_by(plan)),
+            element: None,
             found: selectors.iter().map(|_| OnceCell::new()).collect(),
+        }
+    }
+
+    /// The payload of the event.
+    pub(super) fn document(&self) -> &'e JsonDocument {
+        &self.event.payload.document
+    }
+
+    /// The reason why the payload could not be decoded.
+    pub(super) fn fault_of_payload(&self) -> Option<&'e str> {
+        self.event.payload.decode_error.as_deref()
+    }
+
+    /// Sets the element. `slots` are those of the selectors that look at it.
+    pub(super) fn look_at(&mut self, element: Element<'e>, slots: &[usize]) {
+        self.element = Some(element);
+        for slot in slots {
+            if let Some(found) = self.found.get_mut(*slot) {
+                found.take();
+            }
         }
     }
 
@@ -36,7 +60,7 @@ impl<'m, 'e> SelectedValues<'m, 'e> {
     /// The reason why the selector at `slot` is undecidable: it reads a payload that could not be
     /// decoded. A value found elsewhere counts nevertheless.
     pub(super) fn fault(&self, slot: usize) -> Option<&'e str> {
-        let fault = self.event.payload.decode_error.as_deref()?;
+        let fault = self.fault_of_payload()?;
         let blind = self.selectors.get(slot)?.reads_payload() && self.found(slot).values().is_empty();
         blind.then_some(fault)
     }
@@ -44,7 +68,9 @@ impl<'m, 'e> SelectedValues<'m, 'e> {
     /// The values that the selector at `slot` finds.
     pub(super) fn found(&self, slot: usize) -> &Selected<'e> {
         match (self.selectors.get(slot), self.found.get(slot)) {
-            (Some(selector), Some(found)) => found.get_or_init(|| selector.select(self.event, self.covered)),
+            (Some(selector), Some(found)) => {
+                found.get_or_init(|| selector.select(self.event, self.covered, self.element))
+            }
             // Slots come from the same table; one outside it would select nothing.
             _ => &Selected::Nothing,
         }

@@ -11,6 +11,8 @@
 //! with `1` is unknown, for `equals` too. Null is comparable with every value. `every` and `none`
 //! over nothing are unknown. With `as`, text is read as a number or a time first.
 //!
+//! **Elements.** With `for_each`, a rule matches if one of the elements does ([`ForEach`]).
+//!
 //! **Cost.** Each selector is evaluated at most once per event, for any number of rules. A rule
 //! that requires an exact value is evaluated only if the event has that value: see [`Matcher`].
 
@@ -20,6 +22,7 @@ mod contradiction;
 mod exclusion;
 mod explanation;
 mod facts;
+mod for_each;
 #[cfg(test)]
 mod in_part;
 mod index;
@@ -38,4 +41,5 @@ mod threshold;
 
 pub use condition::Condition;
 pub use explanation::{Explanation, Miss};
+pub use for_each::{ELEMENTS_EXPLAINED, Elements, ForEach};
 pub use index::{Matcher, NEAREST_LOOKED_AT};

@@ -30,6 +30,7 @@ fn through_match(path: &str, payload: &JsonDocument) -> Ternary {
         path,
         document.root(),
         None,
+        false,
         &Patterns::default(),
         &mut diagnostics,
     ) else {
@@ -37,7 +38,7 @@ fn through_match(path: &str, payload: &JsonDocument) -> Ternary {
     };
     let mut event = event(Value::Null);
     event.payload.document = payload.clone();
-    let selected = selector.select(&event, false);
+    let selected = selector.select(&event, false, None);
     let value = |found: &SelectedValue<'_>| match found {
         SelectedValue::Json(value, _) => (*value).clone(),
         other => panic!("{path}: {other:?}"),

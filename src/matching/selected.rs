@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use crate::base::json::JsonTree;
 use crate::base::jsonpath::LargeIntegers;
 
 #[derive(Clone, Debug)]
@@ -13,6 +14,14 @@ pub(super) enum SelectedValue<'e> {
     Json(&'e Value, &'e LargeIntegers),
     /// Bytes that are not UTF-8: the value exists, but every operator is unknown for it.
     Opaque,
+}
+
+/// A value of the payload for which a rule with `for_each` makes a delivery.
+#[derive(Clone, Copy)]
+pub(super) struct Element<'e> {
+    pub(super) value: &'e Value,
+    /// The tree that holds the value.
+    pub(super) tree: &'e JsonTree,
 }
 
 /// All values that a selector found.

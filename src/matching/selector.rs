@@ -15,13 +15,13 @@ use crate::base::json_plan::Plan;
 use crate::base::jsonpath::JsonPath;
 use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
-use crate::matching::selected::{Selected, SelectedValue};
+use crate::matching::selected::{Element, Selected, SelectedValue};
 use crate::payload::Event;
 use crate::verify::{EventName, Reads};
 
 /// All selectors, as a hint lists them.
 const KNOWN: &str = "a JSONPath such as `$.ref`, `event`, `header.NAME`, `query.NAME`, `path.NAME`, `method`, \
-                     `client.ip`, `body`, and the groups `all`, `any`, `not`";
+                     `client.ip`, `body`, `@` and `@.status` of an element, and the groups `all`, `any`, `not`";
 
 /// Parts of a selector's name that mark its value as a possible credential.
 const QUIET: [&str; 9] = [
@@ -62,6 +62,10 @@ enum SelectorSource {
     Method,
     ClientIp,
     Body,
+    /// At most one value below the element.
+    OneOfElement(Arc<JsonPath>),
+    /// Any number of values below the element.
+    ManyOfElement(Arc<JsonPath>),
     /// The values of the first source that has any.
     First(Vec<Self>),
 }
@@ -72,11 +76,13 @@ impl Selector {
         written: &str,
         node: Node<'_>,
         event_name: Option<&EventName>,
+        has_elements: bool,
         patterns: &Patterns,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let source = match written.split_once('.') {
             _ if written.starts_with('$') => json_path(written, patterns),
+            _ if written.starts_with('@') => element(written, has_elements, patterns),
             Some(("header", name)) => header(name),
             Some(("query", name)) if !name.is_empty() => Ok(SelectorSource::Query(name.to_owned())),
             Some(("path", name)) if !name.is_empty() => Ok(SelectorSource::Path(name.to_owned())),
@@ -134,6 +140,7 @@ impl Selector {
         !matches!(
             self.source,
             SelectorSource::Many(_)
+                | SelectorSource::ManyOfElement(_)
                 | SelectorSource::Header(_)
                 | SelectorSource::Query(_)
                 | SelectorSource::First(_)
@@ -143,14 +150,22 @@ impl Selector {
     /// True if the selector is cheap enough to evaluate for every event. Only a path that searches
     /// the payload is not.
     pub(super) fn is_cheap(&self) -> bool {
-        !matches!(self.source, SelectorSource::Many(_))
+        !matches!(self.source, SelectorSource::Many(_)) && !self.is_of_element()
+    }
+
+    /// True if the selector looks at the element of a rule with `for_each`.
+    pub(super) fn is_of_element(&self) -> bool {
+        matches!(
+            self.source,
+            SelectorSource::OneOfElement(_) | SelectorSource::ManyOfElement(_)
+        )
     }
 
     /// True if the selector reads below the payload's root.
     pub(super) fn needs_structure(&self) -> bool {
         match &self.source {
             SelectorSource::One(path) | SelectorSource::Many(path) => !path.is_root(),
-            _ => false,
+            _ => self.is_of_element(),
         }
     }
 
@@ -175,9 +190,29 @@ impl Selector {
     }
 
     /// The values that the selector finds in `event`. `covered` says that the plan by which the
-    /// payload was read covers the selector.
-    pub(super) fn select<'e>(&self, event: &'e Event, covered: bool) -> Selected<'e> {
-        self.source.select(event, covered)
+    /// payload was read covers the selector. Without an element, a selector of the element finds
+    /// nothing.
+    pub(super) fn select<'e>(
+        &self,
+        event: &'e Event,
+        covered: bool,
+        element: Option<Element<'e>>,
+    ) -> Selected<'e> {
+        match &self.source {
+            SelectorSource::OneOfElement(path) => element.map_or(Selected::Nothing, |element| {
+                path.select_one(element.value)
+                    .map(|value| SelectedValue::Json(value, &element.tree.integers))
+                    .into_iter()
+                    .collect()
+            }),
+            SelectorSource::ManyOfElement(path) => element.map_or(Selected::Nothing, |element| {
+                let JsonTree { value, integers } = element.tree;
+                let selected = path.select_below(element.value, value, integers);
+                let values = selected.into_iter();
+                Selected::Many(values.map(|value| SelectedValue::Json(value, integers)).collect())
+            }),
+            source => source.select(event, covered),
+        }
     }
 }
 
@@ -191,7 +226,12 @@ impl SelectorSource {
             Self::Path(_) => reads.path = true,
             Self::Method => reads.method = true,
             Self::First(parts) => parts.iter().for_each(|part| reads.extend(part.reads())),
-            Self::One(_) | Self::Many(_) | Self::ClientIp | Self::Body => {}
+            Self::One(_)
+            | Self::Many(_)
+            | Self::ClientIp
+            | Self::Body
+            | Self::OneOfElement(_)
+            | Self::ManyOfElement(_) => {}
         }
         reads
     }
@@ -199,7 +239,7 @@ impl SelectorSource {
     /// True if the values are always text.
     fn is_text(&self) -> bool {
         match self {
-            Self::One(_) | Self::Many(_) => false,
+            Self::One(_) | Self::Many(_) | Self::OneOfElement(_) | Self::ManyOfElement(_) => false,
             Self::First(parts) => parts.iter().all(Self::is_text),
             _ => true,
         }
@@ -208,7 +248,7 @@ impl SelectorSource {
     /// True if values may come from the payload.
     fn reads_payload(&self) -> bool {
         match self {
-            Self::One(_) | Self::Many(_) => true,
+            Self::One(_) | Self::Many(_) | Self::OneOfElement(_) | Self::ManyOfElement(_) => true,
             Self::First(parts) => parts.iter().any(Self::reads_payload),
             _ => false,
         }
@@ -217,6 +257,8 @@ impl SelectorSource {
     fn add_to(&self, plan: &mut Plan) {
         match self {
             Self::One(path) | Self::Many(path) => path.add_to(plan),
+            // Elements are kept whole.
+            Self::OneOfElement(path) | Self::ManyOfElement(path) => path.add_root_queries_to(plan),
             Self::First(parts) => parts.iter().for_each(|part| part.add_to(plan)),
             Self::Header(_) | Self::Query(_) | Self::Path(_) | Self::Method | Self::ClientIp | Self::Body => {
             }
@@ -273,6 +315,8 @@ impl SelectorSource {
                 .into_iter()
                 .collect(),
             SelectorSource::Body => Selected::One(bytes(&received.body)),
+            // An event has no element by itself.
+            SelectorSource::OneOfElement(_) | SelectorSource::ManyOfElement(_) => Selected::Nothing,
         }
     }
 }
@@ -311,6 +355,25 @@ fn json_path(written: &str, patterns: &Patterns) -> Result<SelectorSource, Wrong
             hint: refused.hint,
         }),
     }
+}
+
+/// A path that begins with `@`, the element.
+fn element(written: &str, has_elements: bool, patterns: &Patterns) -> Result<SelectorSource, Wrong> {
+    let below = written.strip_prefix('@').unwrap_or_default();
+    if !has_elements {
+        return Err(Wrong {
+            code: "unknown-selector",
+            message: format!("`{written}` looks at an element, and this rule has no `for_each`"),
+            hint: Some(format!(
+                "add `for_each: $.alerts[*]` to the rule, or look at the payload: `${below}`"
+            )),
+        });
+    }
+    json_path(&format!("${below}"), patterns).map(|source| match source {
+        SelectorSource::One(path) => SelectorSource::OneOfElement(path),
+        SelectorSource::Many(path) => SelectorSource::ManyOfElement(path),
+        other => other,
+    })
 }
 
 fn header(name: &str) -> Result<SelectorSource, Wrong> {

@@ -52,7 +52,8 @@ impl Dispatcher {
             && let Some(done) = end
             && lease.failure.is_none()
         {
-            self.waiters.end(lease.received.id, &lease.rule, done);
+            self.waiters
+                .end(lease.received.id, lease.delivery, &lease.rule, done);
         }
     }
 
@@ -66,6 +67,9 @@ impl Dispatcher {
             let reason = format!("the rule `{}` is gone from the rules file", lease.rule);
             return Some(self.undeliverable(lease, reason, None, false));
         };
+        if lease.failure.is_none() && lease.item.is_some() != rule.for_each.is_some() {
+            return self.expand_or_give_up(lease, endpoint, rule).await;
+        }
         if lease.action >= rule.steps(lease.failure.is_some()) {
             return Some(self.without_action(lease, rule));
         }
@@ -140,8 +144,7 @@ impl Dispatcher {
         if !for_failure {
             let id = rule.id(false, lease.action).cloned();
             let performed = || PerformedAction::new(id, action.name(), &outcome);
-            self.waiters
-                .note(lease.received.id, &lease.rule, lease.action, performed);
+            self.waiters.note(lease, performed);
         }
         let outcome_name = match settlement {
             Settlement::Interrupted { .. } => INTERRUPTED,

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 use crate::event::{DedupKey, Received};
+use crate::matching::Elements;
+use crate::payload::Event;
 use crate::pipeline::usage::Usage;
 use crate::rules::{Alternative, Endpoint, Rule};
 use crate::store::{Headers, ProofRecord, Sighting};
@@ -35,6 +37,21 @@ pub(super) struct Match<'e> {
     pub(super) memory: Duration,
     /// Reason of the refusal, if the rule accepts the request all the same (`mode: observe`).
     pub(super) unverified: Option<Cow<'e, Refusal>>,
+    /// Elements of the event that the rule wants. `None` for a rule without `for_each`.
+    pub(super) elements: Option<Elements>,
+}
+
+impl Match<'_> {
+    /// The same match, with the elements that the rule wants.
+    pub(super) fn with_elements(self, endpoint: &Endpoint, event: &Event) -> Self {
+        let elements = endpoint.matcher.elements(event, self.index);
+        Self { elements, ..self }
+    }
+
+    /// Number of deliveries that the rule gets.
+    pub(super) fn deliveries(&self) -> usize {
+        self.elements.as_ref().map_or(1, Elements::deliveries)
+    }
 }
 
 impl<'e> Match<'e> {
@@ -47,6 +64,7 @@ impl<'e> Match<'e> {
             verification: usize::MAX,
             memory: Duration::ZERO,
             unverified: None,
+            elements: None,
         }
     }
 }
@@ -282,6 +300,7 @@ impl<'e> Authorization<'e> {
             verification: alternative.verification,
             memory,
             unverified,
+            elements: None,
         })
     }
 

@@ -3,6 +3,7 @@
 use crate::pipeline::answer::Answer;
 use crate::pipeline::authorization::Match;
 use crate::pipeline::ingest::Ingest;
+use crate::pipeline::new_delivery::owners;
 use crate::pipeline::response::ResponseBuilder;
 use crate::report;
 use crate::rules::{Endpoint, OnDuplicate};
@@ -17,7 +18,7 @@ impl Ingest {
         matched: &[Match<'_>],
         enqueued: &[Enqueued],
     ) -> Answer {
-        for (one, enqueued) in matched.iter().zip(enqueued) {
+        for (one, enqueued) in owners(matched).zip(enqueued) {
             if let Enqueued::Duplicate { of } = enqueued
                 && one.rule.is_awaited()
             {
@@ -42,7 +43,7 @@ impl Ingest {
         };
         // If a sender signs the content alone, a second event with equal content is lost. The
         // answer does not say so, but the log does.
-        let known = matched.iter().zip(enqueued);
+        let known = owners(matched).zip(enqueued);
         let mut alone = known.filter(|(one, enqueued)| {
             matches!(enqueued, Enqueued::Duplicate { .. }) && one.proof.is_content_alone()
         });

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use crate::base::diagnostic::did_you_mean;
 use crate::event::{EventId, Received, RuleDecision};
+use crate::matching::Elements;
 use crate::payload::Event;
 use crate::pipeline::arriving::Arriving;
 use crate::pipeline::authorization::Match;
 use crate::pipeline::fire_request::Firing;
 use crate::pipeline::ingest::{Ingest, without_credentials};
-use crate::pipeline::new_delivery::new_delivery;
+use crate::pipeline::new_delivery::new_deliveries;
 use crate::pipeline::preview::Preview;
 use crate::rules::{Endpoint, Rule, RuleSet};
 use crate::store::{DeliveryId, Enqueued, NewEvent};
@@ -60,13 +61,22 @@ impl Ingest {
         if let Some(missed) = missed.as_ref().filter(|_| !firing.force) {
             return Err(NotFired::Refused(missed.clone()));
         }
+        let elements = endpoint.matcher.elements(&event, index);
+        if elements == Some(Elements::Matching(Vec::new())) {
+            return Err(NotFired::Refused(missed.unwrap_or_default()));
+        }
         let event = Event {
             received: Arc::new(without_credentials(endpoint, Received::clone(&event.received))),
             ..event
         };
         let (id, mut preview, mut delivery) = (event.received.id, Preview::default(), None);
         if firing.dry_run {
-            preview = Preview::new(endpoint, rule, &event);
+            let first = match &elements {
+                Some(Elements::Matching(indices)) => indices.first(),
+                _ => None,
+            };
+            let first = first.and_then(|first| usize::try_from(*first).ok());
+            preview = Preview::new(endpoint, rule, first, &event);
         } else {
             let new_event =
                 self.fired_event(rules, endpoint, (index, rule), &event, &firing.by, missed.clone());
@@ -99,11 +109,11 @@ impl Ingest {
             reason: missed.unwrap_or_default(),
             verified_by: None,
         };
-        let chosen = Match::by_operator(index, rule);
+        let chosen = Match::by_operator(index, rule).with_elements(endpoint, event);
         NewEvent {
             received: Arc::clone(&event.received),
             decode: endpoint.decode.name().to_owned(),
-            deliveries: vec![new_delivery(&chosen, &[], event, now)],
+            deliveries: new_deliveries(&[chosen], &[], event, now),
             // No sender was answered.
             status: None,
             decision: Arriving::new(rules, endpoint, &event.received).decision(vec![decided]),

@@ -19,7 +19,7 @@ use crate::pipeline::arriving::{Arriving, decisions, taken_before};
 use crate::pipeline::authorization::{Authorization, Match, Recognised};
 use crate::pipeline::decode_limits::{BodyLimits, DecodeLimits};
 use crate::pipeline::enroll::SecretEnrollment;
-use crate::pipeline::new_delivery::new_delivery;
+use crate::pipeline::new_delivery::{new_deliveries, owners};
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
 use crate::pipeline::recorder::Recorder;
 use crate::pipeline::response::{ResponseBuilder, outcome};
@@ -27,7 +27,7 @@ use crate::pipeline::supersede::Supersede;
 use crate::pipeline::unmatched::{blind, nearest, no_rule, unstructured};
 use crate::pipeline::usage::Usage;
 use crate::report::{self, Arrival, Metrics};
-use crate::rules::{Endpoint, RuleSet};
+use crate::rules::{Endpoint, Rule, RuleSet};
 use crate::store::{Enqueued, NewEvent, Sighting, Store};
 use crate::verify::Refusal;
 
@@ -115,6 +115,7 @@ impl Ingest {
         let matched: Vec<Match<'_>> = matched
             .into_iter()
             .filter_map(|index| authorization.matched(index))
+            .map(|one| one.with_elements(endpoint, &event))
             .collect();
         for (index, recognised) in recognised.iter().enumerate() {
             // The sightings of rules that accept the event are written together with it.
@@ -199,7 +200,8 @@ impl Ingest {
             verified: matched.iter().all(|one| one.unverified.is_none()),
             metrics: &self.metrics,
         };
-        let awaited = matched.iter().filter(|one| one.rule.is_awaited()).count();
+        let awaited = matched.iter().filter(|one| one.rule.is_awaited());
+        let awaited: usize = awaited.map(Match::deliveries).sum();
         // Both before the write: dispatch may finish the deliveries before the write returns.
         let wait = (awaited > 0).then(|| self.waiters.enter(id, awaited)).flatten();
         let now = self.clock.now();
@@ -207,10 +209,7 @@ impl Ingest {
         let new_event = NewEvent {
             received: Arc::clone(&kept),
             decode: endpoint.decode.name().to_owned(),
-            deliveries: matched
-                .iter()
-                .map(|one| new_delivery(one, recognised, &event, now))
-                .collect(),
+            deliveries: new_deliveries(matched, recognised, &event, now),
             status: (awaited == 0).then(|| reply.success_status().as_u16()),
             decision,
             is_replay: false,
@@ -230,15 +229,15 @@ impl Ingest {
             self.conclude(acceptance, &event, &answer, &taken_before(&enqueued));
             return answer;
         }
-        let new_awaited = matched
-            .iter()
+        let new_awaited = owners(matched)
             .zip(&enqueued)
             .filter(|(one, enqueued)| enqueued.is_new() && one.rule.is_awaited());
-        let answer = match (wait, new_awaited.count(), respond_limit(matched)) {
+        let new_awaited: Vec<&Rule> = new_awaited.map(|(one, _)| one.rule).collect();
+        let answer = match (wait, new_awaited.as_slice(), respond_limit(matched)) {
             // Too many senders wait already. The event is accepted, and the answer is the one that
             // this sender would get if it had waited too long.
-            (None, 1.., _) => reply.late(&[], &[]),
-            (Some(wait), deliveries @ 1.., Some(limit)) => {
+            (None, [_, ..], _) => reply.late(&[], &[]),
+            (Some(wait), deliveries @ [_, ..], Some(limit)) => {
                 outcome(wait, deliveries, limit, &self.closing, &reply).await
             }
             _ => reply.success("accepted", &[]),

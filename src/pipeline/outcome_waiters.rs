@@ -12,10 +12,13 @@ use tokio::sync::mpsc;
 
 use crate::act::{MAX_SEEN, PerformedAction};
 use crate::event::EventId;
+use crate::store::{DeliveryId, Lease};
 
 #[derive(Clone, Debug)]
 pub struct DeliveryEnd {
     pub rule: Arc<str>,
+    /// Index of the element that the delivery was about.
+    pub item: Option<u32>,
     /// True if all actions are done.
     pub done: bool,
     /// Actions with their outcomes, from the last attempt at each.
@@ -34,7 +37,7 @@ pub struct OutcomeWaiters {
 struct Waiter {
     ended: mpsc::Sender<DeliveryEnd>,
     /// Actions so far of the deliveries that have not ended.
-    reports: HashMap<Arc<str>, Vec<PerformedAction>>,
+    reports: HashMap<DeliveryId, DeliveryEnd>,
     /// Bytes of the deliveries that have ended.
     of_ended: usize,
 }
@@ -78,38 +81,43 @@ impl OutcomeWaiters {
         })
     }
 
-    /// Records an attempt at the action at `index`. What the sender is given in sum is bounded by
+    /// Records the attempt of a lease. What the sender is given in sum is bounded by
     /// [`MAX_SEEN`]. `performed` is made only if a sender waits.
-    pub fn note(
-        &self,
-        event: EventId,
-        rule: &Arc<str>,
-        index: usize,
-        performed: impl FnOnce() -> PerformedAction,
-    ) {
-        if let Some(entry) = self.lock().get_mut(&event) {
-            entry.reports.entry(Arc::clone(rule)).or_default().truncate(index);
-            let kept = entry.reports.values().flatten().map(PerformedAction::size);
+    pub fn note(&self, lease: &Lease, performed: impl FnOnce() -> PerformedAction) {
+        if let Some(entry) = self.lock().get_mut(&lease.received.id) {
+            let of_lease = || DeliveryEnd {
+                rule: Arc::clone(&lease.rule),
+                item: lease.item,
+                done: false,
+                actions: Vec::new(),
+            };
+            let report = entry.reports.entry(lease.delivery).or_insert_with(of_lease);
+            report.actions.truncate(lease.action);
+            let reports = entry.reports.values().flat_map(|report| &report.actions);
+            let kept = reports.map(PerformedAction::size);
             let left = MAX_SEEN.saturating_sub(entry.of_ended + kept.sum::<usize>());
             let mut performed = performed();
             if performed.size() > left {
                 performed.cut_to(left);
             }
-            entry.reports.entry(Arc::clone(rule)).or_default().push(performed);
+            let report = entry.reports.entry(lease.delivery).or_insert_with(of_lease);
+            report.actions.push(performed);
         }
     }
 
     /// Reports the end of a delivery.
-    pub fn end(&self, event: EventId, rule: &Arc<str>, done: bool) {
+    pub fn end(&self, event: EventId, delivery: DeliveryId, rule: &Arc<str>, done: bool) {
         if let Some(entry) = self.lock().get_mut(&event) {
-            let actions = entry.reports.remove(rule).unwrap_or_default();
-            entry.of_ended += actions.iter().map(PerformedAction::size).sum::<usize>();
-            // A full or closed channel means that the sender does not wait for this delivery.
-            drop(entry.ended.try_send(DeliveryEnd {
+            let report = entry.reports.remove(&delivery);
+            let report = report.unwrap_or_else(|| DeliveryEnd {
                 rule: Arc::clone(rule),
+                item: None,
                 done,
-                actions,
-            }));
+                actions: Vec::new(),
+            });
+            entry.of_ended += report.actions.iter().map(PerformedAction::size).sum::<usize>();
+            // A full or closed channel means that the sender does not wait for this delivery.
+            drop(entry.ended.try_send(DeliveryEnd { done, ..report }));
         }
     }
 
@@ -124,18 +132,13 @@ impl OutcomeWait {
         self.ended.recv().await
     }
 
-    /// Returns the actions so far of the deliveries that have not ended, by their rules.
+    /// Returns the actions so far of the deliveries that have not ended.
     pub fn so_far(&self) -> Vec<DeliveryEnd> {
         let mut senders = self.waiting.lock();
         let reports = senders
             .get_mut(&self.event)
             .map(|entry| std::mem::take(&mut entry.reports));
-        let unfinished = reports.into_iter().flatten().map(|(rule, actions)| DeliveryEnd {
-            rule,
-            done: false,
-            actions,
-        });
-        unfinished.collect()
+        reports.into_iter().flat_map(HashMap::into_values).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::act::{self, Action, ActionContext, Outcome, PerformedAction, Verdict};
+use crate::act::{self, Action, ActionContext, Item, Outcome, PerformedAction, Verdict};
 use crate::payload::Event;
 use crate::pipeline::decode_limits::{BodyLimits, DecodeLimits};
 use crate::pipeline::dispatch::Dispatcher;
@@ -54,6 +54,10 @@ impl Dispatcher {
             Ok(earlier) => earlier,
             Err(message) => return Outcome::new(Verdict::FAILED, message, Duration::ZERO),
         };
+        let item = match item(lease, rule, &event) {
+            Ok(item) => item,
+            Err(message) => return Outcome::new(Verdict::Dead, message, Duration::ZERO),
+        };
         let action_context = ActionContext {
             event: &event,
             rule: &lease.rule,
@@ -64,6 +68,7 @@ impl Dispatcher {
             withheld: &endpoint.credentials,
             event_name: rule.event_name.as_ref(),
             actions: &earlier,
+            item,
             failure: lease.failure.as_ref().map(|failure| act::FailureContext {
                 action: &failure.action,
                 reason: &failure.reason,
@@ -119,4 +124,19 @@ impl Dispatcher {
         }
         Ok(earlier)
     }
+}
+
+/// The element that a delivery is about, selected from the event again. For the failure of a
+/// delivery of a whole event it is none.
+fn item(lease: &Lease, rule: &Rule, event: &Event) -> Result<Option<Item>, String> {
+    let Some(for_each) = &rule.for_each else {
+        return Ok(None);
+    };
+    let Some(index) = lease.item else {
+        return Ok(Some(act::no_item()));
+    };
+    let mut items = act::items(event, &for_each.path).into_iter();
+    let item = usize::try_from(index).ok().and_then(|index| items.nth(index));
+    item.map(Some)
+        .ok_or_else(|| format!("`for_each: {}` selects no element {index}", for_each.written))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value as TemplateValue;
 use serde_json::Value;
 
-use crate::act::{Action, ActionContext, FailureContext, PerformedAction};
+use crate::act::{self, Action, ActionContext, FailureContext, PerformedAction};
 use crate::payload::Event;
 use crate::rules::{Endpoint, Rule};
 
@@ -25,8 +25,14 @@ const FAILURE: FailureContext<'_> = FailureContext {
 };
 
 impl Preview {
-    /// Renders the actions of a rule. `stored` is the part of the event that is stored.
-    pub fn new(endpoint: &Endpoint, rule: &Rule, stored: &Event) -> Self {
+    /// Renders the actions of a rule. `stored` is the part of the event that is stored. With
+    /// `for_each`, `item` is the index of the element; without it there is nothing to be run.
+    pub fn new(endpoint: &Endpoint, rule: &Rule, item: Option<usize>, stored: &Event) -> Self {
+        let for_each = rule.for_each.as_ref();
+        let item = for_each.and_then(|for_each| act::items(stored, &for_each.path).into_iter().nth(item?));
+        if for_each.is_some() && item.is_none() {
+            return Self::default();
+        }
         let performed = placeholders(&rule.actions, &rule.ids);
         let context = ActionContext {
             event: stored,
@@ -38,6 +44,7 @@ impl Preview {
             withheld: &endpoint.credentials,
             event_name: rule.event_name.as_ref(),
             actions: &performed,
+            item,
             failure: None,
         };
         let on_failure = rule.on_failure.iter().map(|(action, _)| action);

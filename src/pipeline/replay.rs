@@ -10,7 +10,7 @@ use crate::payload::{Event, Payload};
 use crate::pipeline::arriving::decisions;
 use crate::pipeline::authorization::{Authorization, Match};
 use crate::pipeline::ingest::{Ingest, without_credentials};
-use crate::pipeline::new_delivery::new_delivery;
+use crate::pipeline::new_delivery::{new_deliveries, owners};
 use crate::rules::RuleSet;
 use crate::store::{ArrivalRecord, Enqueued, NewDelivery, NewEvent};
 
@@ -24,6 +24,13 @@ pub struct Replayed {
     pub accepted: Vec<Arc<str>>,
     /// Rules that accepted the same event before, as another arrival.
     pub duplicates: Vec<(Arc<str>, EventId)>,
+}
+
+impl Replayed {
+    /// True if the rule is in one of the lists.
+    fn names(&self, rule: &Arc<str>) -> bool {
+        self.accepted.contains(rule) || self.duplicates.iter().any(|(known, _)| known == rule)
+    }
 }
 
 impl Ingest {
@@ -58,6 +65,7 @@ impl Ingest {
         let matched: Vec<Match<'_>> = matched
             .into_iter()
             .filter_map(|index| authorization.matched(index))
+            .map(|one| one.with_elements(endpoint, &event))
             .collect();
         let names: Vec<Arc<str>> = matched.iter().map(|one| Arc::clone(&one.rule.name)).collect();
         let mut replayed = Replayed {
@@ -70,13 +78,11 @@ impl Ingest {
         }
         let now = self.clock.now();
         let late = now.since(received.at);
-        let deliveries = matched.iter().map(|one| {
-            let delivery = new_delivery(one, &recognised, &event, now);
-            // As long from now on as if it had arrived now.
-            NewDelivery {
-                remember_until: delivery.remember_until.plus(late),
-                ..delivery
-            }
+        let deliveries = new_deliveries(&matched, &recognised, &event, now).into_iter();
+        // As long from now on as if it had arrived now.
+        let deliveries = deliveries.map(|delivery| NewDelivery {
+            remember_until: delivery.remember_until.plus(late),
+            ..delivery
         });
         let new_event = NewEvent {
             received: Arc::clone(&received),
@@ -90,8 +96,11 @@ impl Ingest {
             now,
         };
         let enqueued = self.write(&received, new_event, Arc::new(())).await?;
-        for (rule, enqueued) in names.into_iter().zip(enqueued) {
+        for (one, enqueued) in owners(&matched).zip(enqueued) {
+            let rule = Arc::clone(&one.rule.name);
             match enqueued {
+                // Only the first element stands for its rule.
+                _ if replayed.names(&rule) => {}
                 Enqueued::Duplicate { of } | Enqueued::Altered { of, .. } => {
                     replayed.duplicates.push((rule, of));
                 }

@@ -17,17 +17,18 @@ use crate::rules::{AnswerKind, Endpoint, Rule, StatedAnswer};
 /// Maximum description of a failed template, in bytes. The rest is cut off.
 const MAX_FAULT: usize = 512;
 
-/// Waits for the outcome of the awaited deliveries, until the limit or the daemon's end.
+/// Waits for the outcome of the awaited deliveries, each given by its rule, until the limit or the
+/// daemon's end.
 pub(super) async fn outcome(
     mut wait: OutcomeWait,
-    deliveries: usize,
+    deliveries: &[&Rule],
     limit: Duration,
     closing: &CancellationToken,
     reply: &ResponseBuilder<'_>,
 ) -> Answer {
-    let mut ended: Vec<DeliveryEnd> = Vec::with_capacity(deliveries);
+    let mut ended: Vec<DeliveryEnd> = Vec::with_capacity(deliveries.len());
     let collect = async {
-        while ended.len() < deliveries {
+        while ended.len() < deliveries.len() {
             let Some(next) = wait.next().await else { break };
             ended.push(next);
         }
@@ -37,10 +38,16 @@ pub(super) async fn outcome(
         () = closing.cancelled() => false,
     };
     if !in_time {
-        let finished: Vec<Arc<str>> = ended.iter().map(|one| Arc::clone(&one.rule)).collect();
+        let of = |name: &str| ended.iter().filter(|one| *one.rule == *name).count();
+        let all = |name: &str| deliveries.iter().filter(|rule| *rule.name == *name).count();
+        let finished = ended
+            .iter()
+            .map(|one| &one.rule)
+            .filter(|name| of(name) == all(name));
+        let finished: Vec<Arc<str>> = finished.map(Arc::clone).collect();
         ended.extend(wait.so_far());
         reply.late(&finished, &ended)
-    } else if ended.len() == deliveries && ended.iter().all(|delivery| delivery.done) {
+    } else if ended.len() == deliveries.len() && ended.iter().all(|delivery| delivery.done) {
         reply.success("done", &ended)
     } else {
         reply.failed(&ended)
@@ -181,13 +188,16 @@ impl<'r> ResponseBuilder<'r> {
     }
 
     /// The actions of the awaited deliveries: those of `rule` first, so that its positions and ids
-    /// hold, then those of the others in the order of the file.
+    /// hold, then those of the others in the order of the file. Elements are in their order.
     fn performed(&self, rule: Option<&Rule>, ended: &[DeliveryEnd]) -> Vec<PerformedAction> {
         let is_first = |other: &Rule| rule.is_some_and(|rule| rule.name == other.name);
         let others = self.rules.iter().copied().filter(|other| !is_first(other));
         let mut performed = Vec::new();
         for rule in rule.into_iter().chain(others) {
             let of_rule = ended.iter().filter(|delivery| delivery.rule == rule.name);
+            let mut of_rule: Vec<&DeliveryEnd> = of_rule.collect();
+            of_rule.sort_by_key(|delivery| delivery.item);
+            let of_rule = of_rule.into_iter();
             performed.extend(of_rule.flat_map(|delivery| delivery.actions.iter().cloned()));
         }
         performed
@@ -208,6 +218,7 @@ impl<'r> ResponseBuilder<'r> {
                 withheld: &[],
                 event_name: self.rules.first().and_then(|rule| rule.event_name.as_ref()),
                 actions: &actions,
+                item: None,
                 failure: None,
                 verified: self.verified,
             };

@@ -42,7 +42,7 @@ impl Supersede {
         }
         for ended in &displaced.ended {
             report::superseded(&self.metrics, ended.event, &ended.rule, ended.reason);
-            self.waiters.end(ended.event, &ended.rule, false);
+            self.waiters.end(ended.event, ended.delivery, &ended.rule, false);
             self.runner.forget(&ended.delivery.to_string());
         }
     }

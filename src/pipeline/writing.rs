@@ -45,8 +45,11 @@ impl Ingest {
                     return Err(why);
                 }
             };
+            let mut last: Option<&Arc<str>> = None;
             for (rule, enqueued) in rules.iter().zip(&enqueued) {
-                if enqueued.is_new() {
+                // Elements of a rule follow each other, and are one event.
+                let is_first = last.replace(rule) != Some(rule);
+                if is_first && enqueued.is_new() {
                     metrics.accepted(rule, kept.at);
                 }
                 match enqueued {
@@ -78,9 +81,12 @@ impl Ingest {
 /// not.
 fn taken<'r>(received: &'r Received, rules: &[Arc<str>], enqueued: &[Enqueued]) -> Arrival<'r> {
     let named = |new: bool| {
+        let mut last: Option<&Arc<str>> = None;
         let pairs = rules.iter().zip(enqueued);
         pairs
             .filter(move |(_, enqueued)| enqueued.is_new() == new)
+            // Elements of a rule follow each other, and the rule is named once.
+            .filter(move |(rule, _)| last.replace(rule) != Some(*rule))
             .map(|(rule, _)| &**rule)
     };
     Arrival::taken(received, named(true), named(false))

@@ -10,6 +10,7 @@ use super::respond::Respond;
 use crate::act::{Action, Retry};
 use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
+use crate::matching::ForEach;
 use crate::payload::EventNameReader;
 use crate::store::{Debounce, Overlap};
 use crate::template::{KnownActions, NamedAction, Template};
@@ -49,6 +50,8 @@ pub struct Rule {
     pub failure_ids: Vec<Option<Arc<str>>>,
     /// Concurrency group of the deliveries. `None`: only the limits for all deliveries hold.
     pub concurrency: Option<GroupSettings>,
+    /// Elements of an event that each have a delivery. `None`: an event has one.
+    pub for_each: Option<ForEach>,
     /// Debounce of the deliveries. `None`: they do not wait.
     pub debounce: Option<Debounce>,
     /// Answers that this rule states, and its wait, which may be the endpoint's.

@@ -160,6 +160,12 @@ impl Templates {
             .hint("do not put a list into itself, and do not repeat lists of lists"));
         }
         let reads = self.known(source, &name, &found)?;
+        if reads.item && !self.of_elements {
+            let error = TemplateError::new("there is no `item` here");
+            return Err(error.hint(
+                "a rule with `for_each: $.alerts[*]` knows it in `actions`, `on_failure` and `concurrency.group`",
+            ));
+        }
         if reads.actions {
             self.actions.check(&found.actions)?;
         }
@@ -218,7 +224,8 @@ impl Templates {
         }
         let reads = |value| names.iter().any(|name| name.split('.').next() == Some(value));
         Ok(ValuesRead {
-            payload: !found.paths.is_empty() || reads("payload"),
+            payload: !found.paths.is_empty() || reads("payload") || reads("item"),
+            item: reads("item"),
             actions: reads("actions"),
         })
     }
@@ -226,7 +233,11 @@ impl Templates {
     /// Reports names that no value has.
     fn check_names(&self, used: &HashSet<String>) -> Result<(), TemplateError> {
         let mut names: BTreeSet<&str> = NAMES.into_iter().chain(FUNCTIONS).collect();
-        // Which actions there are is checked for each use: equal templates are compiled once.
+        // Which actions there are, and whether there is an `item`, is checked for each use: equal
+        // templates are compiled once.
+        if self.of_elements {
+            names.insert("item");
+        }
         if !matches!(self.actions, KnownActions::None(_)) {
             names.insert("actions");
         }
@@ -239,7 +250,7 @@ impl Templates {
                 let error = TemplateError::new("there is no `failure` here");
                 return Err(error.hint("the actions of `on_failure` know it"));
             }
-            if !names.contains(top) && top != "actions" {
+            if !names.contains(top) && !["actions", "item"].contains(&top) {
                 return Err(unknown("name", top, names));
             }
             for (of, fields) in [
@@ -356,6 +367,6 @@ fn is_of_the_template(kind: ErrorKind) -> bool {
 
 /// The values of an event without content.
 fn nothing() -> Value {
-    let names = NAMES.into_iter().chain(["failure"]);
+    let names = NAMES.into_iter().chain(["failure", "item"]);
     names.map(|name| (name, Value::UNDEFINED)).collect()
 }

@@ -139,6 +139,7 @@ fn base(tokens: &[TagToken], depth: usize) -> Value {
             }
             "true" | "false" | "loop" => of(Form::Plain, None),
             "payload" => of(Form::Raw, accessors(rest).map(Place::Payload)),
+            "item" => of(Form::Raw, accessors(rest).map(Place::Item)),
             "headers" | "query" | "path" => of(Form::Raw, named(name, rest)),
             "failure" if rest.get(1) == Some(&TagToken::Word("action".into())) => of(Form::Own, None),
             "actions" => of(action_field(rest), None),

@@ -138,6 +138,22 @@ pub fn document_value(document: &JsonDocument) -> Value {
     convert(document, root)
 }
 
+/// The values of a document that `path` selects, for templates.
+pub fn document_items(document: &JsonDocument, path: &JsonPath) -> Vec<Value> {
+    let covered = document.plan().is_none_or(|plan| path.is_covered(plan));
+    let whole;
+    let document = if covered {
+        document
+    } else {
+        whole = document.to_whole();
+        &whole
+    };
+    let JsonTree { value, integers } = document.parts();
+    let root = Located { value, place: None };
+    let selected = path.select(root, integers).into_iter();
+    selected.map(|located| convert(document, located)).collect()
+}
+
 /// A located value of `root`, for templates.
 fn convert(root: &JsonDocument, located: Located<'_>) -> Value {
     match located.value {

@@ -39,7 +39,7 @@ pub use actions::{ACTION_FIELDS, BODY_FIELD, KnownActions, NamedAction, STATUS_F
 pub use embedding::warn_of_values;
 pub use expression::{Form, Value as PieceValue};
 pub use fixed::fixed;
-pub use json::{document_value, value as json_value};
+pub use json::{document_items, document_value, value as json_value};
 pub use pieces::{TemplatePiece, pieces};
 pub use place::{Place, Step};
 pub use scan::{PartRead, is_template};
@@ -81,6 +81,8 @@ pub struct Templates {
     shared: Arc<SharedEnvironment>,
     /// True if templates compiled next have `failure` too.
     of_failures: bool,
+    /// True if templates compiled next have `item` too.
+    of_elements: bool,
     /// The actions that templates compiled next may name.
     actions: KnownActions,
 }
@@ -109,6 +111,7 @@ struct KnownTemplates {
 #[derive(Clone, Copy)]
 struct ValuesRead {
     payload: bool,
+    item: bool,
     actions: bool,
 }
 
@@ -154,6 +157,7 @@ impl Templates {
                 known: Mutex::default(),
             }),
             of_failures: false,
+            of_elements: false,
             actions: KnownActions::None("no action has run yet"),
         }
     }
@@ -163,6 +167,15 @@ impl Templates {
     pub fn with_actions(&self, actions: KnownActions) -> Self {
         Self {
             actions,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the same templates with `item` in addition, for a rule with `for_each`.
+    #[must_use]
+    pub fn for_elements(&self) -> Self {
+        Self {
+            of_elements: true,
             ..self.clone()
         }
     }

@@ -8,6 +8,8 @@ use crate::template::tags::{TagToken, tokens};
 pub enum Place {
     /// A path below the payload's root.
     Payload(Vec<Step>),
+    /// A path below the element of `for_each`.
+    Item(Vec<Step>),
     /// A header, in lower case.
     Header(String),
     /// A query parameter.
@@ -28,6 +30,9 @@ impl Place {
     pub fn of_selector(text: &str) -> Option<Self> {
         if let Some(path) = text.strip_prefix('$') {
             return steps(path).map(Self::Payload);
+        }
+        if let Some(path) = text.strip_prefix('@') {
+            return steps(path).map(Self::Item);
         }
         let (part, name) = text.split_once('.')?;
         match part {

@@ -30,7 +30,7 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
-            "base", "event", "payload", "verify", "store", "act", "rules", "report",
+            "base", "event", "payload", "verify", "matching", "store", "act", "rules", "report",
         ],
     ),
     (

@@ -43,6 +43,7 @@ mod exit_codes;
 mod failing;
 mod fire;
 mod flood;
+mod for_each;
 mod forwards;
 mod framing;
 mod handshakes;

@@ -103,6 +103,7 @@ fn action_context<'o>(event: &'o Event, withheld: &'o [HeaderName]) -> ActionCon
         verified: true,
         replays: 0,
         actions: &[],
+        item: None,
         withheld,
         event_name: None,
         failure: None,
@@ -169,6 +170,7 @@ fn an_answer_sees_what_the_actions_did() {
     let performed = [PerformedAction::new(Some("build".into()), "run", &outcome)];
     let context = ActionContext {
         actions: &performed,
+        item: None,
         ..action_context(&event, &[])
     };
     let values = context.values();

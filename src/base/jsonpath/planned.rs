@@ -22,6 +22,11 @@ impl JsonPath {
         at.all();
     }
 
+    /// Adds the values that the filters of the path read by `$` paths to `plan`.
+    pub fn add_root_queries_to(&self, plan: &mut Plan) {
+        self.each_root_query(&mut |path| path.add_to(plan));
+    }
+
     /// True if the path selects the same values among those that were read by `plan` as in the
     /// whole text.
     pub fn is_covered(&self, plan: &Plan) -> bool {

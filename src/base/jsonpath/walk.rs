@@ -41,6 +41,17 @@ impl JsonPath {
         self.select_from(root, payload)
     }
 
+    /// All values that the path selects from `start`, a value below `root`. `$` paths in filters begin
+    /// at `root`.
+    pub fn select_below<'v>(
+        &self,
+        start: &'v Value,
+        root: &'v Value,
+        integers: &'v LargeIntegers,
+    ) -> Vec<&'v Value> {
+        self.select_from(start, WalkedPayload { root, integers })
+    }
+
     fn select_from<'v, N: JsonNode<'v>>(&self, start: N, payload: WalkedPayload<'v>) -> Vec<N> {
         let mut selected = vec![start];
         for step in &self.steps {

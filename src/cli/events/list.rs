@@ -13,7 +13,7 @@ use super::select::DeliveryStatus;
 use crate::cli::location::unusable;
 use crate::cli::table::{aligned, one_line};
 use crate::cli::{Format, NO, UNKNOWN, YES, complain, say, wrong};
-use crate::store::{ListedArrival, ListedDelivery};
+use crate::store::{Delivery, ListedArrival, ListedDelivery};
 
 /// Maximum length of a reason in a row, in characters.
 const REASON: usize = 80;
@@ -90,7 +90,7 @@ pub fn arrival_line(arrival: &ListedArrival) -> [String; 7] {
     reasons.extend(arrival.deliveries.iter().filter_map(|entry| {
         let details = details(entry).join("; ");
         let of_rule = if arrival.deliveries.len() > 1 {
-            format!("{}: {details}", entry.delivery.rule)
+            format!("{}: {details}", named(&entry.delivery))
         } else {
             details.clone()
         };
@@ -109,22 +109,63 @@ pub fn arrival_line(arrival: &ListedArrival) -> [String; 7] {
     ]
 }
 
+/// Maximum elements of a rule that are named one by one. Of more, only their states are counted.
+const ELEMENTS_NAMED: usize = 4;
+
 /// Formats the deliveries of an arrival: each rule with its state.
 fn deliveries(arrival: &ListedArrival) -> String {
-    let deliveries = arrival.deliveries.iter().map(|entry| {
-        let made = if entry.delivery.failure_of.is_some() {
-            " (on_failure)"
-        } else {
-            ""
-        };
-        let phase = Phase::of(entry);
-        let state = phase.map_or_else(
-            || DeliveryStatus::of(entry).name().to_owned(),
-            |phase| phase.to_string(),
-        );
-        format!("{}{made} {state}", entry.delivery.rule)
-    });
-    one_line(&deliveries.collect::<Vec<_>>().join(", "), 2 * REASON)
+    let is_element = |entry: &ListedDelivery| entry.delivery.item.is_some();
+    let of_rule = |entry: &&ListedDelivery, rule: &str| is_element(entry) && *entry.delivery.rule == *rule;
+    let mut deliveries: Vec<String> = Vec::new();
+    let mut counted: Vec<&str> = Vec::new();
+    for entry in &arrival.deliveries {
+        let rule = &*entry.delivery.rule;
+        let elements = arrival.deliveries.iter().filter(|entry| of_rule(entry, rule));
+        if !is_element(entry) || elements.clone().count() <= ELEMENTS_NAMED {
+            deliveries.push(format!("{} {}", named(&entry.delivery), state(entry)));
+        } else if !counted.contains(&rule) {
+            counted.push(rule);
+            deliveries.push(format!("{rule} {}", states(elements)));
+        }
+    }
+    one_line(&deliveries.join(", "), 2 * REASON)
+}
+
+/// Counts deliveries by their states: `998 done, 2 dead`.
+fn states<'e>(entries: impl Iterator<Item = &'e ListedDelivery>) -> String {
+    let mut states: Vec<(String, usize)> = Vec::new();
+    for entry in entries {
+        let state = state(entry);
+        match states.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, number)) => *number += 1,
+            None => states.push((state, 1)),
+        }
+    }
+    let states = states
+        .into_iter()
+        .map(|(state, number)| format!("{number} {state}"));
+    states.collect::<Vec<_>>().join(" and ")
+}
+
+fn state(entry: &ListedDelivery) -> String {
+    let phase = Phase::of(entry);
+    let state = phase.map_or_else(
+        || DeliveryStatus::of(entry).name().to_owned(),
+        |phase| phase.to_string(),
+    );
+    if entry.delivery.failure_of.is_some() {
+        format!("(on_failure) {state}")
+    } else {
+        state
+    }
+}
+
+/// The rule of a delivery, with the index of its element: `alerts[2]`.
+pub fn named(delivery: &Delivery) -> String {
+    match delivery.item {
+        Some(item) => format!("{}[{item}]", delivery.rule),
+        None => delivery.rule.to_string(),
+    }
 }
 
 /// Formats an arrival as JSON.
@@ -162,7 +203,7 @@ pub fn line(entry: &ListedDelivery) -> [String; 8] {
         delivery.id.to_string(),
         entry.received_at.to_string(),
         one_line(&entry.endpoint, REASON),
-        delivery.rule.to_string(),
+        named(delivery),
         DeliveryStatus::of(entry).name().to_owned(),
         delivery.action.saturating_add(1).to_string(),
         delivery.attempt.to_string(),
@@ -211,6 +252,7 @@ pub fn as_json(entry: &ListedDelivery) -> Value {
         "received_at": entry.received_at.to_string(),
         "endpoint": entry.endpoint,
         "rule": &*delivery.rule,
+        "element": delivery.item,
         "state": DeliveryStatus::of(entry).name(),
         "phase": Phase::of(entry).map(Phase::name),
         "action": delivery.action.saturating_add(1),

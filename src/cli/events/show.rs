@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::capture::{event_of, request, text_or_bytes};
-use super::list::{as_json, reason};
+use super::list::{as_json, named, reason};
 use super::select::{DeliveryStatus, decoded};
 use super::stored::{StoredArrival, stored};
 use super::{find, look};
@@ -248,7 +248,7 @@ pub fn delivery_lines(entry: &ListedDelivery, attempts: &[AttemptRecord]) -> Vec
     let reason = reason(entry);
     let separator = if reason.is_empty() { "" } else { ": " };
     let mut lines = vec![
-        format!("delivery {} to {}", delivery.id, delivery.rule),
+        format!("delivery {} to {}", delivery.id, named(delivery)),
         format!(
             "{}, at action {}, attempt {}{separator}{reason}",
             DeliveryStatus::of(entry).name(),

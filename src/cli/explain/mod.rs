@@ -3,6 +3,7 @@
 
 mod captured;
 mod described;
+mod elements;
 mod request;
 mod stored;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use self::elements::ExplainedElements;
 use self::request::ExplainedRequest;
 use super::{Format, NO, YES, fail, naming, rules_path, say, wrong};
 use crate::base::escape;
@@ -181,6 +183,8 @@ pub(super) struct Explained {
     explanation: Value,
     /// Condition under which another request counts as the same event.
     duplicate: Option<String>,
+    /// Decisions about the elements, of a rule with `for_each`.
+    elements: Option<ExplainedElements>,
     preview: Preview,
 }
 
@@ -198,6 +202,7 @@ impl Explained {
             "matched": self.matched,
             "explanation": self.explanation,
             "duplicate": self.duplicate,
+            "elements": self.elements.as_ref().map(ExplainedElements::to_json),
             "actions": listed(&self.preview.actions),
             "on_failure": listed(&self.preview.on_failure),
         })
@@ -208,6 +213,8 @@ impl Explained {
         let word = if self.matched { "yes" } else { "no " };
         let mut lines = vec![format!("{word} {}: {}", self.rule, self.why)];
         lines.extend(self.duplicate.iter().map(|words| format!("      {words}")));
+        let elements = self.elements.iter().flat_map(ExplainedElements::lines);
+        lines.extend(elements.map(|words| format!("      {words}")));
         lines.extend(self.preview.lines().map(|line| format!("      {line}")));
         // Text quoted from the event must not imitate the line of another rule.
         lines.iter().map(|line| escape::line(line).into_owned()).collect()
@@ -229,8 +236,11 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, stored
         Some(client) => format!("`allow` does not let {client} in"),
         None => explanation.to_string(),
     };
+    let elements = ExplainedElements::of(endpoint, index, event);
+    // Actions are shown for the first element that matches.
+    let first = elements.as_ref().and_then(ExplainedElements::first);
     let preview = if matched {
-        Preview::new(endpoint, rule, stored)
+        Preview::new(endpoint, rule, first, stored)
     } else {
         Preview::default()
     };
@@ -241,6 +251,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, stored
         why,
         explanation,
         duplicate: matched.then(|| duplicate(endpoint, rule)),
+        elements,
         preview,
     }
 }

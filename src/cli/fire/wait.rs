@@ -18,13 +18,11 @@ use crate::store::{AttemptRecord, DeliveryId, ListedDelivery, Records, StoreErro
 /// Interval between reads of the store.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A delivery at its end, or when the wait was over.
-pub(super) struct Ended {
-    entry: ListedDelivery,
-    attempts: Vec<AttemptRecord>,
-}
+/// The deliveries of the rule at their end, or when the wait was over. There is one, or with
+/// `for_each` one for each element.
+pub(super) struct Ended(Vec<(ListedDelivery, Vec<AttemptRecord>)>);
 
-/// Waits for the end of the delivery that the daemon has made, at most `limit`. The error is the
+/// Waits for the end of the deliveries that the daemon has made, at most `limit`. The error is the
 /// exit code.
 pub(super) fn for_end(store: &Path, answer: &FireAnswer, limit: Duration) -> Result<Ended, u8> {
     let ids = answer.event.as_deref().zip(answer.delivery.as_deref());
@@ -53,31 +51,52 @@ fn now() -> Instant {
 fn read(store: &Path, event: EventId, delivery: DeliveryId) -> Result<Option<Ended>, StoreError> {
     // Reopened each time, since a daemon may have started or stopped.
     let history = Records::at(store).history()?;
-    let mut entries = history.of_event(event)?.into_iter();
-    let Some(entry) = entries.find(|entry| entry.delivery.id == delivery) else {
+    let entries = history.of_event(event)?;
+    if !entries.iter().any(|entry| entry.delivery.id == delivery) {
         return Ok(None);
-    };
-    let attempts = history.attempts(delivery)?;
-    Ok(Some(Ended { entry, attempts }))
+    }
+    // The event was fired for this rule alone.
+    let of_event = entries
+        .into_iter()
+        .filter(|entry| entry.delivery.failure_of.is_none());
+    let with_attempts = of_event.map(|entry| {
+        let attempts = history.attempts(entry.delivery.id)?;
+        Ok((entry, attempts))
+    });
+    Ok(Some(Ended(with_attempts.collect::<Result<_, StoreError>>()?)))
 }
 
 impl Ended {
-    /// True if all actions are done, false if it ended otherwise; `None` if it goes on.
+    /// True if all actions are done, false if a delivery ended otherwise; `None` if one goes on.
     pub(super) fn is_done(&self) -> Option<bool> {
-        match DeliveryStatus::of(&self.entry) {
-            DeliveryStatus::Waiting => None,
-            status => Some(status == DeliveryStatus::Done),
+        let statuses = self.0.iter().map(|(entry, _)| DeliveryStatus::of(entry));
+        let mut done = true;
+        for status in statuses {
+            match status {
+                DeliveryStatus::Waiting => return None,
+                status => done &= status == DeliveryStatus::Done,
+            }
         }
+        Some(done)
     }
 
-    /// Formats the state and the attempts as text.
+    /// Formats the states and the attempts as text.
     pub(super) fn lines(&self) -> Vec<String> {
-        let lines = delivery_lines(&self.entry, &self.attempts);
-        lines.iter().map(|line| escape::line(line).into_owned()).collect()
+        let lines = self
+            .0
+            .iter()
+            .flat_map(|(entry, attempts)| delivery_lines(entry, attempts));
+        lines.map(|line| escape::line(&line).into_owned()).collect()
     }
 
-    /// Formats the state and the attempts as JSON.
+    /// Formats the state and the attempts as JSON: a list for a rule with `for_each`.
     pub(super) fn to_json(&self) -> Value {
-        delivery_with_attempts(&self.entry, &self.attempts)
+        match self.0.as_slice() {
+            [(entry, attempts)] if entry.delivery.item.is_none() => delivery_with_attempts(entry, attempts),
+            all => all
+                .iter()
+                .map(|(entry, attempts)| delivery_with_attempts(entry, attempts))
+                .collect(),
+        }
     }
 }

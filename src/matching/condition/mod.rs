@@ -11,6 +11,7 @@ use std::fmt;
 
 use super::contradiction::{Requirement, contradiction};
 use super::explanation::shortened;
+use super::for_each::ForEach;
 use super::operand::to_json;
 use super::operator::Operators;
 use super::selector::Selector;
@@ -29,6 +30,9 @@ const MAX_COMPARED: usize = 32;
 /// A compiled `match:`. All of its terms must hold.
 pub struct Condition {
     pub(super) terms: Vec<Term>,
+    /// Terms that look at an element. There are none without [`Self::for_each`].
+    pub(super) element_terms: Vec<Term>,
+    pub(super) for_each: Option<ForEach>,
     /// The selectors to which the slots of the terms refer.
     pub(super) selectors: Vec<Selector>,
 }
@@ -48,18 +52,21 @@ impl Condition {
         event_name: Option<&EventName>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        Self::compile_with(node, event_name, &Patterns::default(), diagnostics)
+        Self::compile_with(node, event_name, false, &Patterns::default(), diagnostics)
     }
 
-    /// As [`Self::compile`], with the patterns of all conditions of a rules file.
+    /// As [`Self::compile`], with the patterns of all conditions of a rules file. `has_elements`: the
+    /// rule has a `for_each`, and its conditions may look at elements.
     pub fn compile_with(
         node: Node<'_>,
         event_name: Option<&EventName>,
+        has_elements: bool,
         patterns: &Patterns,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let mut compiler = Compiler {
             event_name,
+            has_elements,
             patterns,
             diagnostics,
             selectors: Vec::new(),
@@ -67,16 +74,33 @@ impl Condition {
         };
         let built = compiler.all_of(node, 0)?;
         let selectors = compiler.selectors;
+        let terms = built.into_iter().map(|built| built.term);
+        let (element_terms, terms) = terms.partition(|term| looks_at_element(term, &selectors));
         Some(Self {
-            terms: built.into_iter().map(|built| built.term).collect(),
+            terms,
+            element_terms,
+            for_each: None,
             selectors,
         })
+    }
+
+    /// True if the rule has a `for_each`.
+    pub fn has_elements(&self) -> bool {
+        self.for_each.is_some()
+    }
+
+    /// The same condition for each of the elements.
+    #[must_use]
+    pub fn for_each(self, for_each: Option<ForEach>) -> Self {
+        Self { for_each, ..self }
     }
 
     /// The condition of a rule without `match:`, which every event fulfils.
     pub fn always() -> Self {
         Self {
             terms: Vec::new(),
+            element_terms: Vec::new(),
+            for_each: None,
             selectors: Vec::new(),
         }
     }
@@ -102,13 +126,13 @@ impl Condition {
     /// True if the condition reads structure of the payload, so that an unstructured payload
     /// deserves a warning.
     pub fn needs_structure(&self) -> bool {
-        self.selectors.iter().any(Selector::needs_structure)
+        self.for_each.is_some() || self.selectors.iter().any(Selector::needs_structure)
     }
 
     /// True if the condition reads the payload at all, so that its answer may be unknown for an
     /// unreadable one.
     pub fn reads_payload(&self) -> bool {
-        self.selectors.iter().any(Selector::reads_payload)
+        self.for_each.is_some() || self.selectors.iter().any(Selector::reads_payload)
     }
 }
 
@@ -157,6 +181,7 @@ impl From<Term> for CompiledTerm {
 /// State of the compilation of one `match:`.
 struct Compiler<'c> {
     event_name: Option<&'c EventName>,
+    has_elements: bool,
     patterns: &'c Patterns,
     diagnostics: &'c mut Diagnostics,
     selectors: Vec<Selector>,
@@ -298,6 +323,13 @@ impl Compiler<'_> {
         self.report(diagnostic);
         None
     }
+}
+
+/// True if the term looks at an element, at any depth.
+fn looks_at_element(term: &Term, selectors: &[Selector]) -> bool {
+    let mut found = false;
+    term.each_test(&mut |test| found |= selectors.get(test.slot).is_some_and(Selector::is_of_element));
+    found
 }
 
 /// Combines the terms of a branch into one term.

@@ -24,7 +24,14 @@ impl Placed {
 impl Compiler<'_> {
     /// Compiles the test of a selector.
     pub(super) fn test(&mut self, written: &str, node: Node<'_>) -> Option<CompiledTerm> {
-        let selector = Selector::compile(written, node, self.event_name, self.patterns, self.diagnostics);
+        let selector = Selector::compile(
+            written,
+            node,
+            self.event_name,
+            self.has_elements,
+            self.patterns,
+            self.diagnostics,
+        );
         let is_readable = selector.as_ref().is_none_or(Selector::is_readable);
         let slot = selector.map(|selector| self.slot(selector));
         let mut test = Test {

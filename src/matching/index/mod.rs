@@ -15,6 +15,7 @@ use crate::matching::answer::Ternary;
 use crate::matching::condition::Condition;
 use crate::matching::explanation::Explanation;
 use crate::matching::facts::SelectedValues;
+use crate::matching::for_each::{ElementTerms, Elements};
 use crate::matching::scalar::ByScalar;
 use crate::matching::selected::SelectedValue;
 use crate::matching::selector::Selector;
@@ -28,6 +29,8 @@ pub const NEAREST_LOOKED_AT: usize = 32;
 pub struct Matcher {
     /// The terms of each rule, in the order of the file.
     rules: Vec<Vec<Term>>,
+    /// The parts of conditions that look at elements, by rule. Empty if no rule has a `for_each`.
+    elements: Vec<Option<ElementTerms>>,
     selectors: Vec<Selector>,
     /// The rules that require an exact value, by selector.
     exact: Vec<Exact>,
@@ -55,10 +58,18 @@ impl fmt::Debug for Matcher {
 impl Matcher {
     /// Builds the index. `conditions` are those of the rules, in the order of the file.
     pub fn new(conditions: Vec<Condition>) -> Self {
-        let (rules, selectors) = share_selectors(conditions);
+        let SharedConditions {
+            rules,
+            mut elements,
+            selectors,
+        } = share_selectors(conditions);
+        if elements.iter().all(Option::is_none) {
+            elements.clear();
+        }
         let (exact, rest) = by_exact_value(&rules, &selectors);
         Self {
             rules,
+            elements,
             selectors,
             exact,
             rest,
@@ -74,15 +85,37 @@ impl Matcher {
         rules.extend(&self.rest);
         rules.sort_unstable();
         rules.dedup();
-        rules.retain(|rule| {
-            considered(*rule) && self.terms(*rule).iter().all(|term| term.answer(&facts).holds())
-        });
+        rules.retain(|rule| considered(*rule) && self.matches(*rule, &facts, event));
         rules
+    }
+
+    /// The elements of `event` that match `rule`, if the rule has a `for_each`. The event fulfils
+    /// the rule's other conditions.
+    pub fn elements(&self, event: &Event, rule: usize) -> Option<Elements> {
+        let elements = self.elements_of(rule)?;
+        Some(elements.elements(self.facts(event)))
+    }
+
+    /// Explains the first elements, if `rule` has a `for_each`. The second value is the number of all
+    /// elements, or the reason why there are too many.
+    pub fn explain_elements(
+        &self,
+        event: &Event,
+        rule: usize,
+    ) -> Option<(Vec<Explanation>, Result<usize, String>)> {
+        let elements = self.elements_of(rule)?;
+        Some(elements.explain(self.facts(event)))
+    }
+
+    fn elements_of(&self, rule: usize) -> Option<&ElementTerms> {
+        self.elements.get(rule)?.as_ref()
     }
 
     /// Adds the values that the conditions read of a JSON payload to `plan`.
     pub fn add_to(&self, plan: &mut Plan) {
         self.selectors.iter().for_each(|selector| selector.add_to(plan));
+        let elements = self.elements.iter().flatten();
+        elements.for_each(|elements| elements.for_each.add_to(plan));
     }
 
     /// Sets the plan by which payloads are read. It must contain what [`Self::add_to`] adds. The
@@ -104,7 +137,30 @@ impl Matcher {
 
     /// Explains why `rule` does or does not match `event`.
     pub fn explain(&self, event: &Event, rule: usize) -> Explanation {
-        Explanation::of(self.terms(rule), &self.facts(event))
+        self.explanation(rule, &self.facts(event), event)
+    }
+
+    /// Explains the conditions of the event, and if all of them hold those of the elements.
+    fn explanation(&self, rule: usize, facts: &SelectedValues<'_, '_>, event: &Event) -> Explanation {
+        let explanation = Explanation::of(self.terms(rule), facts);
+        let elements = self.elements_of(rule).filter(|_| explanation.matched);
+        let missed = elements.filter(|elements| !elements.any(self.facts(event)));
+        match missed {
+            None => explanation,
+            Some(elements) => Explanation {
+                matched: false,
+                failed: Some(elements.miss(self.facts(event))),
+                ..explanation
+            },
+        }
+    }
+
+    /// True if `rule` matches.
+    fn matches(&self, rule: usize, facts: &SelectedValues<'_, '_>, event: &Event) -> bool {
+        self.terms(rule).iter().all(|term| term.answer(facts).holds())
+            && self
+                .elements_of(rule)
+                .is_none_or(|elements| elements.any(self.facts(event)))
     }
 
     /// The rule that matches `event` best without matching it: the one with most conditions held,
@@ -116,9 +172,11 @@ impl Matcher {
         considered: &dyn Fn(usize) -> bool,
     ) -> Option<(usize, Explanation)> {
         let facts = self.facts(event);
-        let missed = |(rule, held): &(usize, usize)| *held < self.terms(*rule).len();
+        let missed = |(rule, held): &(usize, usize)| {
+            *held < self.terms(*rule).len() || !self.matches(*rule, &facts, event)
+        };
         let (rule, _) = self.ranked(&facts, considered).into_iter().find(missed)?;
-        Some((rule, Explanation::of(self.terms(rule), &facts)))
+        Some((rule, self.explanation(rule, &facts, event)))
     }
 
     /// Returns explanations of the considered rules, the nearest first, at most `most`. The same
@@ -132,7 +190,7 @@ impl Matcher {
         let facts = self.facts(event);
         let ranked = self.ranked(&facts, considered).into_iter().take(most);
         ranked
-            .map(|(rule, _)| (rule, Explanation::of(self.terms(rule), &facts)))
+            .map(|(rule, _)| (rule, self.explanation(rule, &facts, event)))
             .collect()
     }
 
@@ -182,11 +240,19 @@ impl Matcher {
     }
 }
 
+/// Conditions with one table of selectors.
+struct SharedConditions {
+    rules: Vec<Vec<Term>>,
+    elements: Vec<Option<ElementTerms>>,
+    selectors: Vec<Selector>,
+}
+
 /// Builds one table of selectors for all rules, and moves the slots of the terms to it.
-fn share_selectors(conditions: Vec<Condition>) -> (Vec<Vec<Term>>, Vec<Selector>) {
+fn share_selectors(conditions: Vec<Condition>) -> SharedConditions {
     let mut selectors: Vec<Selector> = Vec::new();
     let mut slots: HashMap<String, usize> = HashMap::new();
     let mut rules = Vec::with_capacity(conditions.len());
+    let mut elements = Vec::with_capacity(conditions.len());
     for condition in conditions {
         let mut moved = Vec::with_capacity(condition.selectors.len());
         for selector in condition.selectors {
@@ -197,13 +263,23 @@ fn share_selectors(conditions: Vec<Condition>) -> (Vec<Vec<Term>>, Vec<Selector>
             });
             moved.push(place);
         }
-        let mut terms = condition.terms;
-        for term in &mut terms {
+        let (mut terms, mut element_terms) = (condition.terms, condition.element_terms);
+        for term in terms.iter_mut().chain(&mut element_terms) {
             term.move_slots(&moved);
         }
         rules.push(terms);
+        let of_element = |slot: &usize| selectors.get(*slot).is_some_and(Selector::is_of_element);
+        elements.push(condition.for_each.map(|for_each| ElementTerms {
+            for_each,
+            terms: element_terms,
+            slots: moved.into_iter().filter(of_element).collect(),
+        }));
     }
-    (rules, selectors)
+    SharedConditions {
+        rules,
+        elements,
+        selectors,
+    }
 }
 
 /// Files each rule under its exact value for the selector with the most distinct values among all

@@ -35,7 +35,7 @@ const fn row(
 }
 
 /// Selectors, with an example that holds for the event of the test.
-const SELECTORS: [(&str, &str, &str); 8] = [
+const SELECTORS: [(&str, &str, &str); 9] = [
     (
         "`$.ref`, `$.commits[*].id`",
         "values of the payload, by JSONPath (RFC 9535)",
@@ -60,6 +60,11 @@ const SELECTORS: [(&str, &str, &str); 8] = [
         "client.ip: {in_cidr: 10.0.0.0/8}",
     ),
     ("`body`", "the raw body as text", "body: {contains: v}"),
+    (
+        "`@`, `@.status`",
+        "the element of a rule with `for_each`, or values below it, by JSONPath",
+        "'@': 1",
+    ),
 ];
 
 /// Conditions on the values of a selector.

@@ -6,15 +6,25 @@ use http::HeaderName;
 
 use super::*;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::patterns::Patterns;
 use crate::matching::testing::{document, event};
-use crate::matching::{Condition, Matcher};
+use crate::matching::{Condition, ForEach, Matcher};
 use crate::verify::EventName;
 
 fn compile(text: &str) -> Result<Condition, Diagnostics> {
     let mut found = Diagnostics::new();
     let name = EventName::Header(HeaderName::from_static("x-github-event"));
     let document = document(text);
-    Condition::compile(document.root(), Some(&name), &mut found).ok_or(found)
+    let patterns = Patterns::default();
+    // The elements of the examples are the members of the payload.
+    let for_each = text.contains('@').then(|| ForEach {
+        written: "$[*]".into(),
+        path: patterns.path("$[*]").unwrap(),
+        limit: 10,
+    });
+    let has_elements = for_each.is_some();
+    let compiled = Condition::compile_with(document.root(), Some(&name), has_elements, &patterns, &mut found);
+    Ok(compiled.ok_or(found)?.for_each(for_each))
 }
 
 fn holds(example: &str, payload: &str) -> bool {

@@ -42,6 +42,8 @@ pub enum KeyType {
     Header,
     /// `JSONPath` that selects one value.
     JsonPath,
+    /// `JSONPath` that selects any number of values.
+    JsonPaths,
     /// Permissions in octal digits, in quotes.
     Mode,
     /// A day or an RFC 3339 instant.
@@ -109,6 +111,7 @@ impl KeyType {
             "network" => Self::Network,
             "header" => Self::Header,
             "jsonpath" => Self::JsonPath,
+            "jsonpath of many" => Self::JsonPaths,
             "mode" => Self::Mode,
             "date" => Self::Date,
             "condition" => Self::Condition,
@@ -189,6 +192,7 @@ impl fmt::Display for KeyType {
             Self::Network => "network or address",
             Self::Header => "name of a header",
             Self::JsonPath => "JSONPath of one value",
+            Self::JsonPaths => "JSONPath",
             Self::Mode => "octal digits in quotes",
             Self::Date => "day or RFC 3339 instant",
             Self::Condition => "[conditions](conditions.md)",

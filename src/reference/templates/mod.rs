@@ -19,7 +19,7 @@ type Row = (
     &'static str,
 );
 
-const VARIABLES: [Row; 17] = [
+const VARIABLES: [Row; 18] = [
     (
         "`payload`",
         "the decoded body; [bodies](bodies.md) says how it is read",
@@ -131,6 +131,13 @@ const VARIABLES: [Row; 17] = [
         "later actions, `respond` with `wait`",
         "{{ actions.build.stdout }}: {{ actions[0].status }}",
         "built: 0",
+    ),
+    (
+        "`item`",
+        "the element of `for_each` that the delivery is about; in `on_failure` null if the failure is that of the whole event",
+        "with `for_each`",
+        "{{ item.id }}",
+        "c2",
     ),
     (
         "`failure`",

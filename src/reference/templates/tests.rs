@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::act::{ActionContext, FailureContext, Outcome, PerformedAction, Verdict};
+use crate::act::{self, ActionContext, FailureContext, Outcome, PerformedAction, Verdict};
+use crate::base::patterns::Patterns;
 use crate::base::secret::Keyring;
 use crate::matching::testing::event;
 use crate::payload::EventNameReader;
@@ -24,7 +25,7 @@ fn compile(source: &str, scope: Scope, of_failures: bool) -> Result<crate::templ
         actions: [named].into(),
         earlier: 1,
     };
-    let templates = Templates::new().with_actions(known);
+    let templates = Templates::new().for_elements().with_actions(known);
     let templates = if of_failures {
         templates.for_failures()
     } else {
@@ -48,6 +49,7 @@ fn render(source: &str, place: &str) -> Result<String, String> {
     };
     let name = EventNameReader::Header("x-github-event".parse().unwrap());
     let name = Arc::new(name);
+    let commits = Patterns::default().path("$.commits[*]").unwrap();
     let context = ActionContext {
         event: &event,
         rule: "deploy",
@@ -58,6 +60,7 @@ fn render(source: &str, place: &str) -> Result<String, String> {
         withheld: &[],
         event_name: Some(&name),
         actions: &performed,
+        item: (place == "with `for_each`").then(|| act::items(&event, &commits).remove(1)),
         failure: of_failures.then_some(failure),
     };
     let template = compile(source, Scope::Action, of_failures)?;
