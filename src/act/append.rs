@@ -53,6 +53,8 @@ struct AppendFields {
     _append: IgnoredAny,
     #[serde(rename = "id")]
     _id: Option<IgnoredAny>,
+    #[serde(rename = "retry")]
+    _retry: Option<IgnoredAny>,
     line: Option<IgnoredAny>,
     #[serde(rename = "rotate")]
     _rotate: Option<IgnoredAny>,

@@ -49,7 +49,7 @@ impl ActionKind {
     fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Run | Self::Shell => COMMAND,
-            Self::Forward => &["headers", "sign", "tls", "proxy", "rate", "timeout"],
+            Self::Forward => &["headers", "sign", "tls", "proxy", "rate", "timeout", "status"],
             Self::Append => &["line", "rotate", "sync"],
         }
     }

@@ -131,6 +131,7 @@ pub struct EndpointShape {
     pub allow: Option<IgnoredAny>,
     pub rate_limit: Option<IgnoredAny>,
     pub verify: Option<IgnoredAny>,
+    pub public_url: Option<String>,
     pub replay_window: Option<HumanDuration>,
     pub on_duplicate: Option<OnDuplicate>,
     pub max_body: Option<Size>,

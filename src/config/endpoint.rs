@@ -8,7 +8,7 @@ use serde_yaml::Value;
 
 use super::document::{EndpointKeepShape, EndpointShape};
 use super::early_answers::EarlyAnswers;
-use super::settings::{DEFAULT_MAX_BODY, reject_zero};
+use super::settings::{DEFAULT_MAX_BODY, parse_public_url, reject_zero};
 use super::{limit, reads, respond};
 use crate::act::CompileContext;
 use crate::base::diagnostic::{Diagnostics, Origin};
@@ -35,6 +35,8 @@ pub struct EndpointBuilder<'d> {
     /// Its `respond`, if it has one.
     respond_node: Option<Node<'d>>,
     pub early_answers: EarlyAnswers<'d>,
+    /// External URL of the endpoint's server, if it is not that of `server`.
+    public_url: Option<String>,
     methods: Vec<Method>,
     /// Clients that the endpoint accepts. `None`: all.
     pub allow: Option<Networks>,
@@ -95,6 +97,7 @@ impl<'d> EndpointBuilder<'d> {
             path: path.into(),
             origin: node.key_origin(),
             verify: node.given("verify"),
+            public_url: public_url(node, shape.public_url.as_deref(), diagnostics),
             methods: methods(node.given("methods"), diagnostics),
             allow: node
                 .given("allow")
@@ -130,6 +133,7 @@ impl<'d> EndpointBuilder<'d> {
             respond: Respond::default(),
             respond_node: None,
             early_answers: EarlyAnswers::default(),
+            public_url: None,
             methods: Vec::new(),
             allow: None,
             limits: RateLimits::default(),
@@ -193,7 +197,7 @@ impl<'d> EndpointBuilder<'d> {
         let scheme_context = SchemeContext {
             keyring: context.keyring,
             schemes: context.schemes,
-            public_url,
+            public_url: self.public_url.as_deref().or(public_url),
             max_body: self.max_body.0,
             decompress_unverified: self.shape.decompress_unverified == Some(true),
         };
@@ -391,6 +395,18 @@ fn keep(node: Node<'_>, diagnostics: &mut Diagnostics) -> PerRing<Option<usize>>
     PerRing {
         ignored: shape.ignored.map(|records| records as usize),
         refused: shape.refused.map(|records| records as usize),
+    }
+}
+
+/// Compiles `public_url:`.
+fn public_url(node: Node<'_>, given: Option<&str>, diagnostics: &mut Diagnostics) -> Option<String> {
+    match parse_public_url(given?) {
+        Ok(url) => Some(url),
+        Err(message) => {
+            let place = node.get("public_url").unwrap_or(node);
+            diagnostics.push(place.error("public-url", message));
+            None
+        }
     }
 }
 

@@ -424,9 +424,9 @@ fn actions(
         .map(|retry| Retry::compile(retry, diagnostics));
     let actions = list(node, "actions", names, context, diagnostics);
     let mut retries = Vec::new();
-    for action in &actions {
-        retries.push(match &retry {
-            Some(Some(retry)) => retry.clone(),
+    for (action, own) in &actions {
+        retries.push(match (own, &retry) {
+            (Some(retry), _) | (None, Some(Some(retry))) => retry.clone(),
             // The sender waits and retries itself: one attempt, unless the rule sets `retry`.
             _ if awaited => Retry {
                 attempts: 1,
@@ -435,10 +435,10 @@ fn actions(
             _ => action.default_retry(),
         });
     }
-    (actions, retries)
+    (actions.into_iter().map(|(action, _)| action).collect(), retries)
 }
 
-/// Compiles `on_failure:`, each action with its default retries. The rule's `retry` applies to
+/// Compiles `on_failure:`, each action with its own retries or the default ones. The rule's `retry` applies to
 /// `actions` only.
 fn on_failure(
     node: Node<'_>,
@@ -452,21 +452,21 @@ fn on_failure(
     };
     let actions = list(node, "on_failure", names, &context, diagnostics).into_iter();
     actions
-        .map(|action| {
-            let retry = action.default_retry();
+        .map(|(action, own)| {
+            let retry = own.unwrap_or_else(|| action.default_retry());
             (action, retry)
         })
         .collect()
 }
 
-/// Compiles a list of actions. Empty if the key is missing.
+/// Compiles a list of actions, each with its own `retry`. Empty if the key is missing.
 fn list(
     node: Node<'_>,
     key: &'static str,
     names: &Arc<[NamedAction]>,
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
-) -> Vec<Action> {
+) -> Vec<(Action, Option<Retry>)> {
     let Some(list) = node.given(key) else {
         return Vec::new();
     };
@@ -492,7 +492,10 @@ fn list(
             templates: &context.templates.with_actions(known),
             ..*context
         };
-        Action::compile(item, &context, diagnostics)
+        let retry = item
+            .given("retry")
+            .and_then(|retry| Retry::compile(retry, diagnostics));
+        Some((Action::compile(item, &context, diagnostics)?, retry))
     });
     compiled.collect()
 }

@@ -248,7 +248,7 @@ fn period(given: Option<HumanDuration>, default: Duration) -> Duration {
 
 /// Parses `https://host[:port][/path]`. The trailing slash is dropped, since endpoints begin with
 /// one.
-fn parse_public_url(text: &str) -> Result<String, String> {
+pub fn parse_public_url(text: &str) -> Result<String, String> {
     let uri: http::Uri = text
         .parse()
         .map_err(|error| format!("`{text}` is not a URL: {error}"))?;

@@ -45,6 +45,7 @@ mod fire;
 mod flood;
 mod for_each;
 mod forwards;
+mod forwards_original;
 mod framing;
 mod handshakes;
 mod importing;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
+use crate::act::forward::status::{Meaning, StatusMeanings};
 use crate::act::outcome::Verdict;
 use crate::base::clock::Timestamp;
 use crate::client::retry_after;
@@ -13,19 +14,31 @@ use crate::client::retry_after;
 /// Maximum `Retry-After` that is respected. Longer ones are cut.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// Returns the verdict on a response, and its detail.
-pub fn classify(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> (Verdict, String) {
+/// Returns the verdict on a response, and its detail. What the rule says comes before the default.
+pub fn classify(
+    status: StatusCode,
+    headers: &HeaderMap,
+    now: Timestamp,
+    meanings: &StatusMeanings,
+) -> (Verdict, String) {
     let detail = format!("HTTP {}", status.as_u16());
+    let failed = || {
+        let retry_after = retry_after(headers, now).map(|wait| wait.min(MAX_RETRY_AFTER));
+        Verdict::Failed { retry_after }
+    };
+    match meanings.of(status.as_u16()) {
+        Some(Meaning::Done) => return (Verdict::Done, detail),
+        Some(Meaning::Retry) => return (failed(), detail),
+        Some(Meaning::Dead) => return (Verdict::Dead, detail),
+        None => {}
+    }
     match status.as_u16() {
         200..=299 => (Verdict::Done, detail),
         // A redirect could lead anywhere, also into the private network.
         300..=303 | 307 | 308 => (Verdict::Dead, format!("{detail}: redirects are not followed")),
         // A request that came too early (RFC 8470) or reached the wrong server may succeed the next
         // time.
-        408 | 421 | 425 | 429 | 500..=599 => {
-            let retry_after = retry_after(headers, now).map(|wait| wait.min(MAX_RETRY_AFTER));
-            (Verdict::Failed { retry_after }, detail)
-        }
+        408 | 421 | 425 | 429 | 500..=599 => (failed(), detail),
         _ => (Verdict::Dead, detail),
     }
 }
@@ -35,6 +48,11 @@ mod tests {
     use http::header::RETRY_AFTER;
 
     use super::*;
+
+    /// The default classification.
+    fn classify(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> (Verdict, String) {
+        super::classify(status, headers, now, &StatusMeanings::default())
+    }
 
     #[test]
     fn statuses_have_a_verdict() {

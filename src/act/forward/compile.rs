@@ -9,7 +9,9 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::act::forward::original::{ForwardMethod, ORIGINAL};
 use crate::act::forward::pacer::Rate;
+use crate::act::forward::status::StatusMeanings;
 use crate::act::forward::{Forward, request, target};
 use crate::act::settings::ActionKind;
 use crate::act::{CompileContext, settings};
@@ -40,6 +42,10 @@ struct ForwardFields {
     _proxy: Option<IgnoredAny>,
     #[serde(rename = "rate")]
     _rate: Option<IgnoredAny>,
+    #[serde(rename = "status")]
+    _status: Option<IgnoredAny>,
+    #[serde(rename = "retry")]
+    _retry: Option<IgnoredAny>,
     timeout: Option<HumanDuration>,
 }
 
@@ -50,6 +56,8 @@ struct RequestFields {
     #[serde(rename = "url")]
     _url: IgnoredAny,
     method: Option<String>,
+    path: Option<String>,
+    query: Option<String>,
     #[serde(rename = "headers")]
     _headers: Option<IgnoredAny>,
     body: Option<IgnoredAny>,
@@ -81,9 +89,22 @@ impl Forward {
             warn_of_secrets(url, headers_node, &headers, diagnostics);
         }
         let method = request.as_ref().and_then(|request| request.method.as_deref());
-        let method = method.map_or(Some(Method::POST), |name| {
+        let method = method.map_or(Some(ForwardMethod::Fixed(Method::POST)), |name| {
             read_method(name, what.get("method").unwrap_or(what), diagnostics)
         });
+        let original = |key: &'static str, given: fn(&RequestFields) -> Option<&String>| {
+            let given = request.as_ref().and_then(given)?;
+            (given != ORIGINAL).then_some(key)
+        };
+        let path = original("path", |request| request.path.as_ref());
+        let query = original("query", |request| request.query.as_ref());
+        for key in [path, query].into_iter().flatten() {
+            let place = what.get(key).unwrap_or(what);
+            let diagnostic = place.error("wrong-value", format!("`{key}` is `{ORIGINAL}`, or left out"));
+            diagnostics.push(diagnostic.hint("any other one is part of `url`"));
+        }
+        let original_path = request.as_ref().is_some_and(|request| request.path.is_some());
+        let original_query = request.as_ref().is_some_and(|request| request.query.is_some());
         let body = request
             .and_then(|request| request.body)
             .and_then(|_| what.get("body"));
@@ -95,10 +116,16 @@ impl Forward {
         let rate = node
             .given("rate")
             .map(|rate| Rate::compile(rate, "rate", diagnostics));
+        let status = node
+            .given("status")
+            .map(|status| StatusMeanings::compile(status, diagnostics));
         let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, diagnostics);
         let forward = Self {
             method: method?,
             url: url?,
+            original_path,
+            original_query,
+            status: status.unwrap_or_default(),
             headers,
             body: match body {
                 Some(body) => Some(body?),
@@ -219,6 +246,11 @@ fn read_sign(
                 "`jwt` signs with a shared secret, and not with the keys that it verifies by".to_owned(),
                 "`algorithms: [HS256]` and a `secret`",
             )
+        } else if scheme.family() == "http_message_signatures" {
+            (
+                format!("`{name}` signs with a shared secret only"),
+                "`algorithm: hmac-sha256` and a `secret`",
+            )
         } else {
             (
                 format!("`{name}` verifies with a public key, and signs with a private one"),
@@ -232,12 +264,17 @@ fn read_sign(
 }
 
 /// Parses the method. CONNECT and TRACE cannot be forwarded.
-fn read_method(name: &str, node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Method> {
+fn read_method(name: &str, node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<ForwardMethod> {
+    if name == ORIGINAL {
+        return Some(ForwardMethod::Original);
+    }
     match Method::from_bytes(name.to_ascii_uppercase().as_bytes()) {
-        Ok(method) if method != Method::CONNECT && method != Method::TRACE => Some(method),
+        Ok(method) if method != Method::CONNECT && method != Method::TRACE => {
+            Some(ForwardMethod::Fixed(method))
+        }
         _ => {
             let diagnostic = node.error("wrong-value", format!("`{name}` is not a method to forward with"));
-            diagnostics.push(diagnostic.hint("POST, PUT, PATCH, DELETE or GET"));
+            diagnostics.push(diagnostic.hint("POST, PUT, PATCH, DELETE, GET or `original`"));
             None
         }
     }

@@ -7,19 +7,23 @@
 mod circuit;
 mod classify;
 mod compile;
+mod original;
 mod pacer;
 mod perform;
 mod request;
+mod status;
 mod target;
 mod target_health;
 
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::HeaderName;
 use minijinja::Value;
 use serde_json::json;
 
+use crate::act::forward::original::{ForwardMethod, ORIGINAL};
 use crate::act::forward::pacer::Rate;
+use crate::act::forward::status::StatusMeanings;
 use crate::base::units::HumanDuration;
 use crate::client::Route;
 use crate::template::{RenderError, Template};
@@ -32,14 +36,20 @@ pub use perform::Forwarder;
 /// Compiled `forward` action.
 #[derive(Debug)]
 pub struct Forward {
-    method: Method,
+    method: ForwardMethod,
     url: Template,
+    /// True if the original path is added to that of the URL.
+    original_path: bool,
+    /// True if the original query is added to that of the URL.
+    original_query: bool,
     headers: Vec<(HeaderName, Template)>,
     /// Template of the body. If absent, the bytes as they arrived.
     body: Option<Template>,
     /// Scheme that signs the request.
     sign: Option<Box<Verification>>,
     route: Box<Route>,
+    /// Meaning of a response's status, where it differs from the default.
+    status: StatusMeanings,
     /// Maximum rate of requests to the target.
     rate: Option<Rate>,
     timeout: Duration,
@@ -67,12 +77,19 @@ impl Forward {
         let mut described = json!({
             "forward": {
                 "url": self.url.render_masked(values)?,
-                "method": self.method.as_str(),
+                "method": self.method.name(),
                 "headers": headers,
                 "body": body,
             },
             "timeout": HumanDuration(self.timeout).to_string(),
         });
+        let parts = [("path", self.original_path), ("query", self.original_query)];
+        for (name, _) in parts.into_iter().filter(|(_, original)| *original) {
+            let request = described.get_mut("forward");
+            if let Some(request) = request.and_then(serde_json::Value::as_object_mut) {
+                request.insert(name.to_owned(), ORIGINAL.into());
+            }
+        }
         if let (Some(sign), Some(members)) = (&self.sign, described.as_object_mut()) {
             members.insert("sign".to_owned(), (**sign.scheme()).into());
         }

@@ -116,8 +116,8 @@ impl Forward {
             Ok(Err(ClientError::Failed(why))) => (Verdict::FAILED, why),
             Ok(Err(ClientError::Refused(why))) => (Verdict::Dead, why),
             Ok(Ok(response)) => {
-                let verdict =
-                    classify::classify(response.status(), response.headers(), forwarder.clock.now());
+                let (headers, now) = (response.headers(), forwarder.clock.now());
+                let verdict = classify::classify(response.status(), headers, now, &self.status);
                 read_until(deadline, response, &mut output.stdout, stop).await;
                 verdict
             }

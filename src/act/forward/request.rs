@@ -13,7 +13,7 @@ use http_body_util::Full;
 use minijinja::Value;
 
 use crate::act::action_context::ActionContext;
-use crate::act::forward::{Forward, target};
+use crate::act::forward::{Forward, original, target};
 use crate::base::clock::Timestamp;
 use crate::template::Template;
 use crate::verify::OutgoingRequest;
@@ -73,16 +73,23 @@ impl Forward {
             .url
             .render(&values)
             .map_err(|error| format!("url: {error}"))?;
+        let received = &action_context.event.received;
+        let url = if self.original_path || self.original_query {
+            original::extend(&url, received, self.original_path, self.original_query)?
+        } else {
+            url
+        };
         let mut uri = target::rendered(&self.url, &url)?;
+        let method = self.method.of(received);
         let mut headers = forwarded_headers(action_context);
-        let mut body = self.content(action_context, &values, &mut headers)?;
+        let mut body = self.content(action_context, method, &values, &mut headers)?;
         self.insert_own_headers(action_context, &values, &mut headers)?;
         // Sign last, because the signature covers all that is sent. The id is the delivery's: a
         // retry is not a second event.
         if let Some(scheme) = &self.sign {
             let signed = scheme
                 .sign(&OutgoingRequest {
-                    method: &self.method,
+                    method,
                     url: &url,
                     headers: &headers,
                     body: &body,
@@ -104,11 +111,11 @@ impl Forward {
             body = signed.body.map_or(body, Bytes::from);
         }
         // If a body is expected and empty, some servers still require its length (411).
-        if body.is_empty() && [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
+        if body.is_empty() && [Method::POST, Method::PUT, Method::PATCH].contains(method) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let mut request = Request::new(Full::new(body));
-        *request.method_mut() = self.method.clone();
+        *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         Ok(request)
@@ -147,10 +154,11 @@ impl Forward {
     fn content(
         &self,
         action_context: &ActionContext<'_>,
+        method: &Method,
         values: &Value,
         headers: &mut HeaderMap,
     ) -> Result<Bytes, String> {
-        let bodiless = self.method == Method::GET || self.method == Method::HEAD;
+        let bodiless = *method == Method::GET || *method == Method::HEAD;
         if self.body.is_some() || bodiless {
             for name in BODY_HEADERS {
                 headers.remove(name);

@@ -35,6 +35,8 @@ struct RunFields {
     _shell: Option<IgnoredAny>,
     #[serde(rename = "id")]
     _id: Option<IgnoredAny>,
+    #[serde(rename = "retry")]
+    _retry: Option<IgnoredAny>,
     #[serde(rename = "env")]
     _env: Option<IgnoredAny>,
     #[serde(rename = "cwd")]
