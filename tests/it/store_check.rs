@@ -152,6 +152,14 @@ const HARM: &[(&str, &str)] = &[
         "deliveries for a failure that is not recorded, or with one that is not theirs: ",
     ),
     (
+        "UPDATE deliveries SET item = -1 WHERE rule = 'record'",
+        "deliveries of an impossible element, or for a failure of another element: ",
+    ),
+    (
+        "UPDATE deliveries SET item = 2 WHERE failure_of IS NOT NULL",
+        "deliveries of an impossible element, or for a failure of another element: ",
+    ),
+    (
         "UPDATE deliveries SET id = 'x' WHERE rule = 'record'",
         "delivery x cannot be read: the column `id`",
     ),
