@@ -12,10 +12,12 @@ from real_senders.senders import (
     generic,
     github,
     jwts,
+    message_signatures,
     messages,
     operations,
     payments,
     phones,
+    rsa,
     shops,
     social,
     standard,
@@ -37,6 +39,8 @@ SUBJECTS = [
     standard,
     tokens,
     generic,
+    rsa,
+    message_signatures,
     jwts,
 ]
 
