@@ -80,6 +80,7 @@ mod signing;
 mod status;
 mod store_check;
 mod strangers;
+mod stripe_relay;
 mod sums;
 mod supervised;
 mod tls;
