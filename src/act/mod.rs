@@ -29,7 +29,7 @@ use crate::act::settings::ActionKind;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::Keyring;
 use crate::base::yaml::Node;
-use crate::template::{NamedAction, Place, RenderError, Template, Templates};
+use crate::template::{NamedAction, PartRead, Place, RenderError, Template, Templates};
 use crate::verify::Definitions;
 
 pub use action_context::{ActionContext, FailureContext, Item, items, no_item};
@@ -106,6 +106,14 @@ impl Action {
     /// True if the action holds neither a process nor a connection while it is performed.
     pub fn is_light(&self) -> bool {
         matches!(self, Self::Append(_))
+    }
+
+    /// Parts of the request that a forward passes on by name: `method`, `path` or `query: original`.
+    pub fn passes_on(&self) -> Vec<PartRead> {
+        match self {
+            Self::Forward(forward) => forward.passes_on(),
+            Self::Run(_) | Self::Append(_) => Vec::new(),
+        }
     }
 
     /// True if the action runs a command.

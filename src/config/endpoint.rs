@@ -287,7 +287,7 @@ impl<'d> EndpointBuilder<'d> {
 
     /// Adds a rule with its condition. `silent`: it does not set `on_duplicate`.
     pub fn add(&mut self, rule: Rule, condition: Condition, silent: bool) {
-        let reads = reads::of(&rule, &condition, &self.respond);
+        let reads = reads::of(&rule, &condition, &self.respond, &self.methods);
         for Alternative { verification, .. } in &rule.alternatives {
             if let Some(known) = self.silent.get_mut(*verification) {
                 *known |= silent;

@@ -1,10 +1,10 @@
 //! Request parts that a rule reads besides the body: in its conditions, and in the templates of its
 //! actions, group and response.
 //!
-//! A part counts only if the rule names it. Data that is passed on whole, such as the event record
-//! or forwarded headers, does not count.
+//! A part counts only if the rule names it, also with `query: original` of a forward. Data that is
+//! passed on whole, such as the event record or forwarded headers, does not count.
 
-use http::HeaderName;
+use http::{HeaderName, Method};
 
 use crate::act::Action;
 use crate::matching::Condition;
@@ -12,8 +12,8 @@ use crate::rules::{AnswerKind, Respond, Rule};
 use crate::template::{PartRead, Template};
 use crate::verify::Reads;
 
-/// Request parts that `rule` reads. An answer that the rule does not state is that of `respond`.
-pub fn of(rule: &Rule, condition: &Condition, respond: &Respond) -> Reads {
+/// Request parts that `rule` reads on an endpoint with these methods. An answer that the rule does not state is that of `respond`.
+pub fn of(rule: &Rule, condition: &Condition, respond: &Respond, methods: &[Method]) -> Reads {
     let mut reads = condition.reads();
     reads.payload |= rule.needs_structure;
     let on_failure = rule.on_failure.iter().map(|(action, _)| action);
@@ -32,6 +32,10 @@ pub fn of(rule: &Rule, condition: &Condition, respond: &Respond) -> Reads {
         reads.payload |= name.reads_payload();
         reads.headers.extend(name.headers());
     }
+    let passed_on = rule.actions.iter().flat_map(Action::passes_on);
+    passed_on.for_each(|part| add(&mut reads, part));
+    // A command is told the method, which says nothing if there is only one.
+    reads.method |= methods.len() > 1 && rule.actions.iter().any(Action::is_run);
     for template in templates {
         reads.payload |= ["payload", "jsonpath"]
             .iter()
@@ -64,6 +68,7 @@ fn add(reads: &mut Reads, PartRead { part, name }: PartRead) {
         ("query", Some(name)) => reads.query.push(name),
         ("query", None) => reads.any_query = true,
         ("path", _) => reads.path = true,
+        ("method", _) => reads.method = true,
         _ => {}
     }
 }

@@ -50,14 +50,14 @@ pub struct Scan {
 /// A use of a part of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartRead {
-    /// `headers`, `query` or `path`.
+    /// `headers`, `query`, `path` or `method`.
     pub part: &'static str,
     /// `None` if the name is known only when the template is rendered.
     pub name: Option<String>,
 }
 
-/// The parts of a request in which names are looked up.
-const PARTS: [&str; 3] = ["headers", "query", "path"];
+/// The parts of a request. Names are looked up in all but the method.
+const PARTS: [&str; 4] = ["headers", "query", "path", "method"];
 
 /// The functions that are resolved at load.
 const RESOLVED_AT_LOAD: [&str; 2] = ["secret", "jsonpath"];

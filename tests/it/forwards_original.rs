@@ -223,3 +223,47 @@ fn what_can_never_hold_is_found_by_check() {
     let text = said(&Scenario::new().rules(endpoint).hookyard(&["check"]));
     assert!(text.contains("is not a URL like"), "{text}");
 }
+
+#[test]
+fn what_is_passed_on_unsigned_tells_two_requests_with_one_body_apart() {
+    let target = Target::ok();
+    let rules = r#"
+endpoints:
+  /all/{*rest}: {methods: [POST, PUT]}
+  /method: {methods: [POST, PUT, DELETE]}
+  /run: {methods: [POST, PUT]}
+rules:
+  - name: all
+    endpoint: /all/{*rest}
+    verify: {hmac: {secret: env:TOKEN}}
+    actions: [{forward: {url: "{target}/base", method: original, path: original, query: original}}]
+  - name: method
+    endpoint: /method
+    verify: {hmac: {secret: env:TOKEN}}
+    actions: [{append: method.log, line: "{{ method }}"}]
+  - name: run
+    endpoint: /run
+    verify: {hmac: {secret: env:TOKEN}}
+    actions: [{run: [/bin/true]}]
+"#;
+    let daemon = start(rules, &target);
+    let send = |method: &str, path: &str| {
+        let signature = hmac_hex("a-token-of-many-letters", b"{}");
+        let sending = daemon.request(method, path).json("{}");
+        sending.header("X-Signature", &signature).send().word()
+    };
+    for (method, path) in [
+        ("POST", "/all/a?dry=1"),
+        ("POST", "/all/a?dry=0"),
+        ("PUT", "/all/a?dry=1"),
+        ("POST", "/all/b?dry=1"),
+        ("POST", "/method"),
+        ("PUT", "/method"),
+        ("DELETE", "/method"),
+        ("POST", "/run"),
+        ("PUT", "/run"),
+    ] {
+        assert_eq!(send(method, path), "accepted", "{method} {path}");
+        assert_eq!(send(method, path), "duplicate", "{method} {path}, again");
+    }
+}

@@ -26,7 +26,7 @@ use crate::act::forward::pacer::Rate;
 use crate::act::forward::status::StatusMeanings;
 use crate::base::units::HumanDuration;
 use crate::client::Route;
-use crate::template::{RenderError, Template};
+use crate::template::{PartRead, RenderError, Template};
 use crate::verify::Verification;
 
 pub use classify::MAX_RETRY_AFTER;
@@ -62,6 +62,17 @@ impl Forward {
             .chain(headers)
             .chain(&self.body)
             .collect()
+    }
+
+    /// Parts of the original request that are passed on.
+    pub(super) fn passes_on(&self) -> Vec<PartRead> {
+        let original = [
+            ("method", matches!(self.method, ForwardMethod::Original)),
+            ("path", self.original_path),
+            ("query", self.original_query),
+        ];
+        let original = original.into_iter().filter(|(_, original)| *original);
+        original.map(|(part, _)| PartRead { part, name: None }).collect()
     }
 
     /// Describes the request that would be sent.
