@@ -18,7 +18,7 @@ use crate::base::units::Size;
 use crate::base::yaml::{self, Node};
 use crate::matching::{Condition, Matcher};
 use crate::payload::{Decode, Unpack};
-use crate::rules::{Alternative, Endpoint, HandshakeVerifiers, RateLimits, Respond, Rule};
+use crate::rules::{Alternative, AnswerKind, Endpoint, HandshakeVerifiers, RateLimits, Respond, Rule};
 use crate::store::PerRing;
 use crate::verify::{
     Alternatives, Mode, Reads, Recognition, SchemeContext, Verification, handshake_conflict,
@@ -322,7 +322,16 @@ impl<'d> EndpointBuilder<'d> {
         let mut matcher = Matcher::new(std::mem::take(&mut self.conditions));
         let plan = Arc::new(self.plan(&matcher));
         matcher.read_by(&plan);
+        let states_early = |rule: &Rule| {
+            let mut kinds = AnswerKind::KEYED.into_iter();
+            kinds.any(|kind| kind.is_before_a_rule() && rule.respond.of(kind).is_some())
+        };
+        let rules = self.rules.iter().enumerate();
+        let early_answering = rules
+            .filter(|(_, rule)| states_early(rule))
+            .map(|(index, _)| index);
         Endpoint {
+            early_answering: early_answering.collect(),
             plan,
             recognitions: self.recognitions(),
             path: self.path,

@@ -147,18 +147,25 @@ impl<'e> Authorization<'e> {
         self.proofs.iter().any(Result::is_ok)
     }
 
-    /// The enabled rules that have verified the request, in the order of the file. A rule in
-    /// `mode: observe` may trust it without.
-    pub(super) fn proven_rules(&self) -> impl Iterator<Item = &'e Rule> {
-        let enabled = self.endpoint.rules.iter().filter(|rule| rule.enabled);
-        enabled.filter(|rule| self.judge(rule).is_some_and(|judged| judged.is_ok()))
+    /// The rules that have verified the request and state an answer which is given before a rule is
+    /// chosen, in the order of the file.
+    pub(super) fn early_answering(&self) -> impl Iterator<Item = &'e Rule> {
+        let stating = self.endpoint.early_answering.iter();
+        let stating = stating.filter_map(|index| self.endpoint.rules.get(*index));
+        stating.filter(|rule| self.has_proven(rule))
+    }
+
+    /// True if the rule is enabled and has verified the request. A rule in `mode: observe` may trust
+    /// a request without.
+    fn has_proven(&self, rule: &Rule) -> bool {
+        rule.enabled && self.accepting(rule).is_some()
     }
 
     /// True if an enabled rule has verified the request. If no rule is enabled, a verification
     /// decides.
     pub(super) fn is_proven(&self) -> bool {
         if self.endpoint.rules.iter().any(|rule| rule.enabled) {
-            self.proven_rules().next().is_some()
+            self.endpoint.rules.iter().any(|rule| self.has_proven(rule))
         } else {
             self.is_genuine()
         }

@@ -308,7 +308,7 @@ impl Ingest {
         }
         let reply = ResponseBuilder {
             endpoint,
-            rules: authorization.proven_rules().collect(),
+            rules: authorization.early_answering().collect(),
             event,
             verified: authorization.is_genuine(),
             metrics: &self.metrics,

@@ -92,7 +92,7 @@ impl Ingest {
         if authorization.is_proven() {
             let reply = ResponseBuilder {
                 endpoint: arriving.endpoint,
-                rules: authorization.proven_rules().collect(),
+                rules: authorization.early_answering().collect(),
                 event,
                 verified: authorization.is_genuine(),
                 metrics: &self.metrics,

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::{ActionContext, PerformedAction};
 use crate::event::EventId;
-use crate::payload::Event;
+use crate::payload::{Event, EventNameReader};
 use crate::pipeline::answer::Answer;
 use crate::pipeline::outcome_waiters::{DeliveryEnd, OutcomeWait};
 use crate::report::{self, Metrics};
@@ -203,8 +203,14 @@ impl<'r> ResponseBuilder<'r> {
         performed
     }
 
+    /// Location of the event's name: that of the rule which states the answer, else of the first one.
+    fn event_name(&self, rule: Option<&'r Rule>) -> Option<&'r Arc<EventNameReader>> {
+        let first = self.rules.first().copied().or(self.endpoint.rules.first());
+        rule.or(first)?.event_name.as_ref()
+    }
+
     /// Gives an answer the status, the body and the headers that are stated.
-    fn shape(&self, answer: &mut Answer, (stated, rule): Stated<'_>, ended: &[DeliveryEnd]) {
+    fn shape(&self, answer: &mut Answer, (stated, rule): Stated<'r>, ended: &[DeliveryEnd]) {
         answer.status = stated.status.unwrap_or(answer.status);
         if let Some(body) = &stated.body {
             let rule = rule.or_else(|| self.rules.first().copied());
@@ -216,7 +222,7 @@ impl<'r> ResponseBuilder<'r> {
                 attempt: 1,
                 replays: 0,
                 withheld: &[],
-                event_name: self.rules.first().and_then(|rule| rule.event_name.as_ref()),
+                event_name: self.event_name(rule),
                 actions: &actions,
                 item: None,
                 failure: None,

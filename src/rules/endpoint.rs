@@ -41,6 +41,9 @@ pub struct Endpoint {
     pub recognitions: Vec<Recognition>,
     /// Rules in the order of the file.
     pub rules: Vec<Rule>,
+    /// Indices of the rules that state an answer which is given before a rule is chosen. There are
+    /// few, while an endpoint may have thousands of rules.
+    pub early_answering: Vec<usize>,
     /// Indexed conditions of the rules.
     pub matcher: Matcher,
     /// Values of a JSON payload that the conditions, the names of groups and the answers read.
