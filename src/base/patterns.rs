@@ -35,7 +35,7 @@ const WORK_PER_BYTE: u64 = 20;
 pub struct Patterns {
     spent: Cell<u64>,
     regexes: RefCell<HashMap<(String, bool), Result<Regex, String>>>,
-    searches: RefCell<HashMap<String, Result<Regex, String>>>,
+    searches: RefCell<HashMap<String, Result<(Regex, u64), String>>>,
     globs: RefCell<HashMap<String, Result<regex::bytes::Regex, String>>>,
     paths: RefCell<HashMap<String, Arc<JsonPath>>>,
 }
@@ -52,8 +52,8 @@ impl Patterns {
         regex
     }
 
-    /// Adds the work of a regular expression, unless it is refused.
-    fn check_regex(&self, pattern: &str, ignore_case: bool) -> Result<(), String> {
+    /// Adds the work of a regular expression and returns it, unless the expression is refused.
+    fn check_regex(&self, pattern: &str, ignore_case: bool) -> Result<u64, String> {
         self.spend(0)?;
         if pattern.len() > MAX_REGEX {
             return Err(format!("longer than {MAX_REGEX} bytes"));
@@ -65,7 +65,8 @@ impl Patterns {
             .build()
             .parse(pattern)
             .map_err(|error| last_line(&error.to_string()))?;
-        self.spend(work(&hir))
+        let work = work(&hir);
+        self.spend(work).map(|()| work)
     }
 
     fn compile_regex(&self, pattern: &str, ignore_case: bool) -> Result<Regex, String> {
@@ -77,8 +78,9 @@ impl Patterns {
             .map_err(|error| reason(&error))
     }
 
-    /// The regular expression, which finds parts of a text. Returns the reason for refusing it.
-    pub fn search(&self, pattern: &str) -> Result<Regex, String> {
+    /// The regular expression, which finds parts of a text, and its work in characters. Returns the
+    /// reason for refusing it.
+    pub fn search(&self, pattern: &str) -> Result<(Regex, u64), String> {
         if let Some(known) = self.searches.borrow().get(pattern) {
             return known.clone();
         }
@@ -89,12 +91,11 @@ impl Patterns {
         regex
     }
 
-    fn compile_search(&self, pattern: &str) -> Result<Regex, String> {
-        self.check_regex(pattern, false)?;
-        regex::RegexBuilder::new(pattern)
-            .size_limit(MAX_PATTERN)
-            .build()
-            .map_err(|error| reason(&error))
+    fn compile_search(&self, pattern: &str) -> Result<(Regex, u64), String> {
+        let work = self.check_regex(pattern, false)?;
+        let mut builder = regex::RegexBuilder::new(pattern);
+        let regex = builder.size_limit(MAX_PATTERN).build();
+        regex.map(|regex| (regex, work)).map_err(|error| reason(&error))
     }
 
     /// The glob as a regular expression. Returns the reason for refusing it.

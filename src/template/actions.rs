@@ -214,7 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_of_the_template_may_be_called_actions() {
-        assert_eq!(error("{% set actions = {'x': 1} %}{{ actions.x }}", 0), "");
+    fn no_variable_of_the_template_is_called_actions() {
+        let error = error("{% set actions = {'x': 1} %}{{ actions.x }}", 0);
+        assert!(error.contains("`actions` has a meaning already"), "{error}");
     }
 }

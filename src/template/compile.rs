@@ -26,6 +26,11 @@ const FAILURE: [&str; 3] = ["failure.action", "failure.reason", "failure.output"
 /// Functions that templates may call.
 const FUNCTIONS: [&str; 5] = ["jsonpath", "secret", "range", "dict", "now"];
 
+/// Names beside [`NAMES`] that no template sets.
+const RESERVED: [&str; 11] = [
+    "actions", "failure", "item", "loop", "secret", "jsonpath", "now", "range", "dict", "true", "false",
+];
+
 /// Filters to suggest for a misspelled one.
 const COMMON_FILTERS: [&str; 30] = [
     "tojson",
@@ -215,6 +220,7 @@ impl Templates {
         })?;
         let names = template.undeclared_variables(true);
         self.check_names(&names)?;
+        Self::check_blocks(found)?;
         self.check_calls(found)?;
         let rendered = work::limited(|| template.render(Value::from_object(Masked(nothing()))));
         if let Some(Err(error)) = rendered
@@ -262,6 +268,20 @@ impl Templates {
                     return Err(unknown("name", name, fields.iter().copied()));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Reports what would hide from the analysis of a template where its values come from.
+    fn check_blocks(found: &Scan) -> Result<(), TemplateError> {
+        if found.has_filter_block {
+            let error = TemplateError::new("`{% filter … %}` is not taken");
+            return Err(error.hint("write the filter behind the value: `{{ value | upper }}`"));
+        }
+        let reserved = |name: &&String| NAMES.contains(&name.as_str()) || RESERVED.contains(&name.as_str());
+        if let Some(name) = found.sets.iter().find(reserved) {
+            let error = TemplateError::new(format!("`{name}` has a meaning already and cannot be set"));
+            return Err(error.hint("choose another name"));
         }
         Ok(())
     }

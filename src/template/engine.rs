@@ -33,8 +33,8 @@ pub const MASK: &str = "***";
 pub struct Resolved {
     secrets: Arc<RwLock<HashMap<String, Secret>>>,
     paths: Arc<RwLock<HashMap<String, Arc<JsonPath>>>>,
-    /// Patterns of `regex_replace`.
-    regexes: Arc<RwLock<HashMap<String, Regex>>>,
+    /// Patterns of `regex_replace`, each with its work.
+    regexes: Arc<RwLock<HashMap<String, (Regex, u64)>>>,
     /// Compiles the paths and bounds the work of all of them.
     patterns: Arc<Mutex<Patterns>>,
 }
@@ -64,11 +64,17 @@ impl Resolved {
     /// Compiles a pattern of `regex_replace`. Returns the reason for refusing it.
     pub fn add_regex(&self, pattern: &str) -> Result<(), String> {
         let compiled = self.patterns.lock().search(pattern)?;
+        if compiled.1 > filters::MAX_COST {
+            return Err(format!(
+                "more than {} characters, with repetitions written out",
+                filters::MAX_COST
+            ));
+        }
         self.regexes.write().insert(pattern.to_owned(), compiled);
         Ok(())
     }
 
-    fn regex(&self, pattern: &str) -> Result<Regex, Error> {
+    fn regex(&self, pattern: &str) -> Result<(Regex, u64), Error> {
         let known = self.regexes.read().get(pattern).cloned();
         known.ok_or_else(|| {
             Error::new(
@@ -213,7 +219,8 @@ pub fn environment(resolved: &Resolved, undefined: UndefinedBehavior) -> Environ
     environment.add_filter(
         "regex_replace",
         move |value: &Value, pattern: &str, replacement: &str| {
-            filters::regex_replace(value, &regexes.regex(pattern)?, replacement)
+            let (pattern, cost) = regexes.regex(pattern)?;
+            filters::regex_replace(value, (&pattern, cost), replacement)
         },
     );
     environment.add_function("now", || Clock::system().now().to_string());

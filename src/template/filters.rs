@@ -17,6 +17,14 @@ use crate::template::{output, work};
 /// Maximum size of what a filter writes beyond its input, in bytes. A longer text fails the
 /// rendering.
 pub const MAX_FILTERED: usize = 4 << 20;
+/// Maximum size of a text in which `regex_replace` searches, in bytes.
+pub const MAX_SEARCHED: usize = 16 << 10;
+/// Maximum size of a replacement, in bytes.
+pub const MAX_REPLACEMENT: usize = 1 << 10;
+/// Maximum work of a pattern of `regex_replace`, in characters with repetitions written out.
+pub const MAX_COST: u64 = 256;
+/// Work of a pattern times bytes of text that count as one access.
+const SEARCHED_PER_UNIT: usize = 128;
 /// Maximum length of the format of `datetimeformat`, in bytes.
 const MAX_FORMAT: usize = 256;
 
@@ -48,13 +56,26 @@ pub fn sha256(value: &Value) -> Result<String, Error> {
 }
 
 /// Replaces every match of `pattern` in `value`. `$1` and `${name}` in the replacement stand for
-/// groups.
-pub fn regex_replace(value: &Value, pattern: &Regex, replacement: &str) -> Result<String, Error> {
+/// groups. `cost` is the work of the pattern: each search may read the whole rest of the text, so
+/// that a search costs the size of the rest times the work.
+pub fn regex_replace(
+    value: &Value,
+    (pattern, cost): (&Regex, u64),
+    replacement: &str,
+) -> Result<String, Error> {
     let text = text_of(value)?;
+    if text.len() > MAX_SEARCHED || replacement.len() > MAX_REPLACEMENT {
+        let message = format!(
+            "`regex_replace` takes a text of {MAX_SEARCHED} bytes and a replacement of {MAX_REPLACEMENT} at most"
+        );
+        return Err(Error::new(ErrorKind::OutOfFuel, message));
+    }
+    let cost = usize::try_from(cost).unwrap_or(usize::MAX);
     let (mut replaced, mut from) = (String::new(), 0);
     for found in pattern.captures_iter(&text) {
         let Some(whole) = found.get(0) else { continue };
-        work::charge(1);
+        let rest = text.len() - whole.start();
+        work::charge(1 + rest.saturating_mul(cost) / SEARCHED_PER_UNIT);
         replaced.push_str(text.get(from..whole.start()).unwrap_or_default());
         found.expand(replacement, &mut replaced);
         from = whole.end();
@@ -181,15 +202,37 @@ mod tests {
 
     #[test]
     fn what_a_replacement_writes_is_bounded() {
-        let text = Value::from("a".repeat(10_000));
         let pattern = Regex::new("a").unwrap();
-        let error = regex_replace(&text, &pattern, &"b".repeat(10_000)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::OutOfFuel);
+        let replace =
+            |text: &str, replacement: &str| regex_replace(&Value::from(text), (&pattern, 1), replacement);
+        assert_eq!(replace("aXa", "$0$0").unwrap(), "aaXaa");
+        let error = |text: String, replacement: String| replace(&text, &replacement).unwrap_err().kind();
+        let bound = ErrorKind::OutOfFuel;
         assert_eq!(
-            regex_replace(&Value::from("aXa"), &pattern, "$0$0").unwrap(),
-            "aaXaa"
+            error("a".repeat(MAX_SEARCHED), "b".repeat(MAX_REPLACEMENT)),
+            bound
         );
+        assert_eq!(error("a".repeat(MAX_SEARCHED + 1), String::new()), bound);
+        assert_eq!(error("a".to_owned(), "b".repeat(MAX_REPLACEMENT + 1)), bound);
         let empty = Regex::new("x*").unwrap();
-        assert_eq!(regex_replace(&Value::from("aß"), &empty, "-").unwrap(), "-a-ß-");
+        assert_eq!(
+            regex_replace(&Value::from("aß"), (&empty, 1), "-").unwrap(),
+            "-a-ß-"
+        );
+    }
+
+    #[test]
+    fn searches_that_read_the_rest_of_the_text_again_and_again_end_early() {
+        let patterns = crate::base::patterns::Patterns::default();
+        for (pattern, letter) in [("<[^>]*>|<", "<"), ("a*b|a", "a")] {
+            let (regex, cost) = patterns.search(pattern).unwrap();
+            let text = Value::from(letter.repeat(MAX_SEARCHED));
+            let ended = work::limited(|| regex_replace(&text, (&regex, cost), "").is_ok());
+            assert_eq!(ended, None, "{pattern}");
+            let short = Value::from(letter.repeat(1000));
+            let ended = work::limited(|| regex_replace(&short, (&regex, cost), "").is_ok());
+            assert_eq!(ended, Some(true), "{pattern}");
+        }
+        assert!(patterns.search("(?:a{1,400}b?){1,8}z|a").unwrap().1 > MAX_COST);
     }
 }

@@ -37,6 +37,10 @@ pub struct Scan {
     /// The fields of `event` that the template reads. `None` if the field is known only when the
     /// template is rendered.
     pub event_fields: Vec<Option<String>>,
+    /// True if the template has a `{% filter … %}` block.
+    pub has_filter_block: bool,
+    /// The names that the template sets, by `set`, `for` or `with`.
+    pub sets: Vec<String>,
     /// The patterns of `regex_replace`.
     pub regexes: Vec<String>,
     /// The formats of `datetimeformat` that are written out.
@@ -96,8 +100,8 @@ fn note(tokens: &[TagToken], block: bool, found: &mut Scan) {
         at.and_then(|at| tokens.get(at))
             .is_some_and(|token| *token == TagToken::Sign(sign))
     };
-    if block && word(0) == Some("filter") {
-        found.filters.extend(word(1).map(str::to_owned));
+    if block {
+        note_block(tokens, found);
     }
     for (at, token) in tokens.iter().enumerate() {
         let attribute = sign(at.checked_sub(1), '.');
@@ -162,6 +166,47 @@ fn note(tokens: &[TagToken], block: bool, found: &mut Scan) {
     }
 }
 
+/// Adds what a block says beside its expressions: a `filter` block, and the names that it sets.
+fn note_block(tokens: &[TagToken], found: &mut Scan) {
+    let Some(TagToken::Word(keyword)) = tokens.first() else {
+        return;
+    };
+    let until = |end: TagToken| tokens.iter().take_while(move |token| **token != end);
+    match keyword.as_str() {
+        "filter" => found.has_filter_block = true,
+        "set" => {
+            let targets = until(TagToken::Sign('=')).take_while(|token| **token != TagToken::Sign('|'));
+            found.sets.extend(targets.skip(1).filter_map(name_of));
+        }
+        "for" => {
+            let targets = until(TagToken::Word("in".into())).skip(1);
+            found.sets.extend(targets.filter_map(name_of));
+        }
+        "with" => {
+            // Targets end before `=`. Those in parentheses are several.
+            for (at, _) in tokens
+                .iter()
+                .enumerate()
+                .filter(|(_, token)| **token == TagToken::Sign('='))
+            {
+                let before = tokens.get(..at).unwrap_or_default().iter().rev();
+                let is_list = tokens.get(at.wrapping_sub(1)) == Some(&TagToken::Sign(')'));
+                let targets = before.take_while(|token| **token != TagToken::Sign('('));
+                let targets = targets.take(if is_list { usize::MAX } else { 1 });
+                found.sets.extend(targets.filter_map(name_of));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn name_of(token: &TagToken) -> Option<String> {
+    match token {
+        TagToken::Word(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
 /// Adds the arguments of a filter that are checked at load. `rest` begins after its name.
 fn note_filter(filter: &str, rest: &[TagToken], found: &mut Scan) {
     match (filter, rest) {
@@ -194,7 +239,8 @@ mod tests {
             "{%- if payload.x is not odd %}{{ payload.y | nope | upper }}{% filter trim %}{% endfilter %}{% endif %}\
              {{ {'a': {'b': 1}} | tojson }} {{ x.items() }} {{ loop.cycle('a') }}",
         );
-        assert_eq!(found.filters, ["nope", "upper", "trim", "tojson"]);
+        assert_eq!(found.filters, ["nope", "upper", "tojson"]);
+        assert!(found.has_filter_block);
         assert_eq!(found.tests, ["odd"]);
         assert_eq!(found.methods, ["items"]);
     }
@@ -207,6 +253,22 @@ mod tests {
         assert_eq!(found.secrets, ["A", "B"]);
         assert_eq!(found.paths, ["$.a['b']"]);
         assert_eq!(found.not_literal, ["secret", "jsonpath"]);
+    }
+
+    #[test]
+    fn names_that_a_template_sets_are_found() {
+        for (text, names) in [
+            ("{% set a = payload.x %}", &["a"][..]),
+            ("{%- set a, b = payload.x -%}", &["a", "b"]),
+            ("{% set a | upper %}x{% endset %}", &["a"]),
+            ("{% for a in payload.x %}", &["a"]),
+            ("{% for a, b in payload.x if a %}", &["a", "b"]),
+            ("{% with a = payload.x, b = 1 %}", &["a", "b"]),
+            ("{% with (a, b) = payload.x %}", &["b", "a"]),
+            ("{{ a == b }}{% if a == b %}", &[]),
+        ] {
+            assert_eq!(scan(text).sets, names, "{text}");
+        }
     }
 
     #[test]

@@ -301,10 +301,14 @@ fn integers_beyond_64_bits_are_written_exactly() {
 }
 
 #[test]
-fn a_selection_starts_at_the_current_payload() {
-    let source = "{{ jsonpath('$.id') }}{% for payload in payload.commits %}{{ jsonpath('$.id') }}{% endfor %}\
-                  {% set payload = {'id': 5} %}{{ jsonpath('$.id') }}";
-    assert_eq!(render(source).unwrap(), "9007199254740993c1c25");
+fn a_selection_starts_at_the_payload_which_no_template_replaces() {
+    let source = "{{ jsonpath('$.id') }}{% for one in payload.commits %}{{ jsonpath('$.id') }}{% endfor %}";
+    assert_eq!(
+        render(source).unwrap(),
+        "900719925474099390071992547409939007199254740993"
+    );
+    let error = compile("{% set payload = {'id': 5} %}{{ jsonpath('$.id') }}").unwrap_err();
+    assert_eq!(error.message, "`payload` has a meaning already and cannot be set");
 }
 
 #[test]

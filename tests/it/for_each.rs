@@ -231,6 +231,8 @@ fn an_event_that_comes_again_is_a_duplicate_as_a_whole() {
     let first = signed(&daemon);
     assert_eq!(first.outcome(), (200, "accepted".to_owned()));
     assert_eq!(signed(&daemon).outcome(), (200, "duplicate".to_owned()));
+    // What has not ended when the daemon is killed would be appended again.
+    ended(&daemon);
     daemon.kill();
     daemon.start();
     assert_eq!(signed(&daemon).outcome(), (200, "duplicate".to_owned()));

@@ -546,6 +546,6 @@ fn explain_says_that_it_is_a_handshake_and_send_passes_one() {
             "--body",
             "challenge.json"
         ]),
-        (Some(0), "200 3eZbrw1a".to_owned())
+        (Some(0), "200 (handshake) 3eZbrw1a".to_owned())
     );
 }

@@ -223,3 +223,68 @@ fn patterns_and_formats_are_checked_at_load() {
         );
     }
 }
+
+#[test]
+fn a_template_cannot_hide_where_a_value_comes_from() {
+    for (template, reason) in [
+        (
+            "{% filter replace('a', payload.x) %}a{% endfilter %}",
+            "is not taken",
+        ),
+        (
+            "{% set rule = payload.x %}{{ rule }}",
+            "`rule` has a meaning already",
+        ),
+        (
+            "{% for method in [payload.x] %}{{ method }}{% endfor %}",
+            "`method` has a meaning already",
+        ),
+        (
+            "{% with client = payload.x %}{{ client }}{% endwith %}",
+            "`client` has a meaning already",
+        ),
+        (
+            "{% with (rule, a) = payload.x %}{{ rule }}{% endwith %}",
+            "`rule` has a meaning already",
+        ),
+        (
+            "{% for loop in payload.x %}{{ loop }}{% endfor %}",
+            "reserved variable name loop",
+        ),
+        ("{{ payload.x }}", "BASH_ENV"),
+        ("{% set own = payload.x %}{{ own }}", "BASH_ENV"),
+    ] {
+        let rules = format!(
+            "rules: [{{name: a, endpoint: /a, verify: none, actions: [{{run: [/bin/bash, s.sh], env: {{BASH_ENV: \"{template}\"}}}}]}}]\n"
+        );
+        let scenario = Scenario::new().script("s.sh", "true").rules(&rules);
+        let output = scenario.hookyard(&["check", "rules.yaml"]);
+        let found = said(&output);
+        assert!(
+            !output.status.success() && found.contains(reason),
+            "{template}: {found}"
+        );
+    }
+}
+
+#[test]
+fn what_a_sender_can_make_of_a_pattern_is_bounded() {
+    let rules = r#"
+rules:
+  - name: a
+    endpoint: /a
+    verify: none
+    actions: [{append: a.log, line: "{{ payload.x | regex_replace('a*b|a', payload.r) | length }}"}]
+"#;
+    let daemon = Scenario::new().rules(rules).start();
+    for (text, replacement) in [
+        ("a".repeat(16 << 10), "$0".repeat(512)),
+        ("a".repeat(60_000), "$0".into()),
+    ] {
+        let body = serde_json::json!({"x": text, "r": replacement}).to_string();
+        assert_eq!(daemon.post("/a").json(body).send().status, 200);
+    }
+    daemon.eventually("both are dead letters", || {
+        daemon.scenario.deliveries(&["--state", "dead"]).len() == 2
+    });
+}

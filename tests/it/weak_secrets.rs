@@ -164,7 +164,7 @@ fn the_example_is_not_warned_of_its_own_secrets() {
     assert_eq!(
         said.matches("note: a secret of the example, which strangers know")
             .count(),
-        5,
+        6,
         "{said}"
     );
 }
