@@ -30,12 +30,15 @@ const WORK_PER_PATTERN: u64 = 250;
 /// Work for each byte of a `JSONPath`.
 const WORK_PER_BYTE: u64 = 20;
 
+/// A regular expression with its work in characters, or the reason for refusing it.
+type Search = Result<(Regex, u64), String>;
+
 /// Compiled patterns, and the reasons for refusing patterns, by their texts.
 #[derive(Debug, Default)]
 pub struct Patterns {
     spent: Cell<u64>,
     regexes: RefCell<HashMap<(String, bool), Result<Regex, String>>>,
-    searches: RefCell<HashMap<String, Result<(Regex, u64), String>>>,
+    searches: RefCell<HashMap<String, Search>>,
     globs: RefCell<HashMap<String, Result<regex::bytes::Regex, String>>>,
     paths: RefCell<HashMap<String, Arc<JsonPath>>>,
 }
@@ -80,7 +83,7 @@ impl Patterns {
 
     /// The regular expression, which finds parts of a text, and its work in characters. Returns the
     /// reason for refusing it.
-    pub fn search(&self, pattern: &str) -> Result<(Regex, u64), String> {
+    pub fn search(&self, pattern: &str) -> Search {
         if let Some(known) = self.searches.borrow().get(pattern) {
             return known.clone();
         }
@@ -91,7 +94,7 @@ impl Patterns {
         regex
     }
 
-    fn compile_search(&self, pattern: &str) -> Result<(Regex, u64), String> {
+    fn compile_search(&self, pattern: &str) -> Search {
         let work = self.check_regex(pattern, false)?;
         let mut builder = regex::RegexBuilder::new(pattern);
         let regex = builder.size_limit(MAX_PATTERN).build();
