@@ -6,6 +6,7 @@
 
 mod acme;
 mod action_names;
+mod actions;
 mod admin;
 mod check;
 mod compile;
@@ -18,6 +19,7 @@ mod early_answers;
 mod endpoint;
 mod endpoints;
 mod environment;
+mod event_name;
 mod for_each;
 mod limit;
 mod listen;

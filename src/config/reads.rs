@@ -9,7 +9,7 @@ use http::{HeaderName, Method};
 use crate::act::Action;
 use crate::matching::Condition;
 use crate::rules::{AnswerKind, Respond, Rule};
-use crate::template::{PartRead, Template};
+use crate::template::PartRead;
 use crate::verify::Reads;
 
 /// Request parts that `rule` reads on an endpoint with these methods. An answer that the rule does not state is that of `respond`.
@@ -27,45 +27,40 @@ pub fn of(rule: &Rule, condition: &Condition, respond: &Respond, methods: &[Meth
         .flat_map(|action| action.templates())
         .chain(group)
         .chain(answers);
-    let names_event = rule.actions.iter().any(Action::is_run) || templates.clone().any(may_read_event_name);
-    if let Some(name) = rule.event_name.as_ref().filter(|_| names_event) {
-        reads.payload |= name.reads_payload();
-        reads.headers.extend(name.headers());
-    }
-    let passed_on = rule.actions.iter().flat_map(Action::passes_on);
-    passed_on.for_each(|part| add(&mut reads, part));
-    // A command is told the method, which says nothing if there is only one.
-    reads.method |= methods.len() > 1 && rule.actions.iter().any(Action::is_run);
+    let mut names_event = rule.actions.iter().any(Action::is_run);
     for template in templates {
         reads.payload |= ["payload", "jsonpath"]
             .iter()
             .any(|name| template.source().contains(name));
         for part in template.parts() {
+            names_event |= part.may_be("event", "name");
             add(&mut reads, part);
         }
     }
+    if let Some(name) = rule.event_name.as_ref().filter(|_| names_event) {
+        reads.payload |= name.reads_payload();
+        reads.headers.extend(name.headers());
+    }
+    let passed_on = rule.actions.iter().flat_map(Action::passes_on);
+    passed_on.for_each(|part| add(&mut reads, &part));
+    // A command is told the method, which says nothing if there is only one.
+    reads.method |= methods.len() > 1 && rule.actions.iter().any(Action::is_run);
     reads
-}
-
-/// True if the template reads `event.name`, or a field of `event` that is not known yet.
-fn may_read_event_name(template: &Template) -> bool {
-    let mut fields = template.event_fields().into_iter();
-    fields.any(|field| field.is_none_or(|field| field == "name"))
 }
 
 /// Adds the parts that a template reads. A header whose name is computed from the event is left
 /// out: it could be any header, and proxies change many.
-fn add(reads: &mut Reads, PartRead { part, name }: PartRead) {
-    match (part, name) {
+fn add(reads: &mut Reads, PartRead { part, name }: &PartRead) {
+    match (*part, name) {
         ("headers", Some(name)) => {
             // In templates, `_` matches `-` if no header has the underscore.
-            let names = [name.replace('_', "-"), name];
+            let names = [name.replace('_', "-"), name.clone()];
             let names = names
                 .iter()
                 .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
             reads.headers.extend(names);
         }
-        ("query", Some(name)) => reads.query.push(name),
+        ("query", Some(name)) => reads.query.push(name.clone()),
         ("query", None) => reads.any_query = true,
         ("path", _) => reads.path = true,
         ("method", _) => reads.method = true,

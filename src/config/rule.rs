@@ -12,24 +12,23 @@ use super::document::RuleShape;
 use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
 use super::respond::RuleAnswers;
-use super::{concurrency, debounce, for_each, respond};
+use super::{actions, concurrency, debounce, event_name, for_each, respond};
 use crate::act::{Action, CompileContext, Retry};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
 use crate::base::patterns::Patterns;
+use crate::base::units::HumanDuration;
 use crate::base::yaml::Node;
 use crate::matching::{Condition, ForEach};
 use crate::payload::EventNameReader;
-use crate::rules::{Alternative, GroupSettings, PayloadUse, Rule};
+use crate::rules::{Alternative, GroupSettings, PayloadUse, Respond, Rule};
 use crate::store::{Debounce, Wanted};
-use crate::template::{KnownActions, NamedAction, Place, Template};
+use crate::template::Place;
 use crate::verify::{EventName, Verification};
 
 /// Maximum length of a rule's name, in bytes.
 const MAX_NAME: usize = 128;
-/// Maximum number of actions in a list.
-const MAX_ACTIONS: usize = 64;
 
 /// Compiles a rule and adds it to its endpoint. Reports all errors, whichever part is wrong.
 pub fn compile<'d>(
@@ -120,36 +119,21 @@ impl<'d> RuleCompiler<'d, '_> {
         let allow = node
             .given("allow")
             .and_then(|node| allow(node, endpoint, diagnostics));
-        let own = node.given("respond");
         let names = ActionNames::read(node, diagnostics);
-        let of_rule = RuleAnswers {
-            endpoint: &endpoint.respond,
-            actions: &names,
-        };
-        let respond = respond::compile(own, Some(of_rule), context, diagnostics);
+        let respond = self.respond(name, &names, endpoint, diagnostics);
         let awaited = respond.wait.is_some();
-        if let Some(own) = own {
-            endpoint.early_answers.check(name, own, diagnostics);
-        }
-        if !awaited {
-            respond::check_wait(own, diagnostics);
-        }
         let for_each = elements.and_then(|node| for_each::compile(node, awaited, self.patterns, diagnostics));
         let (actions, retries, on_failure) =
             self.actions(condition.as_ref(), awaited, &names, &element_context, diagnostics);
         let on_failures = on_failure.iter().map(|(action, _)| action);
         let is_light = actions.iter().chain(on_failures).all(Action::is_light);
         let (concurrency, debounce) = self.queueing(is_light, awaited, &element_context, diagnostics);
-        let window = shape.replay_window.or(endpoint.shape.replay_window);
-        if window.is_some_and(|window| window.0.is_zero()) {
-            let node = node.get("replay_window").unwrap_or(node);
-            diagnostics.push(node.error("replay-window", "a window of `0s` would call every event stale"));
-        }
+        let window = self.replay_window(shape.replay_window, endpoint, diagnostics);
         if is_verified && event_name.is_none() {
             let on_failures = on_failure.iter().map(|(action, _)| action);
             let templates = actions.iter().chain(on_failures).flat_map(Action::templates);
             let group = concurrency.as_ref().and_then(|one| one.group.as_ref());
-            no_event_name(
+            event_name::check_use(
                 node,
                 templates.chain(group).chain(respond.templates()),
                 diagnostics,
@@ -159,7 +143,7 @@ impl<'d> RuleCompiler<'d, '_> {
         let alternatives = verification?.into_iter().zip(default_windows?);
         let alternatives = alternatives.map(|(verification, default_window)| Alternative {
             verification,
-            replay_window: window.map_or(default_window, |window| window.0),
+            replay_window: window.unwrap_or(default_window),
         });
         let rule = Rule {
             name: shape.name?.into(),
@@ -191,6 +175,44 @@ impl<'d> RuleCompiler<'d, '_> {
             respond,
         };
         Some((rule, condition))
+    }
+
+    /// Compiles `respond`, with what the endpoint states.
+    fn respond(
+        &self,
+        name: &str,
+        names: &ActionNames,
+        endpoint: &mut EndpointBuilder<'d>,
+        diagnostics: &mut Diagnostics,
+    ) -> Respond {
+        let own = self.node.given("respond");
+        let of_rule = RuleAnswers {
+            endpoint: &endpoint.respond,
+            actions: names,
+        };
+        let respond = respond::compile(own, Some(of_rule), self.context, diagnostics);
+        if let Some(own) = own {
+            endpoint.early_answers.check(name, own, diagnostics);
+        }
+        if respond.wait.is_none() {
+            respond::check_wait(own, diagnostics);
+        }
+        respond
+    }
+
+    /// Returns the replay window of the rule or of its endpoint.
+    fn replay_window(
+        &self,
+        own: Option<HumanDuration>,
+        endpoint: &EndpointBuilder<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Duration> {
+        let window = own.or(endpoint.shape.replay_window)?.0;
+        if window.is_zero() {
+            let node = self.node.get("replay_window").unwrap_or(self.node);
+            diagnostics.push(node.error("replay-window", "a window of `0s` would call every event stale"));
+        }
+        Some(window)
     }
 
     /// Compiles `concurrency` and `debounce`.
@@ -235,7 +257,7 @@ impl<'d> RuleCompiler<'d, '_> {
     /// stand.
     fn event_name(&self, verified: &[&Verification]) -> Option<Arc<EventNameReader>> {
         let name = EventName::combined(verified.iter().filter_map(|one| one.event_name()))?;
-        event_name_reader(&name, self.patterns).map(Arc::new)
+        event_name::reader(&name, self.patterns).map(Arc::new)
     }
 
     /// Compiles `match`. Without an `endpoint`, names of path parameters are not checked.
@@ -285,8 +307,8 @@ impl<'d> RuleCompiler<'d, '_> {
             excludes_dash: Some(&excludes_dash),
             ..*context
         };
-        let (actions, retries) = actions(self.node, awaited, &names.actions, &context, diagnostics);
-        let on_failure = on_failure(self.node, &names.on_failure, &context, diagnostics);
+        let (actions, retries) = actions::compile(self.node, awaited, &names.actions, &context, diagnostics);
+        let on_failure = actions::on_failure(self.node, &names.on_failure, &context, diagnostics);
         (actions, retries, on_failure)
     }
 }
@@ -321,43 +343,6 @@ fn plan(
         template.add_to(&mut plan);
     }
     plan
-}
-
-/// True if the template reads `event.name`.
-fn names_event_name(template: &Template) -> bool {
-    let mut fields = template.event_fields().into_iter().flatten();
-    fields.any(|field| field == "name")
-}
-
-/// Reports `event.name` in the templates of a rule whose scheme does not say where the name stands.
-fn no_event_name<'t>(
-    node: Node<'_>,
-    mut templates: impl Iterator<Item = &'t Template>,
-    diagnostics: &mut Diagnostics,
-) {
-    if !templates.any(names_event_name) {
-        return;
-    }
-    let message =
-        "`event.name` means nothing here: this verification does not say where the event's name stands";
-    let diagnostic = node
-        .get("actions")
-        .unwrap_or(node)
-        .error("no-event-name", message);
-    diagnostics
-        .push(diagnostic.hint("name the place: `headers.x_event_name`, or a value such as `payload.type`"));
-}
-
-/// Returns the reader of a scheme's event names. `None` if a path is refused: `match` reports it.
-fn event_name_reader(name: &EventName, patterns: &Patterns) -> Option<EventNameReader> {
-    Some(match name {
-        EventName::Header(header) => EventNameReader::Header(header.clone()),
-        EventName::Payload(path) => EventNameReader::Payload(patterns.path(path).ok()?),
-        EventName::Either(names) => {
-            let readers = names.iter().map(|name| event_name_reader(name, patterns));
-            EventNameReader::First(readers.collect::<Option<_>>()?)
-        }
-    })
 }
 
 /// Reports a rule that no verification covers.
@@ -409,95 +394,6 @@ fn parameters(conditions: Node<'_>, builder: &EndpointBuilder<'_>, diagnostics: 
             }
         }
     }
-}
-
-/// Compiles `actions:`, each with its retries.
-fn actions(
-    node: Node<'_>,
-    awaited: bool,
-    names: &Arc<[NamedAction]>,
-    context: &CompileContext<'_>,
-    diagnostics: &mut Diagnostics,
-) -> (Vec<Action>, Vec<Retry>) {
-    let retry = node
-        .given("retry")
-        .map(|retry| Retry::compile(retry, diagnostics));
-    let actions = list(node, "actions", names, context, diagnostics);
-    let mut retries = Vec::new();
-    for (action, own) in &actions {
-        retries.push(match (own, &retry) {
-            (Some(retry), _) | (None, Some(Some(retry))) => retry.clone(),
-            // The sender waits and retries itself: one attempt, unless the rule sets `retry`.
-            _ if awaited => Retry {
-                attempts: 1,
-                ..action.default_retry()
-            },
-            _ => action.default_retry(),
-        });
-    }
-    (actions.into_iter().map(|(action, _)| action).collect(), retries)
-}
-
-/// Compiles `on_failure:`, each action with its own retries or the default ones. The rule's `retry` applies to
-/// `actions` only.
-fn on_failure(
-    node: Node<'_>,
-    names: &Arc<[NamedAction]>,
-    context: &CompileContext<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Vec<(Action, Retry)> {
-    let context = CompileContext {
-        templates: &context.templates.for_failures(),
-        ..*context
-    };
-    let actions = list(node, "on_failure", names, &context, diagnostics).into_iter();
-    actions
-        .map(|(action, own)| {
-            let retry = own.unwrap_or_else(|| action.default_retry());
-            (action, retry)
-        })
-        .collect()
-}
-
-/// Compiles a list of actions, each with its own `retry`. Empty if the key is missing.
-fn list(
-    node: Node<'_>,
-    key: &'static str,
-    names: &Arc<[NamedAction]>,
-    context: &CompileContext<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Vec<(Action, Option<Retry>)> {
-    let Some(list) = node.given(key) else {
-        return Vec::new();
-    };
-    if !list.value().is_sequence() {
-        let diagnostic = list.error("actions", format!("`{key}` is a list"));
-        diagnostics.push(diagnostic.hint(format!("write `{key}:`, then `- run: [program, argument]`")));
-        return Vec::new();
-    }
-    let items = list.items();
-    if items.is_empty() || items.len() > MAX_ACTIONS {
-        let message = format!(
-            "a rule has 1 to {MAX_ACTIONS} {key}, this one has {}",
-            items.len()
-        );
-        diagnostics.push(list.error("actions", message));
-    }
-    let compiled = items.into_iter().enumerate().filter_map(|(index, item)| {
-        let known = KnownActions::Of {
-            actions: Arc::clone(names),
-            earlier: index,
-        };
-        let context = CompileContext {
-            templates: &context.templates.with_actions(known),
-            ..*context
-        };
-        let retry = item
-            .given("retry")
-            .and_then(|retry| Retry::compile(retry, diagnostics));
-        Some((Action::compile(item, &context, diagnostics)?, retry))
-    });
-    compiled.collect()
 }
 
 /// Checks that a rule's name has only letters, digits, `-`, `_` and `.`.

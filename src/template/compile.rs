@@ -142,29 +142,7 @@ impl Templates {
                 Scope::Answer => "answer",
             }
         ));
-        let found = scan(source);
-        if found.longest > MAX_TAG {
-            return Err(TemplateError::new(format!(
-                "a tag of this template has {} words and signs; at most {MAX_TAG} are read",
-                found.longest
-            ))
-            .hint("split it, or compute parts with `{% set name = … %}`"));
-        }
-        if found.elifs > MAX_ELIFS {
-            return Err(TemplateError::new(format!(
-                "this template has {} `elif`; at most {MAX_ELIFS} are read",
-                found.elifs
-            ))
-            .hint("look values up instead: `{{ {'a': 1, 'b': 2}[payload.x] }}`"));
-        }
-        if found.growth.is_excessive() {
-            return Err(TemplateError::new(format!(
-                "a value of this template can grow beyond bounds: more than {MAX_GROWTH} parts, or nested \
-                 more than {MAX_LEVELS} levels deep"
-            ))
-            .hint("do not put a list into itself, and do not repeat lists of lists"));
-        }
-        let reads = self.known(source, &name, &found)?;
+        let (reads, scan) = self.known(source, &name)?;
         if reads.item && !self.of_elements {
             let error = TemplateError::new("there is no `item` here");
             return Err(error.hint(
@@ -172,13 +150,14 @@ impl Templates {
             ));
         }
         if reads.actions {
-            self.actions.check(&found.actions)?;
+            self.actions.check(&scan.actions)?;
         }
-        let doubts = self.resolve(&found, keyring)?;
+        let doubts = self.resolve(&scan, keyring)?;
         let compiled = Compiled {
             shared: Arc::clone(&self.shared),
             name,
             reads,
+            scan,
         };
         let template = Template {
             source: Arc::from(source),
@@ -187,13 +166,16 @@ impl Templates {
         Ok((template, doubts))
     }
 
-    /// Compiles a template, unless an equal one is known. Returns the values that it reads.
-    fn known(&self, source: &str, name: &Arc<str>, found: &Scan) -> Result<ValuesRead, TemplateError> {
+    /// Compiles a template, unless an equal one is known. Returns the values that it reads and the
+    /// names that it uses.
+    fn known(&self, source: &str, name: &Arc<str>) -> Result<(ValuesRead, Arc<Scan>), TemplateError> {
         let key = (Arc::clone(name), self.of_failures);
         let mut known = self.shared.known.lock();
-        if let Some(reads) = known.reads.get(&key) {
-            return Ok(*reads);
+        if let Some((reads, found)) = known.reads.get(&key) {
+            return Ok((*reads, Arc::clone(found)));
         }
+        let found = Arc::new(scan(source));
+        check_size(&found)?;
         known.bytes += source.len();
         if known.bytes > MAX_SOURCES {
             return Err(TemplateError::new(format!(
@@ -201,13 +183,13 @@ impl Templates {
             ))
             .hint("write what they share once, for example in a script that gets the values as arguments"));
         }
-        let reads = self.try_out(source, name, found)?;
+        let reads = self.try_out(source, name, &found)?;
         let mut strict = self.shared.strict.write();
         strict
             .add_template_owned(name.to_string(), source.to_owned())
             .map_err(|error| TemplateError::new(words(&error, source)))?;
-        known.reads.insert(key, reads);
-        Ok(reads)
+        known.reads.insert(key, (reads, Arc::clone(&found)));
+        Ok((reads, found))
     }
 
     /// Reports errors that minijinja would report only when a render reaches them. Returns the
@@ -359,6 +341,32 @@ impl Templates {
         }
         Ok(doubts)
     }
+}
+
+/// Reports a template that takes too much to compile or to render.
+fn check_size(found: &Scan) -> Result<(), TemplateError> {
+    if found.longest > MAX_TAG {
+        return Err(TemplateError::new(format!(
+            "a tag of this template has {} words and signs; at most {MAX_TAG} are read",
+            found.longest
+        ))
+        .hint("split it, or compute parts with `{% set name = … %}`"));
+    }
+    if found.elifs > MAX_ELIFS {
+        return Err(TemplateError::new(format!(
+            "this template has {} `elif`; at most {MAX_ELIFS} are read",
+            found.elifs
+        ))
+        .hint("look values up instead: `{{ {'a': 1, 'b': 2}[payload.x] }}`"));
+    }
+    if found.growth.is_excessive() {
+        return Err(TemplateError::new(format!(
+            "a value of this template can grow beyond bounds: more than {MAX_GROWTH} parts, or nested \
+             more than {MAX_LEVELS} levels deep"
+        ))
+        .hint("do not put a list into itself, and do not repeat lists of lists"));
+    }
+    Ok(())
 }
 
 /// The error "unknown filter `x`", with the closest known name.

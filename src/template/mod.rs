@@ -33,7 +33,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::base::json_plan::Plan;
 use crate::template::engine::{MASKED, Resolved, environment};
-use crate::template::scan::scan;
+use crate::template::scan::Scan;
 
 pub use actions::{ACTION_FIELDS, BODY_FIELD, KnownActions, NamedAction, STATUS_FIELD};
 pub use embedding::warn_of_values;
@@ -102,7 +102,7 @@ struct SharedEnvironment {
 #[derive(Default)]
 struct KnownTemplates {
     /// The values that a template reads, by name and by whether it knows `failure`.
-    reads: HashMap<(Arc<str>, bool), ValuesRead>,
+    reads: HashMap<(Arc<str>, bool), (ValuesRead, Arc<Scan>)>,
     /// Size of all different sources, in bytes.
     bytes: usize,
 }
@@ -129,6 +129,8 @@ struct Compiled {
     shared: Arc<SharedEnvironment>,
     name: Arc<str>,
     reads: ValuesRead,
+    /// The names that the text uses.
+    scan: Arc<Scan>,
 }
 
 /// An error in a template, for its author.
@@ -218,7 +220,8 @@ impl Template {
 
     /// True if the template names a secret.
     pub fn names_secret(&self) -> bool {
-        self.compiled.is_some() && !scan(&self.source).secrets.is_empty()
+        let compiled = self.compiled.as_ref();
+        compiled.is_some_and(|compiled| !compiled.scan.secrets.is_empty())
     }
 
     /// The text as written in the rules file.
@@ -226,41 +229,27 @@ impl Template {
         &self.source
     }
 
-    /// The parts of a request that the template reads, with the names. Scans the source again, so
-    /// it is meant for loading only.
-    pub fn parts(&self) -> Vec<PartRead> {
-        match self.compiled {
-            Some(_) => scan(&self.source).parts,
-            None => Vec::new(),
-        }
+    /// The parts of a request that the template reads, with the names.
+    pub fn parts(&self) -> &[PartRead] {
+        let compiled = self.compiled.as_ref();
+        compiled.map_or(&[], |compiled| &compiled.scan.parts)
     }
 
     /// Adds the values that the template reads of a JSON payload to `plan`. What it reads otherwise,
-    /// for example through a variable, is found in the whole payload. Scans the source again, so it
-    /// is meant for loading only.
+    /// for example through a variable, is found in the whole payload.
     pub fn add_to(&self, plan: &mut Plan) {
-        let Some(Compiled { shared, .. }) = &self.compiled else {
+        let Some(Compiled { shared, scan, .. }) = &self.compiled else {
             return;
         };
-        let found = scan(&self.source);
-        for steps in &found.payload {
+        for steps in &scan.payload {
             let at = steps.iter().fold(&mut *plan, |at, step| match step {
                 Step::Name(name) => at.name(name),
                 Step::Index(index) => at.index(i64::try_from(*index).unwrap_or(-1)),
             });
             at.all();
         }
-        for path in &found.paths {
+        for path in &scan.paths {
             shared.resolved.add_to(path, plan);
-        }
-    }
-
-    /// The fields of `event` that the template reads, such as `name`. `None` stands for a field that
-    /// is known only at render. Scans the source again, so it is meant for loading only.
-    pub fn event_fields(&self) -> Vec<Option<String>> {
-        match self.compiled {
-            Some(_) => scan(&self.source).event_fields,
-            None => Vec::new(),
         }
     }
 
@@ -279,13 +268,11 @@ impl Template {
             .is_some_and(|compiled| compiled.reads.actions)
     }
 
-    /// Checks the actions that the template names. Scans the source again, so it is meant for
-    /// loading only.
+    /// Checks the actions that the template names.
     pub fn check_actions(&self, known: &KnownActions) -> Result<(), TemplateError> {
-        if self.reads_actions() {
-            known.check(&scan(&self.source).actions)
-        } else {
-            Ok(())
+        match &self.compiled {
+            Some(compiled) if compiled.reads.actions => known.check(&compiled.scan.actions),
+            _ => Ok(()),
         }
     }
 

@@ -34,9 +34,6 @@ pub struct Scan {
     /// The values of the payload that the template reads, as far as their paths are written out. A
     /// path may be of a variable that has this name.
     pub payload: Vec<Vec<Step>>,
-    /// The fields of `event` that the template reads. `None` if the field is known only when the
-    /// template is rendered.
-    pub event_fields: Vec<Option<String>>,
     /// True if the template has a `{% filter … %}` block.
     pub has_filter_block: bool,
     /// The names that the template sets, by `set`, `for` or `with`.
@@ -54,14 +51,21 @@ pub struct Scan {
 /// A use of a part of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartRead {
-    /// `headers`, `query`, `path` or `method`.
+    /// `headers`, `query`, `path`, `method` or `event`.
     pub part: &'static str,
     /// `None` if the name is known only when the template is rendered.
     pub name: Option<String>,
 }
 
-/// The parts of a request. Names are looked up in all but the method.
-const PARTS: [&str; 4] = ["headers", "query", "path", "method"];
+impl PartRead {
+    /// True if this is `part.name`, or a use of `part` by a name that is not known yet.
+    pub fn may_be(&self, part: &str, name: &str) -> bool {
+        self.part == part && self.name.as_deref().is_none_or(|own| own == name)
+    }
+}
+
+/// The parts of a request, and the event that it is. Names are looked up in all but the method.
+const PARTS: [&str; 5] = ["headers", "query", "path", "method", "event"];
 
 /// The functions that are resolved at load.
 const RESOLVED_AT_LOAD: [&str; 2] = ["secret", "jsonpath"];
@@ -122,23 +126,9 @@ fn note(tokens: &[TagToken], block: bool, found: &mut Scan) {
                 let negated = usize::from(word(at + 1) == Some("not"));
                 found.tests.extend(word(at + 1 + negated).map(str::to_owned));
             }
-            TagToken::Word(name) if PARTS.contains(&name.as_str()) && !attribute => {
-                let read = match tokens.get(at + 2) {
-                    Some(TagToken::Word(read)) if sign(Some(at + 1), '.') => Some(read.clone()),
-                    Some(TagToken::Text(read)) if sign(Some(at + 1), '[') && sign(Some(at + 3), ']') => {
-                        Some(read.clone())
-                    }
-                    _ => None,
-                };
-                let part = PARTS.iter().find(|part| *part == name);
-                found.parts.extend(part.map(|part| PartRead { part, name: read }));
-            }
-            TagToken::Word(name) if name == "event" && !attribute => {
-                found.event_fields.push(match tokens.get(at + 2) {
-                    Some(TagToken::Word(field)) if sign(Some(at + 1), '.') => Some(field.clone()),
-                    Some(TagToken::Text(field)) if sign(Some(at + 1), '[') => Some(field.clone()),
-                    _ => None,
-                });
+            TagToken::Word(name) if let Some(part) = part_of(name).filter(|_| !attribute) => {
+                let name = member(tokens.get(at + 1..).unwrap_or_default());
+                found.parts.push(PartRead { part, name });
             }
             TagToken::Word(name) if ["payload", "actions"].contains(&name.as_str()) && !attribute => {
                 let list = if name == "payload" {
@@ -163,6 +153,20 @@ fn note(tokens: &[TagToken], block: bool, found: &mut Scan) {
             }
             _ => {}
         }
+    }
+}
+
+/// The part of a request with this name.
+fn part_of(name: &str) -> Option<&'static str> {
+    PARTS.into_iter().find(|part| *part == name)
+}
+
+/// The name that is looked up behind a value: `.name` or `['name']`. `None` if it is not written out.
+fn member(rest: &[TagToken]) -> Option<String> {
+    match rest {
+        [TagToken::Sign('.'), TagToken::Word(name), ..]
+        | [TagToken::Sign('['), TagToken::Text(name), TagToken::Sign(']'), ..] => Some(name.clone()),
+        _ => None,
     }
 }
 

@@ -1,0 +1,100 @@
+//! `actions:` and `on_failure:` of a rule, each action with its retries.
+
+use std::sync::Arc;
+
+use crate::act::{Action, CompileContext, Retry};
+use crate::base::diagnostic::Diagnostics;
+use crate::base::yaml::Node;
+use crate::template::{KnownActions, NamedAction};
+
+/// Maximum number of actions in a list.
+const MAX_ACTIONS: usize = 64;
+
+/// Compiles `actions:`, each with its retries.
+pub fn compile(
+    node: Node<'_>,
+    awaited: bool,
+    names: &Arc<[NamedAction]>,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Action>, Vec<Retry>) {
+    let retry = node
+        .given("retry")
+        .map(|retry| Retry::compile(retry, diagnostics));
+    let actions = list(node, "actions", names, context, diagnostics);
+    let mut retries = Vec::new();
+    for (action, own) in &actions {
+        retries.push(match (own, &retry) {
+            (Some(retry), _) | (None, Some(Some(retry))) => retry.clone(),
+            // The sender waits and retries itself: one attempt, unless the rule sets `retry`.
+            _ if awaited => Retry {
+                attempts: 1,
+                ..action.default_retry()
+            },
+            _ => action.default_retry(),
+        });
+    }
+    (actions.into_iter().map(|(action, _)| action).collect(), retries)
+}
+
+/// Compiles `on_failure:`, each action with its own retries or the default ones. The rule's `retry`
+/// applies to `actions` only.
+pub fn on_failure(
+    node: Node<'_>,
+    names: &Arc<[NamedAction]>,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(Action, Retry)> {
+    let context = CompileContext {
+        templates: &context.templates.for_failures(),
+        ..*context
+    };
+    let actions = list(node, "on_failure", names, &context, diagnostics).into_iter();
+    actions
+        .map(|(action, own)| {
+            let retry = own.unwrap_or_else(|| action.default_retry());
+            (action, retry)
+        })
+        .collect()
+}
+
+/// Compiles a list of actions, each with its own `retry`. Empty if the key is missing.
+fn list(
+    node: Node<'_>,
+    key: &'static str,
+    names: &Arc<[NamedAction]>,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(Action, Option<Retry>)> {
+    let Some(list) = node.given(key) else {
+        return Vec::new();
+    };
+    if !list.value().is_sequence() {
+        let diagnostic = list.error("actions", format!("`{key}` is a list"));
+        diagnostics.push(diagnostic.hint(format!("write `{key}:`, then `- run: [program, argument]`")));
+        return Vec::new();
+    }
+    let items = list.items();
+    if items.is_empty() || items.len() > MAX_ACTIONS {
+        let message = format!(
+            "a rule has 1 to {MAX_ACTIONS} {key}, this one has {}",
+            items.len()
+        );
+        diagnostics.push(list.error("actions", message));
+    }
+    let compiled = items.into_iter().enumerate().filter_map(|(index, item)| {
+        let known = KnownActions::Of {
+            actions: Arc::clone(names),
+            earlier: index,
+        };
+        let context = CompileContext {
+            templates: &context.templates.with_actions(known),
+            ..*context
+        };
+        let retry = item
+            .given("retry")
+            .and_then(|retry| Retry::compile(retry, diagnostics));
+        Some((Action::compile(item, &context, diagnostics)?, retry))
+    });
+    compiled.collect()
+}
