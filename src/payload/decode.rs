@@ -104,7 +104,8 @@ pub fn decode_planned(
     Ok(payload)
 }
 
-/// As [`decode_planned`], and unpacks the fields of the payload.
+/// As [`decode_planned`], and unpacks the fields of the payload. A payload that is unpacked is kept
+/// whole: all of it was needed.
 pub fn decode_unpacked(
     decode: Decode,
     unpack: Option<&Unpack>,
@@ -123,9 +124,8 @@ pub fn decode_unpacked(
     } else {
         decode
     };
-    // The packed values are needed, and the others to write the payload out.
     let packed = self::decode(decode, headers, body, limit)?;
-    unpack.apply(packed, body.len() as u64, plan)
+    unpack.apply(packed, body.len() as u64)
 }
 
 fn fields(kind: BodyKind, fields: Map<String, Value>) -> Payload {

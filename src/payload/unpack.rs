@@ -1,7 +1,7 @@
 //! Values inside a field: JSON or Base64 that a sender puts into a text of its payload.
 //!
 //! The payload is written out with the unpacked values in place and read again, so that everything
-//! behind it, such as plans and large integers, knows only one kind of document. The raw body stays
+//! behind it, such as the digits of large integers, knows only one kind of document. The raw body stays
 //! unchanged.
 
 use std::collections::HashMap;
@@ -12,8 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::base::base64;
-use crate::base::json::{self, JsonDocument, JsonTree};
-use crate::base::json_plan::Plan;
+use crate::base::json::{self, JsonTree};
 use crate::base::jsonpath::JsonPath;
 use crate::payload::content::{BodyKind, Payload};
 use crate::payload::undecodable::Undecodable;
@@ -25,7 +24,7 @@ pub const MAX_GROWTH: u64 = 32;
 /// Memory that an unpacked payload may take, however small its body is, in bytes.
 const ALWAYS_ALLOWED: u64 = 64 << 10;
 
-/// What a text stands for.
+/// The way in which a value is packed into a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
     /// Base64 of UTF-8 text, in either alphabet, with or without padding.
@@ -40,7 +39,7 @@ pub struct Unpack {
     fields: Vec<PackedField>,
 }
 
-/// The values that a path selects, and what they stand for.
+/// The values that a path selects, and the ways in which they are packed.
 #[derive(Clone, Debug)]
 pub struct PackedField {
     /// The path as written, for errors.
@@ -67,16 +66,17 @@ impl Unpack {
         size.saturating_mul(MAX_GROWTH).max(ALWAYS_ALLOWED)
     }
 
-    /// Unpacks the values of a payload. Of the result, the values of `plan` are kept until something
-    /// asks for the rest. A value that is missing or no text stays as it is.
-    pub fn apply(&self, payload: Payload, size: u64, plan: &Arc<Plan>) -> Result<Payload, Undecodable> {
+    /// Unpacks the values of a whole payload whose body has `size` bytes. A value that is missing or
+    /// no text stays as it is.
+    pub fn apply(&self, payload: Payload, size: u64) -> Result<Payload, Undecodable> {
         let mut document = payload.document;
         for field in &self.fields {
             if let Some(text) = field.unpacked(document.whole())? {
                 if weight(text.as_bytes()) > Self::growth(size) {
                     return Err(field.failed("unpacked, the payload would take too much memory"));
                 }
-                document = read(&text, &Arc::new(Plan::everything()), field)?;
+                let read = json::read_text(&text).map_err(|error| field.failed(&error.to_string()))?;
+                document = read.tree.into();
             }
         }
         // The payload is no longer the text of the body.
@@ -84,20 +84,8 @@ impl Unpack {
             BodyKind::Json => BodyKind::InnerJson,
             kind => kind,
         };
-        if let Some(last) = self.fields.last().filter(|_| !plan.is_whole()) {
-            let tree = document.whole();
-            let text = serde_json::to_string(&tree.integers.exactly(&tree.value));
-            let text = text.map_err(|error| last.failed(&error.to_string()))?;
-            document = read(&text, plan, last)?;
-        }
         Ok(Payload::of(kind, document))
     }
-}
-
-fn read(text: &str, plan: &Arc<Plan>, field: &PackedField) -> Result<JsonDocument, Undecodable> {
-    let read = JsonDocument::read(&text.to_owned().into(), plan);
-    let (document, _repaired) = read.map_err(|error| field.failed(&error.to_string()))?;
-    Ok(document)
 }
 
 impl PackedField {
