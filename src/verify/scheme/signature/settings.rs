@@ -19,47 +19,76 @@ const HEADER: HeaderName = HeaderName::from_static("x-signature");
 /// Default replay window if there is a timestamp. Most senders use this value.
 const WINDOW: Duration = Duration::from_mins(5);
 
-shape! {
+/// Declares the settings of a family of signatures: its own, and those that every signature has.
+/// `values` says which of its own settings need no position, by their names in [`Values`].
+macro_rules! signature_shape {
+    ($(#[$about:meta])* $name:ident { $($own:tt)* } values { $($value:ident: $key:ident,)* }) => {
+        shape! {
+            $(#[$about])*
+            $name {
+                $($own)*
+                /// Prefix removed from the key, if present, before decoding. Of a list, the first
+                /// that fits.
+                strip_prefix: IgnoredAny,
+                /// Header with the signature. A list if the sender has several families of headers.
+                header: IgnoredAny,
+                /// Query parameter with the signature, instead of a header.
+                query: IgnoredAny,
+                /// `JSONPath` of the signature in the body, instead of a header.
+                json: IgnoredAny,
+                /// Encoding of the signature.
+                encoding: Encoding,
+                /// Required prefix of the signature.
+                prefix: String,
+                /// Separator that splits the header into items. Any item may match.
+                separator: String,
+                /// Signed content.
+                content: String,
+                /// Signed content if there is a timestamp.
+                content_with_timestamp: String,
+                /// Location of the timestamp.
+                timestamp: IgnoredAny,
+                /// Location of the id that identifies an event.
+                id: IgnoredAny,
+                /// Default replay window: the sender's tolerance for its timestamp.
+                replay_window: HumanDuration,
+            }
+        }
+
+        impl From<$name> for Values {
+            fn from(shape: $name) -> Self {
+                Self {
+                    $($value: shape.$key,)*
+                    encoding: shape.encoding,
+                    prefix: shape.prefix,
+                    separator: shape.separator,
+                    content: shape.content,
+                    content_with_timestamp: shape.content_with_timestamp,
+                    replay_window: shape.replay_window,
+                    ..Self::default()
+                }
+            }
+        }
+    };
+}
+
+signature_shape! {
     /// Settings of `hmac`.
     SignatureShape {
         /// Source of the secret. May be a list during rotation.
         secret: IgnoredAny,
         /// Encoding of the secret.
         secret_encoding: KeyEncoding,
-        /// Prefix removed from the secret, if present, before decoding. Of a list, the first that
-        /// fits.
-        strip_prefix: IgnoredAny,
         /// Hash function.
         algorithm: HashAlgorithm,
-        /// Header with the signature. A list if the sender has several families of headers.
-        header: IgnoredAny,
-        /// Query parameter with the signature, instead of a header.
-        query: IgnoredAny,
-        /// `JSONPath` of the signature in the body, instead of a header.
-        json: IgnoredAny,
-        /// Encoding of the signature.
-        encoding: Encoding,
-        /// Required prefix of the signature.
-        prefix: String,
-        /// Separator that splits the header into items. Any item may match.
-        separator: String,
-        /// Signed content.
-        content: String,
-        /// Signed content if there is a timestamp.
-        content_with_timestamp: String,
-        /// Location of the timestamp.
-        timestamp: IgnoredAny,
-        /// Location of the id that identifies an event.
-        id: IgnoredAny,
-        /// Default replay window: the sender's tolerance for its timestamp.
-        replay_window: HumanDuration,
         /// Field of a form whose decoded value is signed instead of the raw bytes. It must be the
         /// only field.
         form_field: String,
     }
+    values { key_encoding: secret_encoding, algorithm: algorithm, form_field: form_field, }
 }
 
-shape! {
+signature_shape! {
     /// Settings of `ed25519` and `ecdsa_p256`.
     PublicShape {
         /// Source of the public key. May be a list during rotation.
@@ -68,35 +97,11 @@ shape! {
         private_key: IgnoredAny,
         /// Encoding of the keys. PEM is detected.
         key_encoding: KeyEncoding,
-        /// Prefix removed from the keys, if present, before decoding. Of a list, the first that
-        /// fits.
-        strip_prefix: IgnoredAny,
-        /// Header with the signature. A list if the sender has several families of headers.
-        header: IgnoredAny,
-        /// Query parameter with the signature, instead of a header.
-        query: IgnoredAny,
-        /// `JSONPath` of the signature in the body, instead of a header.
-        json: IgnoredAny,
-        /// Encoding of the signature.
-        encoding: Encoding,
-        /// Required prefix of the signature.
-        prefix: String,
-        /// Separator that splits the header into items. Any item may match.
-        separator: String,
-        /// Signed content.
-        content: String,
-        /// Signed content if there is a timestamp.
-        content_with_timestamp: String,
-        /// Location of the timestamp.
-        timestamp: IgnoredAny,
-        /// Location of the id that identifies an event.
-        id: IgnoredAny,
-        /// Default replay window: the sender's tolerance for its timestamp.
-        replay_window: HumanDuration,
     }
+    values { key_encoding: key_encoding, }
 }
 
-shape! {
+signature_shape! {
     /// Settings of `rsa_sha256`, `rsa_sha512` and `rsa_sha1`.
     RsaShape {
         /// Source of the public key. May be a list during rotation.
@@ -105,37 +110,13 @@ shape! {
         private_key: IgnoredAny,
         /// Encoding of the keys. PEM is detected.
         key_encoding: KeyEncoding,
-        /// Prefix removed from the keys, if present, before decoding. Of a list, the first that
-        /// fits.
-        strip_prefix: IgnoredAny,
         /// Padding of the signature.
         padding: Padding,
-        /// Header with the signature. A list if the sender has several families of headers.
-        header: IgnoredAny,
-        /// Query parameter with the signature, instead of a header.
-        query: IgnoredAny,
-        /// `JSONPath` of the signature in the body, instead of a header.
-        json: IgnoredAny,
-        /// Encoding of the signature.
-        encoding: Encoding,
-        /// Required prefix of the signature.
-        prefix: String,
-        /// Separator that splits the header into items. Any item may match.
-        separator: String,
-        /// Signed content.
-        content: String,
-        /// Signed content if there is a timestamp.
-        content_with_timestamp: String,
-        /// Location of the timestamp.
-        timestamp: IgnoredAny,
-        /// Location of the id that identifies an event.
-        id: IgnoredAny,
-        /// Default replay window: the sender's tolerance for its timestamp.
-        replay_window: HumanDuration,
         /// Field of a form whose decoded value is signed instead of the raw bytes. It must be the
         /// only field.
         form_field: String,
     }
+    values { key_encoding: key_encoding, padding: padding, form_field: form_field, }
 }
 
 /// Settings of one layer that need no position.
@@ -151,55 +132,6 @@ struct Values {
     content_with_timestamp: Option<String>,
     replay_window: Option<HumanDuration>,
     form_field: Option<String>,
-}
-
-impl From<SignatureShape> for Values {
-    fn from(shape: SignatureShape) -> Self {
-        Self {
-            key_encoding: shape.secret_encoding,
-            algorithm: shape.algorithm,
-            padding: None,
-            encoding: shape.encoding,
-            prefix: shape.prefix,
-            separator: shape.separator,
-            content: shape.content,
-            content_with_timestamp: shape.content_with_timestamp,
-            replay_window: shape.replay_window,
-            form_field: shape.form_field,
-        }
-    }
-}
-
-impl From<PublicShape> for Values {
-    fn from(shape: PublicShape) -> Self {
-        Self {
-            key_encoding: shape.key_encoding,
-            encoding: shape.encoding,
-            prefix: shape.prefix,
-            separator: shape.separator,
-            content: shape.content,
-            content_with_timestamp: shape.content_with_timestamp,
-            replay_window: shape.replay_window,
-            ..Self::default()
-        }
-    }
-}
-
-impl From<RsaShape> for Values {
-    fn from(shape: RsaShape) -> Self {
-        Self {
-            key_encoding: shape.key_encoding,
-            algorithm: None,
-            padding: shape.padding,
-            encoding: shape.encoding,
-            prefix: shape.prefix,
-            separator: shape.separator,
-            content: shape.content,
-            content_with_timestamp: shape.content_with_timestamp,
-            replay_window: shape.replay_window,
-            form_field: shape.form_field,
-        }
-    }
 }
 
 /// Settings of a signature, apart from its keys.
