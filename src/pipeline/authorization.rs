@@ -253,11 +253,21 @@ impl<'e> Authorization<'e> {
 
     /// Returns the first alternative of the rule that accepts the request, with its proof.
     fn accepting(&self, rule: &Rule) -> Option<(Alternative, &Proof)> {
-        let mut alternatives = rule.alternatives.iter().filter(|_| rule.allows(self.client));
-        alternatives.find_map(|alternative| {
+        if !rule.allows(self.client) {
+            return None;
+        }
+        rule.alternatives.iter().find_map(|alternative| {
             let proof = self.judge_alternative(alternative)?.ok()?;
             Some((*alternative, proof))
         })
+    }
+
+    /// Returns the first alternative of a rule in `mode: observe`, which holds for all of them. The
+    /// mode waives the proof, but not the list of allowed networks.
+    fn observing(&self, rule: &Rule) -> Option<Alternative> {
+        let alternative = *rule.alternatives.first()?;
+        let verification = self.endpoint.verifications.get(alternative.verification)?;
+        (verification.observes() && rule.allows(self.client)).then_some(alternative)
     }
 
     /// Returns the proof of the request for one alternative, or the reason why that refuses it.
@@ -287,13 +297,7 @@ impl<'e> Authorization<'e> {
         let (alternative, proof, unverified) = if let Some((alternative, proof)) = self.accepting(rule) {
             (alternative, proof, None)
         } else {
-            // The mode holds for all alternatives.
-            let alternative = *rule.alternatives.first()?;
-            let verification = self.endpoint.verifications.get(alternative.verification)?;
-            // `mode: observe` waives the proof but not the list of allowed networks.
-            if !verification.observes() || !rule.allows(self.client) {
-                return None;
-            }
+            let alternative = self.observing(rule)?;
             (alternative, &NOTHING, Some(self.judge(rule)?.err()?))
         };
         let memory = match unverified {
@@ -352,7 +356,10 @@ impl<'e> Authorization<'e> {
 
     /// True if the rule at `index` is enabled and accepts the request.
     pub(super) fn trusts(&self, index: usize) -> bool {
-        self.matched(index).is_some()
+        let rule = self.endpoint.rules.get(index);
+        rule.is_some_and(|rule| {
+            rule.enabled && (self.accepting(rule).is_some() || self.observing(rule).is_some())
+        })
     }
 
     /// True if a rule accepts the request. If no rule is enabled, a verification decides.
