@@ -4,7 +4,7 @@
 //! `SQLite` holds the constraints of the schema by itself. These checks hold what is written in the
 //! comments of `schema.sql`.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::arrivals;
 use super::columns::{self, RECEIVED, Unreadable, parsed};
@@ -138,39 +138,45 @@ pub(super) fn faults(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(faults)
 }
 
+/// The faults that `look` finds in the rows of a query. Stops after [`UNREADABLE`].
+fn faults_of(
+    connection: &Connection,
+    sql: &str,
+    mut look: impl FnMut(&Row<'_>, &mut Vec<String>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut faults = Vec::new();
+    while let Some(row) = rows.next()?
+        && faults.len() < UNREADABLE
+    {
+        look(row, &mut faults)?;
+    }
+    Ok(faults)
+}
+
 /// Reads every event with its body.
 fn unreadable_events(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = format!(
         "SELECT {RECEIVED}, e.decision FROM events e JOIN bodies b ON b.event = e.seq ORDER BY e.seq"
     );
-    let mut events = connection.prepare(&sql)?;
-    let mut rows = events.query([])?;
-    let mut faults = Vec::new();
-    while let Some(row) = rows.next()?
-        && faults.len() < UNREADABLE
-    {
+    faults_of(connection, &sql, |row, faults| {
         let read = columns::received(row).and_then(|_| {
             let decision: String = row.get(11)?;
             columns::from_json::<Decision>("decision", &decision)
         });
         if let Err(Unreadable(why)) = read {
-            faults.push(format!(
-                "event {} cannot be read: {why}",
-                row.get::<_, String>(0)?
-            ));
+            let id: String = row.get(0)?;
+            faults.push(format!("event {id} cannot be read: {why}"));
         }
-    }
-    Ok(faults)
+        Ok(())
+    })
 }
 
 /// Parses the ids of every delivery.
 fn unreadable_deliveries(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut deliveries = connection.prepare("SELECT id, failure_of FROM deliveries ORDER BY seq")?;
-    let mut rows = deliveries.query([])?;
-    let mut faults = Vec::new();
-    while let Some(row) = rows.next()?
-        && faults.len() < UNREADABLE
-    {
+    let sql = "SELECT id, failure_of FROM deliveries ORDER BY seq";
+    faults_of(connection, sql, |row, faults| {
         let (id, failed): (String, Option<String>) = (row.get(0)?, row.get(1)?);
         let read = parsed::<DeliveryId>("id", &id).and_then(|_| {
             failed.map_or(Ok(()), |failed| {
@@ -180,40 +186,39 @@ fn unreadable_deliveries(connection: &Connection) -> rusqlite::Result<Vec<String
         if let Err(Unreadable(why)) = read {
             faults.push(format!("delivery {id} cannot be read: {why}"));
         }
-    }
-    Ok(faults)
+        Ok(())
+    })
 }
 
 /// Reads every record of an arrival, and compares its sizes.
 fn unreadable_arrivals(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut arrivals = connection.prepare("SELECT id, weight FROM arrivals ORDER BY seq")?;
-    let mut rows = arrivals.query([])?;
-    let mut faults = Vec::new();
-    while let Some(row) = rows.next()?
-        && faults.len() < UNREADABLE
-    {
+    let sql = "SELECT id, weight FROM arrivals ORDER BY seq";
+    faults_of(connection, sql, |row, faults| {
         let (id, weight): (String, i64) = (row.get(0)?, row.get(1)?);
         match read_arrival(connection, &id) {
             Err(Unreadable(why)) => faults.push(format!("arrival {id} cannot be read: {why}")),
-            Ok(Some(record)) => {
-                let kept = record.received.body.len();
-                let (counted, is) = (u64::try_from(weight).unwrap_or(0), record.weight());
-                if counted != is {
-                    faults.push(format!(
-                        "arrival {id} counts {weight} bytes in its ring instead of {is}"
-                    ));
-                }
-                if kept > ArrivalRecord::BODY || kept as u64 > record.size {
-                    faults.push(format!(
-                        "arrival {id} keeps {kept} bytes of a body of {}",
-                        record.size
-                    ));
-                }
-            }
+            Ok(Some(record)) => compare_sizes(&id, weight, &record, faults),
             Ok(None) => {}
         }
+        Ok(())
+    })
+}
+
+/// Compares the sizes that a record of an arrival states with those that it has.
+fn compare_sizes(id: &str, weight: i64, record: &ArrivalRecord, faults: &mut Vec<String>) {
+    let kept = record.received.body.len();
+    let (counted, is) = (u64::try_from(weight).unwrap_or(0), record.weight());
+    if counted != is {
+        faults.push(format!(
+            "arrival {id} counts {weight} bytes in its ring instead of {is}"
+        ));
     }
-    Ok(faults)
+    if kept > ArrivalRecord::BODY || kept as u64 > record.size {
+        faults.push(format!(
+            "arrival {id} keeps {kept} bytes of a body of {}",
+            record.size
+        ));
+    }
 }
 
 fn read_arrival(connection: &Connection, id: &str) -> Result<Option<ArrivalRecord>, Unreadable> {
