@@ -1,7 +1,7 @@
 //! Rules that an operator runs by hand: `hookyard fire`.
 //!
 //! The event is decoded, matched and stored like one that arrived, and runs by its rule's group,
-//! debounce and retries. Nothing is verified: whoever may use the daemon's socket counts as
+//! debounce and retries. Nothing is verified: a user of the daemon's socket counts as
 //! verified. Nothing recognises the event, so it runs as often as it is fired.
 
 use std::sync::Arc;

@@ -20,7 +20,7 @@ macro_rules! words {
                 match self { $(Self::$variant => $word,)* }
             }
 
-            /// What it becomes, in Markdown.
+            /// Counterpart in the rules file, in Markdown.
             fn counterpart(self) -> &'static str {
                 match self { $(Self::$variant => $counterpart,)* }
             }

@@ -85,7 +85,7 @@ fn a_request_is_taken_once_and_only_as_it_was_signed() {
         post("/in?a=1", body, &first, &signature),
         (200, "duplicate".into())
     );
-    // The same nonce again, signed anew, is still the same event.
+    // The same nonce in a new signature is still the same event.
     assert_eq!(
         post("/in?a=1", body, &first, &sign(&first)),
         (200, "duplicate".into())

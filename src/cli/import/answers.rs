@@ -17,7 +17,7 @@ const FAILURE: &str =
     "Error occurred while executing the hook's command. Please check your logs for more details.";
 /// The output of the command. Both streams were one.
 const OUTPUT: &str = "{{ actions[0].stdout }}{{ actions[0].stderr }}";
-/// How long an answer waits for the command: as long as the command may run.
+/// Maximum wait of an answer for the command: as long as the command may run.
 const WAIT: &str = "10m";
 /// Headers that the server sets itself.
 const FRAMING: [&str; 4] = ["content-length", "transfer-encoding", "connection", "upgrade"];

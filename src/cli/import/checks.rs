@@ -16,7 +16,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::yaml::Node;
 use crate::reference::hooks_file::{MatchType, Source};
 
-/// What can be asked outside of `match`.
+/// A check that hookyard makes outside of `match`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     /// A signature: the schemes that verify it, any of which may.

@@ -13,7 +13,7 @@ use crate::config;
 const SHOWN: &str = "rules.yaml";
 /// A secret in place of one that only the service knows.
 const STAND_IN: &str = "in-place-of-a-secret";
-/// What is the same for all rules.
+/// Remarks that hold for all rules.
 const HEAD: [&str; 2] = [
     "What differs from adnanh/webhook stands above the line that it is about. Beside that, a command is stopped \
      after 10 minutes (`timeout`), gets few variables of the daemon's environment (`env`), and runs once for \

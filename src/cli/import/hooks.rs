@@ -32,7 +32,7 @@ pub(super) enum Trigger<'d> {
     Match(Box<Check<'d>>),
     /// None of these, so that it never holds.
     Never,
-    /// What cannot be read. It must not count as a rule that fails, which `not` would turn round.
+    /// A part that cannot be read. It must not count as a rule that fails: `not` would make it hold.
     Broken,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Check<'d> {
     pub(super) node: Node<'d>,
     pub(super) kind: MatchType,
     pub(super) parameter: Option<Argument<'d>>,
-    /// What the value is compared with: `value`, `regex`, `secret` or `ip-range`.
+    /// The other side of the comparison: `value`, `regex`, `secret` or `ip-range`.
     pub(super) operand: Text<'d>,
 }
 

@@ -1,5 +1,5 @@
-//! What the user is told about one hook: diagnostics at places of the hooks file, and the same words
-//! as comments of the rule.
+//! Messages about one hook: diagnostics at places of the hooks file, and the same words as comments
+//! of the rule.
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::base::yaml::Node;

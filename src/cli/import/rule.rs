@@ -18,7 +18,7 @@ use crate::reference::hooks_file::{Property, Source};
 /// Methods of an endpoint.
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 
-/// What the command line of adnanh/webhook says about all hooks.
+/// Settings for all hooks, from the command line of adnanh/webhook.
 pub(super) struct Defaults {
     /// `-urlprefix`.
     pub(super) prefix: String,
@@ -234,7 +234,7 @@ fn methods(
             "methods",
             "every method fired this hook, which reads nothing of the body",
         )
-        .hint("`GET` and `POST` do now; if nobody opens the URL in a browser, take `GET` away"),
+        .hint("`GET` and `POST` do now; if the URL is never opened in a browser, remove `GET`"),
     );
     vec!["GET".to_owned(), "POST".to_owned()]
 }

@@ -55,7 +55,7 @@ struct OpenFile {
     path: PathBuf,
     identity: (u64, u64),
     file: File,
-    /// What to do if the file was altered.
+    /// Advice if the file was altered.
     advice: &'static str,
 }
 

@@ -55,7 +55,7 @@ fn numbers_may_match_only_expressions_of_their_letters() {
     }
 }
 
-/// Whether a test holds for a text, as `match` answers.
+/// True if a test holds for a text, as `match` answers.
 fn holds(operators: &Yaml, text: &str) -> bool {
     let Yaml::Map(map) = operators else {
         return *operators == Yaml::text(text);

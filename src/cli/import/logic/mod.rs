@@ -11,7 +11,7 @@ use super::yaml::{Map, Yaml};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Test {
     pub(super) selector: String,
-    /// What is written below the selector.
+    /// Operators below the selector.
     pub(super) operators: Yaml,
     /// False if the value is always there.
     pub(super) may_be_missing: bool,
@@ -42,7 +42,7 @@ pub(super) enum Condition {
     Any(Vec<Self>),
 }
 
-/// What is asked of a formula.
+/// A question about a formula.
 #[derive(Clone, Copy)]
 enum Asked {
     /// It holds without an error.

@@ -7,7 +7,7 @@ use super::{file, go_template, hooks};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::base::yaml::{Document, Node};
 
-/// What became of hooks files.
+/// The result of translating hooks files.
 pub(super) struct Translation {
     /// The rules. `None` if no file could be read.
     pub(super) text: Option<String>,

@@ -141,7 +141,7 @@ impl Component {
         })
     }
 
-    /// Value of the only query parameter with this name, encoded anew.
+    /// Value of the only query parameter with this name, encoded again.
     fn query_parameter(&self, query: &str) -> Result<String, String> {
         let wanted = self.parameter.as_deref().unwrap_or_default();
         let encode = |text: &str| utf8_percent_encode(text, FORM).to_string();
