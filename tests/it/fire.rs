@@ -1,6 +1,7 @@
 //! `hookyard fire`: rules that the operator runs by hand.
 
-use std::process::Output;
+use std::io::Write;
+use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -206,6 +207,41 @@ fn a_dry_run_shows_the_actions_and_runs_nothing() {
     );
     assert_eq!(fire(&daemon, &["off", "--dry-run"]).status.code(), Some(1));
     assert_eq!(daemon.scenario.arrivals(&[]).len(), 0);
+}
+
+#[test]
+fn a_body_is_read_from_standard_input() {
+    let daemon = daemon();
+    let fire = |body: &str, option: &str| {
+        let arguments = [
+            "fire", "deploy", "--path", "app=site", "--event", "push", option, "-", "--wait",
+        ];
+        let mut command = daemon.scenario.command(&arguments);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    for option in ["--json", "--body"] {
+        let output = fire(r#"{"ref": "refs/heads/main", "after": "6113728f"}"#, option);
+        assert_eq!(output.status.code(), Some(0), "{option}: {}", said(&output));
+        assert!(
+            said(&output).contains("stdout | site 6113728f true\n"),
+            "{option}: {}",
+            said(&output)
+        );
+    }
+    let output = fire("{", "--json");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said(&output).starts_with("error: the body cannot be decoded: "),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]

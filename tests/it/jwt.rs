@@ -212,6 +212,54 @@ fn a_sender_like_pubsub_is_verified_and_its_retries_are_known_by_the_message() {
 }
 
 #[test]
+fn pubsub_pushes_with_a_token_are_matched_by_the_data_of_their_messages() {
+    // The rules of the guide.
+    let page = include_str!("../../docs/guides/pubsub-jwt.md");
+    let blocks = page.split("```yaml\n").skip(1);
+    let rules = blocks.map(|block| block.split("```").next().unwrap());
+    let rules = rules.into_iter().find(|rules| rules.contains("unpack")).unwrap();
+    let daemon = Scenario::new()
+        .file("google.json", json!({"keys": [rsa_key("g1")]}).to_string())
+        .rules(rules)
+        .start();
+    let claims = json!({
+        "iss": "https://accounts.google.com",
+        "aud": "https://hooks.example.com/pubsub",
+        "email": "push@acme.iam.gserviceaccount.com",
+        "email_verified": true,
+        "iat": now(),
+        "exp": now() + 600,
+    });
+    let token = google(&claims);
+    let push = |message_id: u32, data: &str, token: &str| {
+        let data = data_encoding::BASE64.encode(data.as_bytes());
+        let body = json!({"message": {"messageId": message_id.to_string(), "data": data}});
+        let sending = daemon
+            .post("/pubsub")
+            .header("Authorization", &format!("Bearer {token}"));
+        sending.json(body.to_string()).send().outcome()
+    };
+    assert_eq!(
+        push(1, r#"{"id": "large", "total": 1001}"#, &token),
+        (200, "accepted".into())
+    );
+    assert_eq!(
+        push(1, r#"{"id": "large", "total": 1001}"#, &token),
+        (200, "duplicate".into())
+    );
+    assert_eq!(
+        push(2, r#"{"id": "small", "total": 7}"#, &token),
+        (200, "ignored".into())
+    );
+    assert_eq!(push(3, "not JSON", &token), (400, "invalid payload".into()));
+    // The token is verified before its message is read.
+    assert_eq!(push(4, "not JSON", "e30.e30.e30"), (401, "refused".into()));
+    daemon.eventually("the large order is written", || {
+        daemon.read("large-orders.log") == "large\n"
+    });
+}
+
+#[test]
 fn what_send_signs_as_netlify_is_taken_once() {
     let daemon = Scenario::new()
         .env("SECRET", "s3cret")

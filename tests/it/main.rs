@@ -52,6 +52,7 @@ mod importing;
 mod imports;
 mod integers;
 mod interrupted;
+mod jobs;
 mod jwt;
 mod learning;
 mod listening;

@@ -125,46 +125,6 @@ rules:
 }
 
 #[test]
-fn a_slack_command_is_answered_200_whatever_becomes_of_it() {
-    let rules = r#"
-rules:
-  - name: deploy
-    endpoint: /slack
-    verify: none
-    actions: [{run: [./work, "{{ payload.text }}"]}]
-    respond:
-      wait: 1s
-      headers: {Content-Type: application/json}
-      body: '{"text": {{ (actions[0].stdout | trim) | tojson }}}'
-      failed: {status: 200, body: '{"text": {{ ("failed, " ~ actions[0].detail ~ ": " ~ (actions[0].stderr | trim)) | tojson }}}'}
-      late: {status: 200, body: '{"text": "still working on {{ payload.text }}"}'}
-"#;
-    let script = "case $1 in slow) sleep 4;; bad) echo no such host >&2; exit 3;; esac; echo done $1";
-    let daemon = Scenario::new().script("work", script).rules(rules).start();
-    let say = |text: &str| {
-        let sending = daemon.post("/slack").body(format!("text={text}"));
-        sending
-            .header("Content-Type", "application/x-www-form-urlencoded")
-            .send()
-    };
-    assert_eq!(said(&say("quick")), (200, r#"{"text": "done quick"}"#, "done"));
-    assert_eq!(
-        said(&say("bad")),
-        (200, r#"{"text": "failed, exit 3: no such host"}"#, "failed")
-    );
-    let begun = std::time::Instant::now();
-    assert_eq!(
-        said(&say("slow")),
-        (200, r#"{"text": "still working on slow"}"#, "pending")
-    );
-    assert!(
-        begun.elapsed() < std::time::Duration::from_secs(3),
-        "{:?}",
-        begun.elapsed()
-    );
-}
-
-#[test]
 fn a_duplicate_has_its_own_answer() {
     let rules = r"
 endpoints:
@@ -397,6 +357,11 @@ rules:
     let logged =
         |line: &str| line.contains("ERROR") && line.contains("the answer's body could not be rendered");
     assert!(daemon.log().lines().any(logged), "{}", daemon.log());
+    let metrics = crate::status::metrics(&daemon);
+    assert!(
+        metrics.contains("\nhookyard_answers_unrendered_total{endpoint=\"/a\"} 3\n"),
+        "{metrics}"
+    );
 }
 
 #[test]

@@ -154,3 +154,28 @@ fn every_preset_is_shown_as_a_definition_that_loads_and_an_unknown_one_is_bad_us
         (Some(0), Some("v0="))
     );
 }
+
+#[test]
+fn of_a_list_of_signatures_by_several_algorithms_the_ones_of_the_rule_count() {
+    // As senders of adnanh/webhook's `payload-hmac-sha256` write the header.
+    let rules = "rules:\n  - name: a\n    endpoint: /in\n    \
+                 verify: {hmac: {secret: env:ACME, prefix: 'sha256=', separator: ','}}\n    \
+                 on_duplicate: run\n    actions: [append: a.jsonl]\n";
+    let daemon = scenario(rules).start();
+    let good = hmac_hex("a-secret-of-acme-77", b"{}");
+    let wrong = "0".repeat(64);
+    for (list, status) in [
+        (format!("sha1={},sha256={good}", "0".repeat(40)), 200),
+        (format!("sha256={wrong},sha256={good},sha512=00"), 200),
+        (format!("sha256={good}"), 200),
+        // The good value under another algorithm proves nothing.
+        (format!("sha1={good},sha256={wrong}"), 403),
+        (format!("sha512={good}"), 403),
+        (format!("sha1={},sha512=00", "0".repeat(40)), 403),
+        (format!("sha256={wrong}"), 403),
+        (good.clone(), 403),
+    ] {
+        let answer = daemon.post("/in").json("{}").header("X-Signature", &list).send();
+        assert_eq!(answer.status, status, "{list}");
+    }
+}
