@@ -63,6 +63,7 @@ mod manual;
 mod manual_blocks;
 mod manual_commands;
 mod memory_limit;
+mod message_algorithms;
 mod message_signatures;
 mod observe;
 mod on_failure;

@@ -7,7 +7,7 @@ use data_encoding::BASE64;
 
 use crate::scenario::{Scenario, said};
 
-fn openssl(folder: &Path, arguments: &[&str]) -> Vec<u8> {
+pub fn openssl(folder: &Path, arguments: &[&str]) -> Vec<u8> {
     let output = Command::new("openssl")
         .args(arguments)
         .current_dir(folder)

@@ -115,7 +115,7 @@ impl MessageSignature {
         }
         let timestamp = self.created(input)?;
         let key = match &input.nonce {
-            Some(nonce) => DedupKey::id(nonce.as_bytes()),
+            Some(nonce) => DedupKey::id(&nonce_id(nonce, input.keyid.as_deref())),
             // Not the signature: ECDSA and PSS allow many signatures of one base.
             None => DedupKey::signature(&Sha256::digest(base.as_bytes())),
         };
@@ -145,6 +145,13 @@ impl MessageSignature {
     fn requires(&self, wanted: &Required) -> bool {
         self.required.contains(wanted)
     }
+}
+
+/// Id of an event by its nonce. Senders with keys of their own may use the same nonce, so the key
+/// belongs to the id. Neither part contains a zero byte.
+fn nonce_id(nonce: &str, keyid: Option<&str>) -> Vec<u8> {
+    let parts = keyid.map_or(vec![nonce], |keyid| vec![nonce, keyid]);
+    parts.join("\0").into_bytes()
 }
 
 impl MessageKey {
@@ -227,7 +234,7 @@ impl Scheme for MessageSignature {
     }
 
     fn recognised_by(&self) -> String {
-        "the nonce of the signature, else by the signed content".to_owned()
+        "the nonce and the `keyid` of the signature, else by the signed content".to_owned()
     }
 
     fn can_sign(&self) -> bool {
