@@ -142,5 +142,6 @@ fn event() -> Event {
             body: Bytes::new(),
         }),
         payload: Payload::new(BodyKind::Json, Arc::new(serde_json::Value::Null)),
+        views: Vec::new(),
     }
 }

@@ -193,6 +193,7 @@ pub struct RuleShape {
     pub retry: Option<IgnoredAny>,
     pub concurrency: Option<IgnoredAny>,
     pub for_each: Option<IgnoredAny>,
+    pub unpack: Option<IgnoredAny>,
     pub debounce: Option<IgnoredAny>,
     pub respond: Option<IgnoredAny>,
     pub enabled: Option<bool>,

@@ -44,6 +44,8 @@ pub struct EndpointBuilder<'d> {
     keep: PerRing<Option<usize>>,
     /// Fields of the payload that are unpacked.
     pub unpack: Option<Unpack>,
+    /// Ways to unpack payloads that rules add, each on top of that of the endpoint.
+    pub views: Vec<Unpack>,
     max_body: Size,
     /// Maximum to which a sender's documented body size may raise `max_body`, in bytes. `None` if
     /// the file sets `max_body`, here or for all endpoints.
@@ -139,6 +141,7 @@ impl<'d> EndpointBuilder<'d> {
             limits: RateLimits::default(),
             keep: PerRing::default(),
             unpack: None,
+            views: Vec::new(),
             max_body: limits.max_body.unwrap_or(DEFAULT_MAX_BODY),
             raised_to: limits.max_body.is_none().then_some(limits.max_inflight),
             seen: HashMap::new(),
@@ -341,6 +344,7 @@ impl<'d> EndpointBuilder<'d> {
             max_body: self.max_body.0,
             decode: self.shape.decode.unwrap_or_default(),
             unpack: self.unpack,
+            views: self.views,
             respond: self.respond,
             keep: self.keep,
             credential_queries,
@@ -356,11 +360,13 @@ impl<'d> EndpointBuilder<'d> {
     fn plan(&self, matcher: &Matcher) -> Plan {
         let mut plan = Plan::default();
         matcher.add_to(&mut plan);
-        let groups = self.rules.iter().filter_map(|rule| rule.concurrency.as_ref());
+        // A view is unpacked, and so read as a whole.
+        let rules = || self.rules.iter().filter(|rule| rule.view.is_none());
+        let groups = rules().filter_map(|rule| rule.concurrency.as_ref());
         let groups = groups.filter_map(|group| group.group.as_ref());
-        let responds = self.rules.iter().map(|rule| &rule.respond);
+        let responds = rules().map(|rule| &rule.respond);
         let answers = responds.chain([&self.respond]).flat_map(Respond::templates);
-        let event_names = self.rules.iter().filter_map(|rule| rule.event_name.as_deref());
+        let event_names = rules().filter_map(|rule| rule.event_name.as_deref());
         event_names.for_each(|name| name.add_to(&mut plan));
         for template in groups.chain(answers) {
             template.add_to(&mut plan);

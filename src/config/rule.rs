@@ -12,7 +12,7 @@ use super::document::RuleShape;
 use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
 use super::respond::RuleAnswers;
-use super::{actions, concurrency, debounce, event_name, for_each, respond};
+use super::{actions, concurrency, debounce, event_name, for_each, respond, unpack};
 use crate::act::{Action, CompileContext, Retry};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::base::json_plan::Plan;
@@ -139,7 +139,9 @@ impl<'d> RuleCompiler<'d, '_> {
                 diagnostics,
             );
         }
-        let condition = condition?.for_each(for_each.clone());
+        let unpack = node.given("unpack");
+        let view = unpack.and_then(|node| unpack::view(node, endpoint, self.patterns, diagnostics));
+        let condition = condition?.for_each(for_each.clone()).in_view(view);
         let alternatives = verification?.into_iter().zip(default_windows?);
         let alternatives = alternatives.map(|(verification, default_window)| Alternative {
             verification,
@@ -163,6 +165,7 @@ impl<'d> RuleCompiler<'d, '_> {
                 for_each.as_ref(),
             )),
             event_name,
+            view,
             is_light,
             ids: ids(&names.actions),
             failure_ids: ids(&names.on_failure),

@@ -1,14 +1,17 @@
-//! `unpack:` of an endpoint: fields whose text is JSON or Base64.
+//! `unpack:` of an endpoint or a rule: fields whose text is JSON or Base64.
 
+use super::endpoint::EndpointBuilder;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
-use crate::payload::{PackedField, Packing, Unpack};
+use crate::payload::{PackedField, Packing, Unpack, View};
 
 /// Maximum number of fields.
 const MAX_FIELDS: usize = 16;
 /// Maximum number of packings of one field, one inside the other.
 const MAX_PACKINGS: usize = 4;
+/// Maximum different `unpack` of the rules of an endpoint. The body is decoded for each of them.
+pub const MAX_VIEWS: usize = 8;
 
 /// Compiles `unpack`: a mapping from paths to what their texts are.
 pub fn compile(node: Node<'_>, patterns: &Patterns, diagnostics: &mut Diagnostics) -> Option<Unpack> {
@@ -42,6 +45,33 @@ pub fn compile(node: Node<'_>, patterns: &Patterns, diagnostics: &mut Diagnostic
         })
     });
     Some(Unpack::new(fields.collect()))
+}
+
+/// Compiles `unpack` of a rule, on top of that of its endpoint, to the view that the rule reads. Rules
+/// that write the same share a view.
+pub fn view(
+    node: Node<'_>,
+    endpoint: &mut EndpointBuilder<'_>,
+    patterns: &Patterns,
+    diagnostics: &mut Diagnostics,
+) -> Option<View> {
+    let own = compile(node, patterns, diagnostics)?;
+    let unpack = match &endpoint.unpack {
+        Some(outer) => outer.then(own),
+        None => own,
+    };
+    let views = &mut endpoint.views;
+    if let Some(view) = views.iter().position(|known| *known == unpack) {
+        return Some(view);
+    }
+    if views.len() == MAX_VIEWS {
+        let message = format!("the rules of this endpoint unpack in more than {MAX_VIEWS} ways");
+        let hint = "each decodes the body again: write what rules share as `unpack` of the endpoint";
+        diagnostics.push(node.error("too-many", message).hint(hint));
+        return None;
+    }
+    views.push(unpack);
+    Some(views.len() - 1)
 }
 
 /// Reads `json`, `base64` or a list of them.

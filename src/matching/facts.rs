@@ -8,7 +8,7 @@ use super::selected::{Element, Selected};
 use super::selector::Selector;
 use crate::base::json::JsonDocument;
 use crate::base::json_plan::Plan;
-use crate::payload::Event;
+use crate::payload::{Event, View};
 
 pub(super) struct SelectedValues<'m, 'e> {
     event: &'e Event,
@@ -33,14 +33,14 @@ impl<'m, 'e> SelectedValues<'m, 'e> {
         }
     }
 
-    /// The payload of the event.
-    pub(super) fn document(&self) -> &'e JsonDocument {
-        &self.event.payload.document
+    /// The payload of the event in a view.
+    pub(super) fn document(&self, view: Option<View>) -> &'e JsonDocument {
+        &self.event.payload_in(view).document
     }
 
-    /// The reason why the payload could not be decoded.
-    pub(super) fn fault_of_payload(&self) -> Option<&'e str> {
-        self.event.payload.decode_error.as_deref()
+    /// The reason why the payload could not be decoded in a view.
+    pub(super) fn fault_of_payload(&self, view: Option<View>) -> Option<&'e str> {
+        self.event.payload_in(view).decode_error.as_deref()
     }
 
     /// Sets the element. `slots` are those of the selectors that look at it.
@@ -60,8 +60,9 @@ impl<'m, 'e> SelectedValues<'m, 'e> {
     /// The reason why the selector at `slot` is undecidable: it reads a payload that could not be
     /// decoded. A value found elsewhere counts nevertheless.
     pub(super) fn fault(&self, slot: usize) -> Option<&'e str> {
-        let fault = self.fault_of_payload()?;
-        let blind = self.selectors.get(slot)?.reads_payload() && self.found(slot).values().is_empty();
+        let selector = self.selectors.get(slot)?;
+        let fault = self.fault_of_payload(selector.view())?;
+        let blind = selector.reads_payload() && self.found(slot).values().is_empty();
         blind.then_some(fault)
     }
 

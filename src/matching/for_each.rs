@@ -15,6 +15,7 @@ use super::term::Term;
 use crate::base::json::JsonDocument;
 use crate::base::json_plan::Plan;
 use crate::base::jsonpath::JsonPath;
+use crate::payload::View;
 
 /// Maximum elements of an event whose decisions are explained.
 pub const ELEMENTS_EXPLAINED: usize = 32;
@@ -87,12 +88,14 @@ pub(super) struct ElementTerms {
     pub terms: Vec<Term>,
     /// Slots of the selectors that look at the element.
     pub slots: Vec<usize>,
+    /// The view of the payload that holds the elements.
+    pub view: Option<View>,
 }
 
 impl ElementTerms {
     /// The elements that match. `facts` are those of an event that fulfils the other conditions.
     pub fn elements(&self, mut facts: SelectedValues<'_, '_>) -> Elements {
-        let elements = match self.for_each.select(facts.document()) {
+        let elements = match self.for_each.select(facts.document(self.view)) {
             Ok(elements) => elements,
             Err(reason) => return Elements::TooMany(reason),
         };
@@ -105,7 +108,7 @@ impl ElementTerms {
 
     /// True if there is an element that matches, or too many of them.
     pub fn any(&self, mut facts: SelectedValues<'_, '_>) -> bool {
-        let Ok(elements) = self.for_each.select(facts.document()) else {
+        let Ok(elements) = self.for_each.select(facts.document(self.view)) else {
             return true;
         };
         elements.into_iter().any(|element| {
@@ -121,7 +124,7 @@ impl ElementTerms {
     /// Explains the first elements. The second value is the number of all elements, or the reason
     /// why there are too many.
     pub fn explain(&self, mut facts: SelectedValues<'_, '_>) -> (Vec<Explanation>, Result<usize, String>) {
-        let elements = match self.for_each.select(facts.document()) {
+        let elements = match self.for_each.select(facts.document(self.view)) {
             Ok(elements) => elements,
             Err(reason) => return (Vec::new(), Err(reason)),
         };
@@ -136,7 +139,7 @@ impl ElementTerms {
 
     /// The reason why none of the elements matches.
     pub fn miss(&self, facts: SelectedValues<'_, '_>) -> Miss {
-        let unreadable = facts.fault_of_payload().is_some();
+        let unreadable = facts.fault_of_payload(self.view).is_some();
         let (explained, number) = self.explain(facts);
         let nearest = explained
             .iter()

@@ -16,7 +16,7 @@ use crate::base::jsonpath::JsonPath;
 use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
 use crate::matching::selected::{Element, Selected, SelectedValue};
-use crate::payload::Event;
+use crate::payload::{Event, Payload, View};
 use crate::verify::{EventName, Reads};
 
 /// All selectors, as a hint lists them.
@@ -46,6 +46,8 @@ pub(super) struct Selector {
     key: String,
     /// Redacts the values in everything that is shown.
     quiet: bool,
+    /// The view of the payload that the selector reads. `None`: that of the endpoint.
+    view: Option<View>,
     source: SelectorSource,
 }
 
@@ -103,6 +105,7 @@ impl Selector {
                     },
                     written: written.to_owned(),
                     quiet: QUIET.iter().any(|word| name.contains(word)),
+                    view: None,
                     source,
                 })
             }
@@ -181,7 +184,24 @@ impl Selector {
 
     /// Adds the values that the selector reads of a JSON payload to `plan`.
     pub(super) fn add_to(&self, plan: &mut Plan) {
-        self.source.add_to(plan);
+        // A view is unpacked, and so read as a whole.
+        if self.view.is_none() {
+            self.source.add_to(plan);
+        }
+    }
+
+    /// Reads this view of the payload.
+    pub(super) fn read_in(&mut self, view: View) {
+        // Rules with another view must not share its values.
+        if self.reads_payload() {
+            self.key = format!("view {view}: {}", self.key);
+            self.view = Some(view);
+        }
+    }
+
+    /// The view of the payload that the selector reads. `None`: that of the endpoint.
+    pub(super) fn view(&self) -> Option<View> {
+        self.view
     }
 
     /// Redacts the values, whatever the selector's name.
@@ -211,7 +231,10 @@ impl Selector {
                 let values = selected.into_iter();
                 Selected::Many(values.map(|value| SelectedValue::Json(value, integers)).collect())
             }),
-            source => source.select(event, covered),
+            source => {
+                let payload = event.payload_in(self.view);
+                source.select(event, payload, covered && self.view.is_none())
+            }
         }
     }
 }
@@ -265,21 +288,21 @@ impl SelectorSource {
         }
     }
 
-    fn select<'e>(&self, event: &'e Event, covered: bool) -> Selected<'e> {
+    fn select<'e>(&self, event: &'e Event, payload: &'e Payload, covered: bool) -> Selected<'e> {
         let received = &event.received;
         let tree_for = |path: &JsonPath| {
             if covered {
-                event.payload.document.parts()
+                payload.document.parts()
             } else {
-                event.payload.document.tree_for(path)
+                payload.document.tree_for(path)
             }
         };
         match self {
-            SelectorSource::One(_) | SelectorSource::Many(_) if event.payload.decode_error.is_some() => {
+            SelectorSource::One(_) | SelectorSource::Many(_) if payload.decode_error.is_some() => {
                 Selected::Nothing
             }
             SelectorSource::First(parts) => {
-                let mut selected = parts.iter().map(|part| part.select(event, covered));
+                let mut selected = parts.iter().map(|part| part.select(event, payload, covered));
                 let found = selected.find(|selected| !selected.values().is_empty());
                 found.unwrap_or(Selected::Nothing)
             }

@@ -76,5 +76,6 @@ fn event_of(payload: Payload) -> Event {
             body: Bytes::from(payload.whole().value.to_string()),
         }),
         payload,
+        views: Vec::new(),
     }
 }

@@ -33,7 +33,7 @@ mod xml;
 
 pub use content::{BodyKind, Payload};
 pub use decode::{Decode, decode, decode_planned, decode_unpacked};
-pub use event::Event;
+pub use event::{Event, View};
 pub use event_name::EventNameReader;
 pub use undecodable::Undecodable;
 pub use unpack::{PackedField, Packing, Unpack};

@@ -34,7 +34,7 @@ pub enum Packing {
 }
 
 /// The packed values of a payload.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unpack {
     fields: Vec<PackedField>,
 }
@@ -54,6 +54,13 @@ impl Unpack {
     /// earlier one has unpacked.
     pub fn new(fields: Vec<PackedField>) -> Self {
         Self { fields }
+    }
+
+    /// The same fields, and then those of `inner`.
+    #[must_use]
+    pub fn then(&self, inner: Self) -> Self {
+        let fields = self.fields.iter().cloned().chain(inner.fields);
+        Self::new(fields.collect())
     }
 
     /// True if a field is written so.
@@ -87,6 +94,15 @@ impl Unpack {
         Ok(Payload::of(kind, document))
     }
 }
+
+impl PartialEq for PackedField {
+    // The path is what is written.
+    fn eq(&self, other: &Self) -> bool {
+        self.written == other.written && self.packings == other.packings
+    }
+}
+
+impl Eq for PackedField {}
 
 impl PackedField {
     /// The text of the tree with this field unpacked. `None` if nothing is packed.

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::base::network::client_network;
 use crate::event::Received;
 use crate::payload::{Unpack, content_encoding};
-use crate::rules::Endpoint;
+use crate::rules::{Endpoint, Rule};
 
 /// Maximum size of a body that is decoded on the async thread, in bytes.
 const LIGHT: usize = 64 << 10;
@@ -164,15 +164,26 @@ impl Drop for ClientQueue<'_> {
 pub struct BodyLimits {
     /// Maximum size of a decompressed body, in bytes.
     pub max_body: u64,
-    /// True if fields of the payload are unpacked.
-    pub unpacks: bool,
+    /// Number of payloads whose fields are unpacked.
+    pub unpacked: u64,
 }
 
 impl BodyLimits {
+    /// The limits of a request, which is decoded in all views.
     pub fn of(endpoint: &Endpoint) -> Self {
+        let views = endpoint.unpack.iter().chain(&endpoint.views);
         Self {
             max_body: endpoint.max_body,
-            unpacks: endpoint.unpack.is_some(),
+            unpacked: views.count() as u64,
+        }
+    }
+
+    /// The limits of a delivery, which is decoded in the view of its rule.
+    pub fn of_rule(endpoint: &Endpoint, rule: &Rule) -> Self {
+        let unpack = endpoint.unpack_in(rule.view);
+        Self {
+            unpacked: unpack.iter().count() as u64,
+            ..Self::of(endpoint)
         }
     }
 }
@@ -184,11 +195,7 @@ fn decoded_kib(received: &Received, limits: BodyLimits) -> u32 {
     } else {
         crate::payload::weight(&received.body)
     };
-    let unpacked = if limits.unpacks {
-        Unpack::growth(received.body.len() as u64)
-    } else {
-        0
-    };
+    let unpacked = Unpack::growth(received.body.len() as u64).saturating_mul(limits.unpacked);
     let kib = decoded.saturating_add(unpacked) >> 10;
     u32::try_from(kib).unwrap_or(u32::MAX).min(DECODED_KIB)
 }
@@ -205,7 +212,7 @@ mod tests {
     fn plain(max_body: u64) -> BodyLimits {
         BodyLimits {
             max_body,
-            unpacks: false,
+            unpacked: 0,
         }
     }
 

@@ -62,10 +62,10 @@ impl Dispatcher {
         let received = &lease.received;
         let limits = &self.decode_limits;
         let _memory = limits
-            .delivery_memory(received, BodyLimits::of(endpoint), rule.is_light)
+            .delivery_memory(received, BodyLimits::of_rule(endpoint, rule), rule.is_light)
             .await;
         let decode = || {
-            let (received, unpack) = (Arc::clone(received), endpoint.unpack.as_ref());
+            let (received, unpack) = (Arc::clone(received), endpoint.unpack_in(rule.view));
             Event::from_store(received, &lease.decode, unpack, &endpoint.plan)
         };
         let unreadable = |error: &str| format!("the stored body cannot be decoded: {error}");

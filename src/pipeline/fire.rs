@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::base::diagnostic::did_you_mean;
 use crate::event::{EventId, Received, RuleDecision};
 use crate::matching::Elements;
-use crate::payload::Event;
+use crate::payload::{Event, Payload};
 use crate::pipeline::arriving::Arriving;
 use crate::pipeline::authorization::Match;
 use crate::pipeline::fire_request::Firing;
@@ -50,11 +50,26 @@ impl Ingest {
         let received = firing.received(rules, endpoint, rule, self.clock.now());
         let received = received.map_err(NotFired::Failed)?;
         let busy = || NotFired::Failed("too many large or compressed bodies at once; try again".to_owned());
-        let (_memory, payload) = self.decode(endpoint, &received).await.ok_or_else(busy)?;
+        let (_memory, payload) = self
+            .decode(endpoint, &received, &|known| known == index)
+            .await
+            .ok_or_else(busy)?;
         let unreadable = |error| NotFired::Failed(format!("the body cannot be decoded: {error}"));
+        let (payload, views) = payload.map_err(unreadable)?;
+        if let Some((
+            _,
+            Payload {
+                decode_error: Some(error),
+                ..
+            },
+        )) = views.first()
+        {
+            return Err(NotFired::Failed(format!("the body cannot be decoded: {error}")));
+        }
         let event = Event {
             received: Arc::new(received),
-            payload: payload.map_err(unreadable)?,
+            payload,
+            views,
         };
         let missed = endpoint.matcher.explain(&event, index).failed;
         let missed = missed.map(|miss| miss.to_string());
@@ -76,7 +91,7 @@ impl Ingest {
                 _ => None,
             };
             let first = first.and_then(|first| usize::try_from(*first).ok());
-            preview = Preview::new(endpoint, rule, first, &event);
+            preview = Preview::new(endpoint, rule, first, &event.seen_in(rule.view));
         } else {
             let new_event =
                 self.fired_event(rules, endpoint, (index, rule), &event, &firing.by, missed.clone());

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::base::clock::Clock;
 use crate::event::{ArrivalOutcome, Received, RuleDecision};
-use crate::payload::{self, Event, Payload, Undecodable};
+use crate::payload::{self, Event, Payload, Undecodable, View};
 use crate::pipeline::answer::{Answer, TOO_LARGE};
 use crate::pipeline::arriving::{Arriving, decisions, taken_before};
 use crate::pipeline::authorization::{Authorization, Match, Recognised};
@@ -33,6 +33,9 @@ use crate::verify::Refusal;
 
 /// A value that is kept as long as the body of a request may be in memory.
 pub type Hold = Arc<dyn Any + Send + Sync>;
+
+/// The payload of an endpoint, and those of the views of its rules.
+type Payloads = (Payload, Vec<(View, Payload)>);
 
 /// Processes received requests.
 pub struct Ingest {
@@ -85,30 +88,36 @@ impl Ingest {
         if !authorization.trusts_any() {
             return self.refuse_untrusted(arriving, &authorization);
         }
-        let Some((_memory, decoded)) = self.decode(endpoint, &received).await else {
+        let trusted = |index: usize| authorization.trusts(index);
+        let Some((_memory, decoded)) = self.decode(endpoint, &received, &trusted).await else {
             return self.too_busy(arriving);
         };
-        let payload = match decoded {
-            Ok(payload) => payload,
+        let (payload, views) = match decoded {
+            Ok(payloads) => payloads,
             Err(error) if error.is_too_large() => {
                 let why = error.to_string();
                 return self.refuse_unreadable(arriving, TOO_LARGE, &why, Some(&authorization));
             }
             // Rules that do not read the payload accept the event all the same.
-            Err(error) => Payload::unreadable(&error),
+            Err(error) => (Payload::unreadable(&error), Vec::new()),
         };
         let event = Event {
             received: Arc::new(received),
             payload,
+            views,
         };
         let considered = |index: usize| authorization.trusts(index) && endpoint.can_act(index, &event);
         let matched = endpoint.matcher.matching(&event, &considered);
         if matched.is_empty() {
             return self.ignore(rules, endpoint, &event, &authorization);
         }
-        if let Some(fault) = &event.payload.decode_error {
+        if event.has_fault() {
             let others = |index: usize| authorization.trusts(index) && !matched.contains(&index);
-            report::not_asked(&event.received, blind(endpoint, &event, others), fault);
+            let blind: Vec<(&str, &str)> = blind(endpoint, &event, others).collect();
+            let fault = blind.first().map(|(_, fault)| *fault);
+            if let Some(fault) = fault.or(event.payload.decode_error.as_deref()) {
+                report::not_asked(&event.received, blind.iter().map(|(rule, _)| *rule), fault);
+            }
         }
         let recognised = authorization.recognised(&event.received);
         let reasons = decisions(endpoint, &event, &authorization, &matched);
@@ -133,20 +142,24 @@ impl Ingest {
         self.enqueue(&accepted, event, reasons, hold).await
     }
 
-    /// Decodes the body, with a permit for the payload's memory. `None` if too many bodies are
-    /// being decoded.
+    /// Decodes the body, and again in each view of the rules that are `considered`, with a permit
+    /// for the memory. `None` if too many bodies are being decoded.
     pub(super) async fn decode(
         &self,
         endpoint: &Endpoint,
         received: &Received,
-    ) -> Option<(OwnedSemaphorePermit, Result<Payload, Undecodable>)> {
+        considered: &(dyn Fn(usize) -> bool + Sync),
+    ) -> Option<(OwnedSemaphorePermit, Result<Payloads, Undecodable>)> {
         let (format, unpack, limit) = (endpoint.decode, endpoint.unpack.as_ref(), endpoint.max_body);
         let (headers, body) = (&received.headers, &received.body);
         let memory = self
             .decode_limits
             .memory(received, BodyLimits::of(endpoint))
             .await?;
-        let decode = || payload::decode_unpacked(format, unpack, headers, body, limit, &endpoint.plan);
+        let decode = || {
+            let payload = payload::decode_unpacked(format, unpack, headers, body, limit, &endpoint.plan)?;
+            Ok((payload, endpoint.decode_views(headers, body, considered)))
+        };
         Some((memory, self.decode_limits.run(received, decode).await?))
     }
 
@@ -185,13 +198,18 @@ impl Ingest {
             recognised,
             ..
         } = acceptance;
-        let Event { received, payload } = event;
+        let Event {
+            received,
+            payload,
+            views,
+        } = event;
         let id = received.id;
         // No other owner is left, so nothing is copied.
         let kept = Arc::new(without_credentials(endpoint, Arc::unwrap_or_clone(received)));
         let event = Event {
             received: Arc::clone(&kept),
             payload,
+            views,
         };
         let reply = ResponseBuilder {
             endpoint,

@@ -23,6 +23,7 @@ pub(super) fn new_deliveries(
 ) -> Vec<NewDelivery> {
     let mut deliveries = Vec::with_capacity(matched.iter().map(Match::deliveries).sum());
     for one in matched {
+        let event = &*event.seen_in(one.rule.view);
         let delivery = new_delivery(one, recognised, event, now);
         let verified = one.unverified.is_none();
         match (&one.elements, &one.rule.concurrency) {

@@ -31,7 +31,7 @@ impl Dispatcher {
     ) -> Outcome {
         let received = &lease.received;
         let _memory = tokio::select! {
-            memory = self.decode_limits.delivery_memory(received, BodyLimits::of(endpoint), action.is_light()) => memory,
+            memory = self.decode_limits.delivery_memory(received, BodyLimits::of_rule(endpoint, rule), action.is_light()) => memory,
             () = stop.cancelled() => {
                 return Outcome::new(Verdict::Stopped, "stopped before it began", Duration::ZERO);
             }
@@ -40,7 +40,7 @@ impl Dispatcher {
             Event::from_store(
                 Arc::clone(received),
                 &lease.decode,
-                endpoint.unpack.as_ref(),
+                endpoint.unpack_in(rule.view),
                 &rule.plan,
             )
         };

@@ -52,11 +52,15 @@ impl Ingest {
         let authorization = Authorization::recorded(endpoint, &record.proofs, &received);
         let received = Arc::new(received);
         let busy = || "too many large or compressed bodies at once; try again".to_owned();
-        let payload = self.decode(endpoint, &received).await;
+        let payload = self
+            .decode(endpoint, &received, &|index| authorization.trusts(index))
+            .await;
         let (_memory, payload) = payload.ok_or_else(busy)?;
+        let (payload, views) = payload.unwrap_or_else(|error| (Payload::unreadable(&error), Vec::new()));
         let event = Event {
             received: Arc::clone(&received),
-            payload: payload.unwrap_or_else(|error| Payload::unreadable(&error)),
+            payload,
+            views,
         };
         let considered = |index: usize| authorization.trusts(index) && endpoint.can_act(index, &event);
         let matched = endpoint.matcher.matching(&event, &considered);

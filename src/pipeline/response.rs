@@ -215,8 +215,9 @@ impl<'r> ResponseBuilder<'r> {
         if let Some(body) = &stated.body {
             let rule = rule.or_else(|| self.rules.first().copied());
             let actions = self.performed(rule, ended);
+            let event = self.event.seen_in(rule.and_then(|rule| rule.view));
             let action_context = ActionContext {
-                event: self.event,
+                event: &event,
                 rule: rule.map_or("", |rule| &rule.name),
                 delivery: String::new(),
                 attempt: 1,

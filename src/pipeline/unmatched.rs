@@ -30,25 +30,29 @@ pub(super) fn nearest(rule: &str, why: &dyn Display) -> String {
 /// Maximum disabled rules named in a log line.
 const NAMED: usize = 5;
 
-/// Returns the `trusted` rules that might match the event but have to read its unreadable payload.
+/// Returns the `trusted` rules that might match the event but have to read its payload, which is
+/// unreadable to them, each with the reason.
 pub(super) fn blind<'e>(
     endpoint: &'e Endpoint,
-    event: &Event,
+    event: &'e Event,
     trusted: impl Fn(usize) -> bool,
-) -> impl Iterator<Item = &'e str> {
+) -> impl Iterator<Item = (&'e str, &'e str)> {
     let rules = endpoint.rules.iter().enumerate();
-    let blind = rules.filter(move |(index, rule)| {
+    rules.filter_map(move |(index, rule)| {
+        let fault = event.payload_in(rule.view).decode_error.as_deref()?;
         let reads = rule.payload_use != PayloadUse::None;
-        reads && trusted(*index) && endpoint.matcher.might_want(event, *index)
-    });
-    blind.map(|(_, rule)| &*rule.name)
+        let blind = reads && trusted(index) && endpoint.matcher.might_want(event, index);
+        blind.then_some((&*rule.name, fault))
+    })
 }
 
 /// Explains why no rule could match the event, if so. Either its body is text and every trusting
 /// rule reads a structure, or its body is unreadable and a rule might otherwise have matched.
 pub fn unstructured(endpoint: &Endpoint, event: &Event, trusted: &dyn Fn(usize) -> bool) -> Option<String> {
-    if let Some(fault) = &event.payload.decode_error {
-        return blind(endpoint, event, trusted).next().map(|_| fault.to_string());
+    if event.has_fault()
+        && let Some((_, fault)) = blind(endpoint, event, trusted).next()
+    {
+        return Some(fault.to_owned());
     }
     if event.payload.kind != BodyKind::Text {
         return None;

@@ -5,14 +5,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method};
 
 use super::respond::Respond;
 use super::rule::{PayloadUse, Rule, is_allowed};
 use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
 use crate::matching::Matcher;
-use crate::payload::{Decode, Event, Unpack};
+use crate::payload::{Decode, Event, Payload, Unpack, View, decode_unpacked};
 use crate::store::PerRing;
 use crate::verify::{HandshakeReply, Recognition, Refusal, Verification};
 
@@ -31,6 +32,8 @@ pub struct Endpoint {
     pub decode: Decode,
     /// Fields of the payload that are unpacked. `None`: none.
     pub unpack: Option<Unpack>,
+    /// Ways to unpack payloads that rules add. Each includes the fields of the endpoint.
+    pub views: Vec<Unpack>,
     /// Answers to verified events.
     pub respond: Respond,
     /// Maximum records of arrivals that became no event. `None`: as many as the store keeps.
@@ -72,8 +75,40 @@ impl Endpoint {
     /// True unless the rule at `index` has actions that read the payload and the payload is
     /// unreadable.
     pub fn can_act(&self, index: usize, event: &Event) -> bool {
-        let needs_payload = |rule: &Rule| rule.payload_use == PayloadUse::Actions;
-        event.payload.decode_error.is_none() || !self.rules.get(index).is_some_and(needs_payload)
+        let needs_payload = |rule: &&Rule| rule.payload_use == PayloadUse::Actions;
+        let rule = self.rules.get(index).filter(needs_payload);
+        rule.is_none_or(|rule| event.payload_in(rule.view).decode_error.is_none())
+    }
+
+    /// The fields that are unpacked in a view.
+    pub fn unpack_in(&self, view: Option<View>) -> Option<&Unpack> {
+        view.map_or(self.unpack.as_ref(), |view| self.views.get(view))
+    }
+
+    /// Decodes a body in each view that a rule has, of those that are `considered`. A view that
+    /// cannot be unpacked is unreadable.
+    pub fn decode_views(
+        &self,
+        headers: &HeaderMap,
+        body: &Bytes,
+        considered: &dyn Fn(usize) -> bool,
+    ) -> Vec<(View, Payload)> {
+        let decode = |(view, unpack): (View, &Unpack)| {
+            let mut rules = self.rules.iter().enumerate();
+            let is_read = rules.any(|(index, rule)| rule.view == Some(view) && considered(index));
+            let decode = || {
+                decode_unpacked(
+                    self.decode,
+                    Some(unpack),
+                    headers,
+                    body,
+                    self.max_body,
+                    &self.plan,
+                )
+            };
+            is_read.then(|| (view, decode().unwrap_or_else(|error| Payload::unreadable(&error))))
+        };
+        self.views.iter().enumerate().filter_map(decode).collect()
     }
 
     /// True if the endpoint allows this address and so does one of its enabled rules. If no rule is

@@ -11,7 +11,7 @@ use crate::act::{Action, Retry};
 use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
 use crate::matching::ForEach;
-use crate::payload::EventNameReader;
+use crate::payload::{EventNameReader, View};
 use crate::store::{Debounce, Overlap};
 use crate::template::{KnownActions, NamedAction, Template};
 
@@ -35,6 +35,9 @@ pub struct Rule {
     pub event_name: Option<Arc<EventNameReader>>,
     /// Values of a JSON payload that the actions read, those of `on_failure` too.
     pub plan: Arc<Plan>,
+    /// The view of the payload that the rule reads, if it unpacks fields. `None`: that of the
+    /// endpoint.
+    pub view: Option<View>,
     /// True if no delivery of the rule holds a process or a connection.
     pub is_light: bool,
     /// Actions in the order in which they run.

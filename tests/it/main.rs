@@ -89,6 +89,7 @@ mod tls;
 mod unreadable;
 mod unverified;
 mod values;
+mod views;
 mod weak_secrets;
 mod whereabouts;
 mod words;

@@ -91,6 +91,7 @@ fn event(payload: serde_json::Value, headers: &[(&str, &str)]) -> Event {
             body: Bytes::from(payload.to_string()),
         }),
         payload: Payload::new(BodyKind::Json, Arc::new(payload)),
+        views: Vec::new(),
     }
 }
 

@@ -159,6 +159,7 @@ pub(super) fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>
     let stored = Event {
         received: Arc::new(without_credentials(endpoint, Received::clone(&event.received))),
         payload: event.payload.clone(),
+        views: event.views.clone(),
     };
     let rules = endpoint.rules.iter().enumerate();
     let explained: Vec<Explained> = rules
@@ -240,7 +241,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, stored
     // Actions are shown for the first element that matches.
     let first = elements.as_ref().and_then(ExplainedElements::first);
     let preview = if matched {
-        Preview::new(endpoint, rule, first, stored)
+        Preview::new(endpoint, rule, first, &stored.seen_in(rule.view))
     } else {
         Preview::default()
     };

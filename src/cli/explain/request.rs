@@ -136,9 +136,11 @@ impl<'r> ExplainedRequest<'r> {
             Err(error) if error.is_too_large() => return Err(WouldRefuse::new(TOO_LARGE, error.to_string())),
             Err(error) => Payload::unreadable(&error),
         };
+        let views = endpoint.decode_views(&received.headers, &received.body, &|_| true);
         Ok(Event {
             received: Arc::new(received),
             payload,
+            views,
         })
     }
 }

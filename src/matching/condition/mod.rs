@@ -19,6 +19,7 @@ use super::term::{Term, TermGroup};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin};
 use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
+use crate::payload::View;
 use crate::verify::{EventName, Reads};
 
 /// Maximum nesting depth of `all`, `any` and `not`.
@@ -33,6 +34,8 @@ pub struct Condition {
     /// Terms that look at an element. There are none without [`Self::for_each`].
     pub(super) element_terms: Vec<Term>,
     pub(super) for_each: Option<ForEach>,
+    /// The view of the payload that the condition reads. `None`: that of the endpoint.
+    pub(super) view: Option<View>,
     /// The selectors to which the slots of the terms refer.
     pub(super) selectors: Vec<Selector>,
 }
@@ -80,6 +83,7 @@ impl Condition {
             terms,
             element_terms,
             for_each: None,
+            view: None,
             selectors,
         })
     }
@@ -95,12 +99,24 @@ impl Condition {
         Self { for_each, ..self }
     }
 
+    /// The same condition on this view of the payload.
+    #[must_use]
+    pub fn in_view(mut self, view: Option<View>) -> Self {
+        if let Some(view) = view {
+            self.selectors
+                .iter_mut()
+                .for_each(|selector| selector.read_in(view));
+        }
+        Self { view, ..self }
+    }
+
     /// The condition of a rule without `match:`, which every event fulfils.
     pub fn always() -> Self {
         Self {
             terms: Vec::new(),
             element_terms: Vec::new(),
             for_each: None,
+            view: None,
             selectors: Vec::new(),
         }
     }

@@ -115,6 +115,7 @@ impl Matcher {
     pub fn add_to(&self, plan: &mut Plan) {
         self.selectors.iter().for_each(|selector| selector.add_to(plan));
         let elements = self.elements.iter().flatten();
+        let elements = elements.filter(|elements| elements.view.is_none());
         elements.for_each(|elements| elements.for_each.add_to(plan));
     }
 
@@ -254,6 +255,7 @@ fn share_selectors(conditions: Vec<Condition>) -> SharedConditions {
     let mut rules = Vec::with_capacity(conditions.len());
     let mut elements = Vec::with_capacity(conditions.len());
     for condition in conditions {
+        let view = condition.view;
         let mut moved = Vec::with_capacity(condition.selectors.len());
         for selector in condition.selectors {
             let key = selector.key().to_owned();
@@ -273,6 +275,7 @@ fn share_selectors(conditions: Vec<Condition>) -> SharedConditions {
             for_each,
             terms: element_terms,
             slots: moved.into_iter().filter(of_element).collect(),
+            view,
         }));
     }
     SharedConditions {
