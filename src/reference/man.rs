@@ -50,7 +50,7 @@ pub fn rules() -> (&'static str, String) {
         );
         for (name, key) in mapping.keys.iter().filter(|(_, key)| !key.unusable) {
             let restart = match key.in_force {
-                keys::InForce::Reload => "",
+                keys::InForce::Reload | keys::InForce::Never => "",
                 keys::InForce::Restart => " Takes effect after a restart.",
             };
             page += &format!(

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Command;
 
-pub use keys::{Key, KeyType, Mapping, mappings};
+pub use keys::{Key, KeyType, Mapping, mappings, test_mappings};
 
 /// Begin of a generated part, up to its name.
 const BEGIN: &str = "<!-- generated: ";
@@ -52,6 +52,7 @@ fn pages(command: &Command) -> Vec<Page> {
             "rules.md",
             vec![("retries", actions::defaults()), ("keys", keys::page())],
         ),
+        page("test-file.md", vec![("keys", keys::test_page())]),
         page("limits.md", limits::parts()),
         page("conditions.md", conditions::parts()),
         page("templates.md", templates::parts()),

@@ -50,6 +50,10 @@ pub enum KeyType {
     Date,
     /// `match:`.
     Condition,
+    /// Operators of one condition, such as `{contains: x}`.
+    Operators,
+    /// Any value.
+    Any,
     /// Mapping with this id.
     Mapping(String),
     /// Mapping of any names to values of this type.
@@ -115,6 +119,8 @@ impl KeyType {
             "mode" => Self::Mode,
             "date" => Self::Date,
             "condition" => Self::Condition,
+            "operators" => Self::Operators,
+            "any" => Self::Any,
             _ => return Err(format!("unknown type `{text}`")),
         })
     }
@@ -167,7 +173,8 @@ impl fmt::Display for KeyType {
                 return f.write_str(&words.join(", "));
             }
             Self::Mapping(id) => {
-                let path = super::mappings().iter().find(|mapping| mapping.id == *id);
+                let mut all = super::mappings().iter().chain(super::test_mappings());
+                let path = all.find(|mapping| mapping.id == *id);
                 let path = path.map_or("?", |mapping| mapping.path.as_str());
                 return write!(f, "mapping ([{path}](#{}))", super::page::anchor(path));
             }
@@ -196,6 +203,8 @@ impl fmt::Display for KeyType {
             Self::Mode => "octal digits in quotes",
             Self::Date => "day or RFC 3339 instant",
             Self::Condition => "[conditions](conditions.md)",
+            Self::Operators => "[operators](conditions.md)",
+            Self::Any => "any value",
         };
         f.write_str(words)
     }

@@ -1,4 +1,5 @@
-//! The table of all keys of the rules file, from `keys.yaml`.
+//! The tables of all keys of the rules file, from `keys.yaml`, and of the test file, from
+//! `test_keys.yaml`.
 //!
 //! The tests prove that the parser accepts exactly these keys, that every example loads, and that
 //! every default is what applies if the key is left out.
@@ -14,10 +15,12 @@ use serde::de::{Deserialize, Deserializer, Error};
 use serde_yaml::Value;
 
 pub use kind::KeyType;
-pub use page::{default as default_of, flow, page};
+pub use page::{default as default_of, flow, page, test_page};
 
-/// The table.
+/// The table of the rules file.
 const TABLE: &str = include_str!("keys.yaml");
+/// The table of the test file.
+const TEST_TABLE: &str = include_str!("test_keys.yaml");
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +42,8 @@ pub struct Mapping {
     pub frame: Value,
     /// Position of the mapping in the frame.
     pub at: Vec<Value>,
+    /// Type of the values under all other keys, which are names. `None`: there are no other keys.
+    pub others: Option<KeyType>,
     #[serde(deserialize_with = "in_order")]
     pub keys: Vec<(String, Key)>,
 }
@@ -80,6 +85,8 @@ pub enum InForce {
     #[default]
     Reload,
     Restart,
+    /// In a file that the daemon does not read.
+    Never,
 }
 
 fn first() -> String {
@@ -100,14 +107,27 @@ fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, K
 
 #[expect(
     clippy::expect_used,
-    reason = "the table is part of the program, and a test reads it"
+    reason = "the tables are part of the program, and a test reads them"
 )]
-static MAPPINGS: LazyLock<Vec<Mapping>> = LazyLock::new(|| {
-    let table: Table = serde_yaml::from_str(TABLE).expect("keys.yaml is a table of keys");
+fn read(table: &str) -> Vec<Mapping> {
+    let table: Table = serde_yaml::from_str(table).expect("a table of keys");
     table.mappings
+}
+
+static MAPPINGS: LazyLock<Vec<Mapping>> = LazyLock::new(|| read(TABLE));
+static TEST_MAPPINGS: LazyLock<Vec<Mapping>> = LazyLock::new(|| {
+    let mut mappings = read(TEST_TABLE);
+    let keys = mappings.iter_mut().flat_map(|mapping| &mut mapping.keys);
+    keys.for_each(|(_, key)| key.in_force = InForce::Never);
+    mappings
 });
 
 /// Returns all mappings of the rules file, in the order of the reference.
 pub fn mappings() -> &'static [Mapping] {
     &MAPPINGS
+}
+
+/// Returns all mappings of the test file, in the order of the reference.
+pub fn test_mappings() -> &'static [Mapping] {
+    &TEST_MAPPINGS
 }

@@ -2,21 +2,30 @@
 
 use serde_yaml::Value;
 
-use super::{InForce, Key, Mapping, mappings};
+use super::{InForce, Key, Mapping, mappings, test_mappings};
 use crate::reference::markdown::wrapped;
 
-/// Returns a heading for each mapping and each key.
+/// Returns a heading for each mapping of the rules file and each of its keys.
 pub fn page() -> String {
+    page_of(mappings())
+}
+
+/// As [`page`], for the test file.
+pub fn test_page() -> String {
+    page_of(test_mappings())
+}
+
+fn page_of(mappings: &[Mapping]) -> String {
     let mut page = String::new();
-    for mapping in mappings().iter().filter(|mapping| !mapping.path.is_empty()) {
+    for mapping in mappings.iter().filter(|mapping| !mapping.path.is_empty()) {
         page += &format!("## {}\n\n{}\n\n", mapping.path, wrapped(&mapping.says, 0));
         // A mapping that only one key has shares the heading of the key.
-        if let Some((name, key)) = key_at(&mapping.path) {
+        if let Some((name, key)) = key_at(mappings, &mapping.path) {
             page += &facts(name, key, &mapping.path);
         }
         for (name, key) in mapping.keys.iter().filter(|(_, key)| !key.unusable) {
             let heading = heading(mapping, name);
-            if is_mapping(&heading) {
+            if mappings.iter().any(|mapping| mapping.path == heading) {
                 continue;
             }
             page += &format!("### {heading}\n\n{}\n\n", wrapped(&key.says, 0));
@@ -27,27 +36,26 @@ pub fn page() -> String {
 }
 
 /// Returns the key with this heading.
-fn key_at(path: &str) -> Option<(&'static str, &'static Key)> {
-    let mut keys = mappings()
+fn key_at<'m>(mappings: &'m [Mapping], path: &str) -> Option<(&'m str, &'m Key)> {
+    let mut keys = mappings
         .iter()
         .flat_map(|mapping| mapping.keys.iter().map(move |(name, key)| (mapping, name, key)));
     let found = keys.find(|(mapping, name, key)| !key.unusable && heading(mapping, name) == path);
     found.map(|(_, name, key)| (name.as_str(), key))
 }
 
-fn is_mapping(path: &str) -> bool {
-    mappings().iter().any(|mapping| mapping.path == path)
-}
-
 /// Returns the facts of a key as a list.
 fn facts(name: &str, key: &Key, heading: &str) -> String {
     let own = format!("mapping ([{heading}](#{}))", anchor(heading));
     let kind = key.kind.to_string().replace(&own, "mapping with the keys below");
+    let in_force = match key.in_force {
+        InForce::Never => String::new(),
+        when => format!("- a change takes effect: {}\n", in_force(when)),
+    };
     let lines = [
         wrapped(&format!("- type: {kind}"), 2),
         wrapped(&format!("- default: {}", default(key)), 2),
-        format!("- a change takes effect: {}", in_force(key.in_force)),
-        format!("- since: {}", key.since),
+        format!("{in_force}- since: {}", key.since),
         format!("- example: `{name}: {}`", flow(&key.example)),
     ];
     format!("{}\n\n", lines.join("\n"))
@@ -90,6 +98,7 @@ pub fn in_force(in_force: InForce) -> &'static str {
     match in_force {
         InForce::Reload => "at reload",
         InForce::Restart => "after a restart",
+        InForce::Never => "never",
     }
 }
 
@@ -147,7 +156,7 @@ mod tests {
 
     #[test]
     fn every_example_is_written_as_it_is_read() {
-        for mapping in mappings() {
+        for mapping in mappings().iter().chain(test_mappings()) {
             for (name, key) in &mapping.keys {
                 let written = format!("{name}: {}", flow(&key.example));
                 let read: Value = serde_yaml::from_str(&written).unwrap();
@@ -158,11 +167,12 @@ mod tests {
 
     #[test]
     fn no_heading_stands_there_twice() {
-        let page = page();
-        let mut anchors = HashSet::new();
-        for heading in page.lines().filter(|line| line.starts_with('#')) {
-            let heading = heading.trim_start_matches('#').trim();
-            assert!(anchors.insert(anchor(heading)), "{heading}");
+        for page in [page(), test_page()] {
+            let mut anchors = HashSet::new();
+            for heading in page.lines().filter(|line| line.starts_with('#')) {
+                let heading = heading.trim_start_matches('#').trim();
+                assert!(anchors.insert(anchor(heading)), "{heading}");
+            }
         }
     }
 }
