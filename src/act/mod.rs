@@ -12,12 +12,11 @@ mod forward;
 mod locked_file;
 mod outcome;
 mod performed;
+mod pretended;
 mod record;
 mod retry;
 mod rotate;
 mod run;
-#[cfg(test)]
-mod script;
 mod settings;
 
 use std::path::Path;
@@ -25,6 +24,7 @@ use std::path::Path;
 use minijinja::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::act::pretended::Pretended;
 use crate::act::settings::ActionKind;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::Keyring;
@@ -37,6 +37,7 @@ pub use append::{Append, LIMIT as APPEND_TIMEOUT};
 pub use forward::{DEFAULT_TIMEOUT as FORWARD_TIMEOUT, Forward, Forwarder, MAX_RETRY_AFTER};
 pub use outcome::{CapturedStream, Outcome, Output, Verdict};
 pub use performed::{MAX_SEEN, PerformedAction};
+pub use pretended::PretendedFuture;
 pub use retry::Retry;
 pub use rotate::Rotate;
 pub use run::{DEFAULT_GRACE as COMMAND_GRACE, DEFAULT_TIMEOUT as COMMAND_TIMEOUT, Run, exec};
@@ -65,11 +66,15 @@ pub struct CompileContext<'w> {
 /// Performs actions. The daemon has a single one, because it holds the connections.
 #[derive(Debug)]
 pub struct ActionRunner {
-    forwarder: Forwarder,
-    /// Replacement for all actions, for tests with a simulated clock. Such tests cannot wait for
-    /// commands.
-    #[cfg(test)]
-    script: Option<script::Script>,
+    performer: Performer,
+}
+
+/// The way in which actions are performed.
+#[derive(Debug)]
+enum Performer {
+    Real(Box<Forwarder>),
+    /// For tests, of rules and of the dispatcher: nothing runs.
+    Pretended(Pretended),
 }
 
 impl Action {
@@ -185,15 +190,20 @@ impl ActionRunner {
     /// fails.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
-            forwarder: Forwarder::new()?,
-            #[cfg(test)]
-            script: None,
+            performer: Performer::Real(Box::new(Forwarder::new()?)),
         })
+    }
+
+    /// True if nothing runs, and nothing may be written either.
+    pub fn is_pretended(&self) -> bool {
+        matches!(self.performer, Performer::Pretended(_))
     }
 
     /// Forgets a delivery that will not come back, and frees its turns at targets.
     pub fn forget(&self, delivery: &str) {
-        self.forwarder.forget(delivery);
+        if let Performer::Real(forwarder) = &self.performer {
+            forwarder.forget(delivery);
+        }
     }
 
     /// Performs an action until it ends, times out, or `stop` is cancelled. If the future is
@@ -204,13 +214,13 @@ impl ActionRunner {
         action_context: &ActionContext<'_>,
         stop: CancellationToken,
     ) -> Outcome {
-        #[cfg(test)]
-        if let Some(script) = &self.script {
-            return script.perform(action_context, stop).await;
-        }
+        let forwarder = match &self.performer {
+            Performer::Real(forwarder) => forwarder,
+            Performer::Pretended(pretended) => return pretended.perform(action, action_context, stop).await,
+        };
         match action {
             Action::Run(run) => run.perform(action_context, &stop).await,
-            Action::Forward(forward) => forward.perform(&self.forwarder, action_context, &stop).await,
+            Action::Forward(forward) => forward.perform(forwarder, action_context, &stop).await,
             Action::Append(append) => append.perform(action_context).await,
         }
     }

@@ -1,7 +1,7 @@
 //! Clocks: the only source of the time of day.
 //!
-//! Deciders take the time as an argument; performers ask a [`Clock`]. Tests use a manual clock that
-//! they advance.
+//! Deciders take the time as an argument; performers ask a [`Clock`]. Tests of the code and of rules
+//! use a manual clock that they advance.
 //!
 //! Comparisons with timestamps of other machines (signatures, `Retry-After`) use the system clock,
 //! right or wrong. Waits use a [steady](Clock::steady) clock, so that setting the system clock back
@@ -12,12 +12,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::base::manual_clock::{ManualClock, ManualWait};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Arithmetic saturates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,7 +102,7 @@ pub struct Clock {
 enum ClockSource {
     System,
     /// Set and advanced by a test.
-    Manual(Arc<AtomicI64>),
+    Manual(Arc<ManualClock>),
     Steady(Arc<Steady>),
 }
 
@@ -142,7 +143,7 @@ impl Clock {
     /// A clock that stands at `start` until a test moves it.
     pub fn manual(start: Timestamp) -> Self {
         Self {
-            source: ClockSource::Manual(Arc::new(AtomicI64::new(start.0))),
+            source: ClockSource::Manual(Arc::new(ManualClock::at(start.0))),
         }
     }
 
@@ -171,7 +172,7 @@ impl Clock {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Timestamp(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
             }
-            ClockSource::Manual(at) => Timestamp(at.load(Ordering::Relaxed)),
+            ClockSource::Manual(manual) => Timestamp(manual.now()),
             ClockSource::Steady(steady) => {
                 let mut anchor = steady.anchor.lock();
                 anchor.read(steady.wall.now(), steady.started.elapsed())
@@ -181,18 +182,29 @@ impl Clock {
 
     /// Moves a manual clock forward. No effect on other clocks.
     pub fn advance(&self, duration: Duration) {
-        if let ClockSource::Manual(at) = &self.source {
-            at.store(
-                Timestamp(at.load(Ordering::Relaxed)).plus(duration).0,
-                Ordering::Relaxed,
-            );
-        }
+        self.set(self.now().plus(duration));
     }
 
     /// Sets a manual clock. No effect on other clocks.
     pub fn set(&self, moment: Timestamp) {
-        if let ClockSource::Manual(at) = &self.source {
-            at.store(moment.0, Ordering::Relaxed);
+        if let ClockSource::Manual(manual) = &self.source {
+            manual.set(moment.0);
+        }
+    }
+
+    /// Waits until `duration` has passed: on a manual clock until it was moved so far.
+    pub async fn sleep(&self, duration: Duration) {
+        match &self.source {
+            ClockSource::Manual(manual) => ManualWait::new(manual, self.now().plus(duration).0).await,
+            ClockSource::System | ClockSource::Steady(_) => tokio::time::sleep(duration).await,
+        }
+    }
+
+    /// Earliest time for which [`Self::sleep`] waits on a manual clock.
+    pub fn earliest_wait(&self) -> Option<Timestamp> {
+        match &self.source {
+            ClockSource::Manual(manual) => manual.earliest_wait().map(Timestamp),
+            ClockSource::System | ClockSource::Steady(_) => None,
         }
     }
 }
@@ -256,6 +268,34 @@ mod tests {
         assert!(steady.now() >= Timestamp::from_seconds(10_000));
         wall.set(Timestamp::from_seconds(20_000));
         assert_eq!(steady.now(), Timestamp::from_seconds(20_000));
+    }
+
+    #[tokio::test]
+    async fn a_wait_on_a_manual_clock_ends_when_the_clock_is_moved_there() {
+        let clock = Clock::manual(Timestamp::from_seconds(10));
+        let second = Duration::from_secs(1);
+        let mut long = std::pin::pin!(clock.sleep(5 * second));
+        {
+            let mut short = std::pin::pin!(clock.sleep(second));
+            assert!(futures_pending(&mut long).await && futures_pending(&mut short).await);
+            assert_eq!(clock.earliest_wait(), Some(Timestamp::from_seconds(11)));
+        }
+        // A wait that is dropped is not waited for.
+        assert_eq!(clock.earliest_wait(), Some(Timestamp::from_seconds(15)));
+        clock.advance(4 * second);
+        assert!(futures_pending(&mut long).await);
+        clock.advance(second);
+        long.await;
+        assert_eq!(clock.earliest_wait(), None);
+    }
+
+    /// True if the future is not ready.
+    async fn futures_pending(future: &mut (impl Future<Output = ()> + Unpin)) -> bool {
+        std::future::poll_fn(|context| {
+            let polled = std::pin::Pin::new(&mut *future).poll(context);
+            std::task::Poll::Ready(polled.is_pending())
+        })
+        .await
     }
 
     #[test]

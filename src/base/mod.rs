@@ -12,6 +12,7 @@ pub mod json;
 pub mod json_plan;
 pub mod jsonpath;
 pub mod live;
+mod manual_clock;
 pub mod network;
 pub mod patterns;
 pub mod regex_cost;

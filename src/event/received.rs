@@ -12,7 +12,7 @@ use http::{HeaderMap, Method};
 use uuid::Uuid;
 
 use crate::base::clock::Timestamp;
-use crate::base::id::id_at;
+use crate::base::id::{derived, id_at};
 use crate::event::certificate::Certificate;
 
 /// The id of an arrival: a version 7 UUID (RFC 9562), so that ids sort by time.
@@ -22,6 +22,15 @@ pub struct EventId(Uuid);
 impl EventId {
     pub fn new(at: Timestamp) -> Self {
         Self(id_at(at))
+    }
+
+    /// The id of the arrival with this number at `at`, without random bits. For rules that are
+    /// tested.
+    pub fn numbered(at: Timestamp, number: u64) -> Self {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        Self(derived(&bytes, &number.to_be_bytes()))
     }
 
     /// The 16 bytes of the id. The first six are its time.

@@ -30,6 +30,8 @@ pub struct Answer {
     pub body: Bytes,
     /// The reason why the stated body could not be rendered.
     pub unrendered: Option<String>,
+    /// The reason of a refusal in one word, as records and logs use it. Never sent.
+    pub refusal: Option<&'static str>,
 }
 
 impl Answer {
@@ -47,6 +49,7 @@ impl Answer {
             headers,
             body: body.into(),
             unrendered: None,
+            refusal: None,
         }
     }
 
@@ -57,6 +60,7 @@ impl Answer {
             headers,
             body,
             unrendered: None,
+            refusal: None,
         }
     }
 
@@ -119,6 +123,7 @@ impl Answer {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             unrendered: None,
+            refusal: None,
         }
         .allowing(allow)
     }

@@ -25,7 +25,7 @@ use crate::pipeline::running::Running;
 use crate::pipeline::supersede::Supersede;
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
-use crate::store::{DeliveryId, Leased, News, Store, Wanted};
+use crate::store::{DeliveryId, Leased, News, Store, StoreError, Wanted};
 
 /// Pause after a store error before the next call.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -111,26 +111,16 @@ impl Dispatcher {
             return Some(DispatchPause::for_room(LONGEST_SLEEP));
         }
         Some(match self.store.lease(wanted.clone(), self.clock.now()).await {
-            Ok(Leased {
-                leases,
-                held_back,
-                displaced,
-            }) => {
+            Ok(leased) => {
                 // Usually a wake-up comes before LOOK_AGAIN, which saves this query.
-                let at_most = if leases.is_empty() {
+                let at_most = if leased.leases.is_empty() {
                     self.until_next_due(wanted).await
                 } else {
                     LOOK_AGAIN
                 };
-                for lease in leases {
-                    let attempting = self.running.begin(lease.delivery, abort);
-                    running.spawn(Arc::clone(self).deliver(lease, attempting));
-                }
-                self.supersede.of(&displaced);
-                DispatchPause {
-                    at_most,
-                    for_room: held_back,
-                }
+                let for_room = leased.held_back;
+                self.begin(leased, running, abort);
+                DispatchPause { at_most, for_room }
             }
             Err(error) => {
                 report::store_failed("lease", &error.to_string());
@@ -140,6 +130,25 @@ impl Dispatcher {
                 DispatchPause::for_room(STORE_PAUSE)
             }
         })
+    }
+
+    /// Begins the attempts at leased deliveries.
+    fn begin(self: &Arc<Self>, leased: Leased, running: &mut JoinSet<()>, abort: &CancellationToken) {
+        for lease in leased.leases {
+            let attempting = self.running.begin(lease.delivery, abort);
+            running.spawn(Arc::clone(self).deliver(lease, attempting));
+        }
+        self.supersede.of(&leased.displaced);
+    }
+
+    /// Leases what is due now and begins the attempts, in place of [`Self::run`]. Returns their
+    /// number. For rules that are tested, where the clock is moved by hand.
+    pub async fn begin_due(self: &Arc<Self>, running: &mut JoinSet<()>) -> Result<usize, StoreError> {
+        let wanted = self.live.current().wanted.clone();
+        let leased = self.store.lease(wanted, self.clock.now()).await?;
+        let number = leased.leases.len();
+        self.begin(leased, running, &CancellationToken::new());
+        Ok(number)
     }
 
     /// Returns the time until a delivery is due for which there is a slot.

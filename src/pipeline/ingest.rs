@@ -256,6 +256,7 @@ impl Ingest {
             // this sender would get if it had waited too long.
             (None, [_, ..], _) => reply.late(&[], &[]),
             (Some(wait), deliveries @ [_, ..], Some(limit)) => {
+                let limit = self.clock.sleep(limit);
                 outcome(wait, deliveries, limit, &self.closing, &reply).await
             }
             _ => reply.success("accepted", &[]),

@@ -114,6 +114,11 @@ impl Pipeline {
         let runner = Arc::new(runner);
         let supersede = Supersede::new(&metrics, &running, &waiters, &runner);
         let (reload, reload_requests) = mpsc::channel(1);
+        let enrollment = if runner.is_pretended() {
+            SecretEnrollment::pretended(reload)
+        } else {
+            SecretEnrollment::new(reload)
+        };
         let recorder = Arc::new(Recorder::new(Arc::clone(&store), Arc::clone(&metrics)));
         let dispatcher = Dispatcher {
             store: Arc::clone(&store),
@@ -135,7 +140,7 @@ impl Pipeline {
             waiters,
             closing,
             writing,
-            enrollment: SecretEnrollment::new(reload),
+            enrollment,
             supersede,
             clock,
             usage: Arc::clone(&usage),

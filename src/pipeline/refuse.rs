@@ -37,10 +37,14 @@ impl Ingest {
     ) -> Answer {
         if let Some(too_large) = refusal.is_unreadable() {
             let answer = if too_large { TOO_LARGE } else { INVALID };
-            return self.refuse_unreadable(arriving, answer, &refusal.to_string(), authorization);
+            let answer = self.refuse_unreadable(arriving, answer, &refusal.to_string(), authorization);
+            return Answer {
+                refusal: Some(refusal.reason()),
+                ..answer
+            };
         }
         report::arrival(&self.metrics, &Arrival::refused(arriving.received, refusal));
-        let (outcome, answer) = if refusal.is_stale() {
+        let (outcome, mut answer) = if refusal.is_stale() {
             let answer = Answer::new(StatusCode::BAD_REQUEST, "stale", None);
             (ArrivalOutcome::Stale, answer)
         } else if refusal.is_malformed() {
@@ -55,6 +59,7 @@ impl Ingest {
                 alternatives.filter_map(|known| endpoint.verifications.get(known.verification)?.challenge());
             (ArrivalOutcome::Refused, Answer::refused(challenges.next()))
         };
+        answer.refusal = Some(refusal.reason());
         let recorded = if refusal.handshake().is_some() {
             arriving.withheld()
         } else {

@@ -1,7 +1,6 @@
 //! Answers to trusted events as the rules state them, at once or after the deliveries have ended.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +21,7 @@ const MAX_FAULT: usize = 512;
 pub(super) async fn outcome(
     mut wait: OutcomeWait,
     deliveries: &[&Rule],
-    limit: Duration,
+    limit: impl Future<Output = ()>,
     closing: &CancellationToken,
     reply: &ResponseBuilder<'_>,
 ) -> Answer {
@@ -34,7 +33,9 @@ pub(super) async fn outcome(
         }
     };
     let in_time = tokio::select! {
-        waited = tokio::time::timeout(limit, collect) => waited.is_ok(),
+        biased;
+        () = collect => true,
+        () = limit => false,
         () = closing.cancelled() => false,
     };
     if !in_time {

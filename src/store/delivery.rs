@@ -28,11 +28,25 @@ impl DeliveryId {
     /// The id of a new delivery at `at`. That of an element is always the same for an event and a
     /// rule.
     pub(super) fn of_new(delivery: &NewDelivery, event: EventId, at: Timestamp) -> Self {
-        let Some(item) = delivery.item else {
-            return Self::new(at);
-        };
+        Self::of_element(delivery, event).unwrap_or_else(|| Self::new(at))
+    }
+
+    /// The id of a new delivery as [`Self::of_new`] makes it, without random bits: `number` tells it
+    /// from other deliveries of the event.
+    pub(super) fn of_known(delivery: &NewDelivery, event: EventId, number: usize) -> Self {
+        let whole = || Self(derived(event.as_bytes(), format!("delivery {number}").as_bytes()));
+        Self::of_element(delivery, event).unwrap_or_else(whole)
+    }
+
+    /// The id of the delivery for the failure of this one, without random bits.
+    pub(super) fn of_failure(self) -> Self {
+        Self(derived(self.0.as_bytes(), b"failure"))
+    }
+
+    fn of_element(delivery: &NewDelivery, event: EventId) -> Option<Self> {
+        let item = delivery.item?;
         let name = [&item.to_be_bytes(), delivery.rule.as_bytes()].concat();
-        Self(derived(event.as_bytes(), &name))
+        Some(Self(derived(event.as_bytes(), &name)))
     }
 }
 

@@ -81,6 +81,8 @@
 //! event, rule and index, and no event has two deliveries of one element to one rule.
 //! [`expand`](Store::expand) replaces a delivery of the whole event by deliveries of its elements.
 //!
+//! `sqlite` is the store of the daemon. `memory` is the store of `hookyard test` and of tests.
+//!
 //! `model.rs` names the states of a delivery. `decide/` holds the decisions, which every
 //! implementation shares. [`Records`] is the second door, for the operator's commands.
 
@@ -91,8 +93,7 @@ mod decide;
 mod delivery;
 mod error;
 pub mod group;
-#[cfg(test)]
-pub(crate) mod memory;
+pub mod memory;
 mod model;
 mod news;
 mod operator_access;

@@ -198,7 +198,7 @@ impl Life {
             store: Arc::clone(store) as Arc<dyn Store>,
             metrics: Arc::default(),
             live: Arc::clone(live),
-            runner: ActionRunner::scripted(move |context, stop| perform(&list, context, stop)).unwrap(),
+            runner: ActionRunner::pretended(move |_, context, stop| perform(&list, context, stop)),
             closing: CancellationToken::new(),
             writing: TaskTracker::new(),
             max_waiting: 1,

@@ -160,7 +160,7 @@ impl MemoryContents {
     }
 
     pub fn add_delivery(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Enqueued {
-        let id = DeliveryId::of_new(&delivery, event, at);
+        let id = DeliveryId::of_known(&delivery, event, self.deliveries.len());
         let mut displaced = Displaced::default();
         // A delivery without a debounce supersedes too, because the rules may have changed in
         // between. An older one must never run after it.

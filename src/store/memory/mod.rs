@@ -1,7 +1,8 @@
-//! A store in memory, for tests. Its contents last as long as the process.
+//! A store in memory, for `hookyard test` and for tests. Its contents last as long as the process.
 //!
 //! The store keeps the whole promise except for the disk, in the simplest way: one lock, and every
-//! call walks over everything. [`MemoryStore::reopen`] simulates a crash.
+//! call walks over everything. Ids of deliveries follow from the ids of their events, so that a run
+//! can be repeated. `reopen` simulates a crash.
 
 mod contents;
 mod expansion;

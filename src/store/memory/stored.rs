@@ -7,7 +7,7 @@ use crate::store::decide::interruption::record;
 use crate::store::decide::settlement::LeaseSnapshot;
 use crate::store::decide::turns::LeaseCost;
 use crate::store::{
-    AttemptRecord, Delivery, DeliveryFailure, DeliveryId, DeliveryState, Group, Interruption, Superseded,
+    AttemptRecord, Delivery, DeliveryFailure, DeliveryState, Group, Interruption, Superseded,
 };
 
 /// A delivery with its attempts.
@@ -57,7 +57,7 @@ impl StoredDelivery {
     /// Makes the delivery for the failure of this one.
     pub fn for_failure(&self, failure: &DeliveryFailure, due: Timestamp, at: Timestamp) -> Self {
         let delivery = Delivery {
-            id: DeliveryId::new(at),
+            id: self.delivery.id.of_failure(),
             action: 0,
             attempt: 1,
             state: DeliveryState::Ready { due },
