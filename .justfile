@@ -72,7 +72,7 @@ acme: build (pytest "test_acme.py")
 sync: build (pytest "test_sync_order.py")
 
 # Test imported rules side by side with adnanh/webhook (needs webhook).
-import: build (pytest "test_import.py")
+import: build (pytest "test_import.py" "test_differences.py")
 
 # Test the Debian package in a container (needs root or sudo, cargo-deb, debootstrap, systemd-nspawn).
 [positional-arguments]

@@ -9,6 +9,7 @@ import hmac
 import json
 import urllib.parse
 
+from hooks import parameter
 from hypothesis import strategies as st
 from side_by_side import NUMBER, Request
 
@@ -23,10 +24,6 @@ SIGNATURES = {
     "payload-hmac-sha512": ("X-Signature", "sha512"),
     "payload-hash-sha256": ("X-Own-Signature", "sha256"),
 }
-
-
-def parameter(source, name):
-    return {"source": source, "name": name}
 
 
 @st.composite

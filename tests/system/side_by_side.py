@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,10 +88,19 @@ class Program:
     def __init__(self, folder):
         self.folder = folder
         (folder / "records").mkdir(parents=True)
-        script = folder / "record"
-        script.write_text(RECORD)
-        script.chmod(0o755)
         self.process = None
+        self.script("record", RECORD)
+
+    def script(self, name, text):
+        """Writes a command of a hook."""
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def lines(self, name):
+        """The lines of a file that a command has written."""
+        path = self.folder / name
+        return path.read_text().splitlines() if path.exists() else []
 
     def hooks(self, hooks):
         """The hooks with this program's folder as the working directory."""
@@ -162,15 +172,16 @@ class Program:
 class Theirs(Program):
     """adnanh/webhook."""
 
-    def run(self, hooks):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+    def run(self, hooks, ip="127.0.0.1"):
+        family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+        with socket.socket(family) as free:
+            free.bind((ip, 0))
             port = free.getsockname()[1]
-        self.address = f"127.0.0.1:{port}"
-        self.start("webhook", "-hooks", self.hooks(hooks), "-ip", "127.0.0.1", "-port", str(port), "-verbose")
-        wait_until(
-            "webhook listens", lambda: socket.create_connection(("127.0.0.1", port)).close() is None, 30, OSError
-        )
+        self.address = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+        self.hooks(hooks)
+        listen = self.address.rsplit(":", 1)[0]
+        self.start("webhook", "-hooks", "hooks.json", "-ip", listen, "-port", str(port), "-verbose")
+        wait_until("webhook listens", lambda: socket.create_connection((ip, port)).close() is None, 30, OSError)
 
 
 class Ours(Program):
@@ -187,14 +198,24 @@ class Ours(Program):
         assert done.returncode in (0, 1), done.stderr
         return done.stdout, done.stderr
 
-    def run(self, hooks):
+    def run(self, hooks, ip="127.0.0.1", server="", more=""):
+        """Serves the imported rules, with more settings of the server and more of the file."""
         rules, self.told = self.imported(hooks)
-        (self.folder / "rules.yaml").write_text("server: {listen: '127.0.0.1:0'}\n" + rules)
+        address = f"[{ip}]:0" if ":" in ip else f"{ip}:0"
+        (self.folder / "rules.yaml").write_text(f"server: {{listen: '{address}'{server}}}\n{more}{rules}")
         for old in self.folder.glob("hookyard.db*"):
             old.unlink()
+        self.serve()
+
+    def serve(self):
+        """Starts the daemon, perhaps again."""
         self.start(self.binary, "serve", "rules.yaml")
-        found = wait_until("hookyard listens", self.listening, 30)
-        self.address = found[1]
+        self.address = wait_until("hookyard listens", self.listening, 30)[1]
+
+    def command(self, *arguments):
+        """Runs `hookyard` to its end. Returns the exit code and all that it said."""
+        done = subprocess.run([self.binary, *arguments], cwd=self.folder, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
 
     def rule(self, hook):
         """The rule of a hook, for a failure."""
@@ -203,7 +224,7 @@ class Ours(Program):
 
     def listening(self):
         assert self.process.poll() is None, self.log.read_text()
-        return re.search(r"http://([0-9.:]+)", self.log.read_text())
+        return re.search(r"http://([]0-9a-f.:[]+)", self.log.read_text())
 
 
 class Pair:
@@ -215,19 +236,36 @@ class Pair:
         self.requests = 0
 
     def diagnostics(self):
-        return "\n\n".join(program.log.read_text(errors="replace")[-2000:] for program in (self.theirs, self.ours))
+        logs = [program.folder / "log" for program in (self.theirs, self.ours)]
+        return "\n\n".join(log.read_text(errors="replace")[-2000:] for log in logs if log.exists())
 
     def stop(self):
         self.theirs.stop()
         self.ours.stop()
 
-    def run(self, hooks, requests):
-        """Sends all requests to both. Returns for each the answers and the calls of theirs and ours."""
+    @contextmanager
+    def running(self, hooks, ip="127.0.0.1", **ours):
+        """Both programs with these hooks."""
         try:
-            self.theirs.clear()
-            self.ours.clear()
-            self.theirs.run(hooks)
-            self.ours.run(hooks)
+            self.theirs.run(hooks, ip)
+            self.ours.run(hooks, ip, **ours)
+            yield
+        finally:
+            self.stop()
+
+    def send(self, request, number=0):
+        """Sends a request to both. Returns both statuses."""
+        return self.theirs.send(request, number).status, self.ours.send(request, number).status
+
+    def script(self, name, text):
+        self.theirs.script(name, text)
+        self.ours.script(name, text)
+
+    def run(self, hooks, requests, **more):
+        """Sends all requests to both. Returns for each the answers and the calls of theirs and ours."""
+        self.theirs.clear()
+        self.ours.clear()
+        with self.running(hooks, **more):
             answers = [
                 (self.theirs.send(request, number), self.ours.send(request, number))
                 for number, request in enumerate(requests)
@@ -235,8 +273,6 @@ class Pair:
             self.requests += len(requests)
             self.settle()
             theirs, ours = self.theirs.calls(), self.ours.calls()
-        finally:
-            self.stop()
         return [(*answers[number], theirs.get(number, []), ours.get(number, [])) for number in range(len(requests))]
 
     def settle(self):
@@ -248,8 +284,11 @@ class Pair:
         def done():
             return [len(list((program.folder / "records").glob("*/done"))) for program in (self.theirs, self.ours)]
 
-        end = time.monotonic() + 5
+        # Where one calls a command more than the other, nothing happens any more.
+        end, last = time.monotonic() + 2, counts()
         while time.monotonic() < end and (done()[0] != done()[1] or done() != counts()):
+            if (now := counts()) != last:
+                end, last = time.monotonic() + 2, now
             time.sleep(0.02)
         time.sleep(0.1)
 

@@ -2,26 +2,24 @@
 
 Both get the same hooks and the same requests. Compared are which command ran, with which arguments, variables, input
 and file, and the status and body of the answer. The guide *migrate from adnanh/webhook* lists what differs, and so
-does `agree`.
+does `agree`. `test_differences.py` shows each of its lines.
 """
 
-import hashlib
-import hmac
 import json
 import urllib.parse
 
 import pytest
-from hooks_strategies import cases, parameter
+from hooks import form, hook, match, parameter, post, signed
+from hooks_strategies import cases
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from programs import needs
-from side_by_side import NUMBER, Pair, Request, encoded
+from side_by_side import Pair, Request, encoded
 
 BATCH = 20
 """Hooks that run together."""
 BATCHES = 10
 
-JSON = {"Content-Type": "application/json"}
 REFUSED = (401, 403)
 
 
@@ -96,32 +94,6 @@ def test_random_hooks_do_the_same(pair, measured):
     compare()
     assert calls > BATCH * BATCHES / 4
     measured(f"{BATCH * BATCHES} hooks, {pair.requests} requests, {calls} commands on each side")
-
-
-def hook(name, *arguments, **properties):
-    """A hook that records its call."""
-    properties = {key.replace("_", "-"): value for key, value in properties.items()}
-    first = parameter("header", NUMBER)
-    return {"id": name, "execute-command": "record", "pass-arguments-to-command": [first, *arguments], **properties}
-
-
-def match(kind, operand, *place):
-    key = {"value": "value", "regex": "regex", "ip-whitelist": "ip-range"}.get(kind, "secret")
-    return {"match": {"type": kind, key: operand, **({"parameter": parameter(*place)} if place else {})}}
-
-
-def signed(hook, payload, secret, header, algorithm, prefix="", **headers):
-    body = json.dumps(payload).encode()
-    digest = hmac.new(secret.encode(), body, getattr(hashlib, algorithm)).hexdigest()
-    return Request(hook, headers={**JSON, header: prefix + digest, **headers}, body=body)
-
-
-def post(hook, payload, query="", **headers):
-    return Request(hook, query=query, headers={**JSON, **headers}, body=json.dumps(payload).encode())
-
-
-def form(hook, body, content_type="application/x-www-form-urlencoded"):
-    return Request(hook, headers={"Content-Type": content_type}, body=body.encode())
 
 
 PUSH = {"ref": "refs/heads/main", "head_commit": {"id": "c0ffee"}, "pusher": {"name": "mona", "email": "m@example.org"}}
@@ -244,49 +216,3 @@ def test_the_jobs_of_its_documentation_do_the_same(pair, measured):
     assert ran == 17
     assert outcomes[-4][2][0].file == bytes(range(256))
     measured(f"{len(hooks)} hooks, {len(requests)} requests, {ran} commands on each side")
-
-
-def statuses(outcomes):
-    return [(theirs.status, ours.status, len(their), len(our)) for theirs, ours, their, our in outcomes]
-
-
-def test_what_differs_is_what_the_guide_says(pair):
-    """Each line of the guide's table that a request can show: the statuses of theirs and ours, and the commands."""
-    signature = match("payload-hmac-sha256", "k", "header", "X-Hub-Signature-256")
-    hooks = [
-        hook("either", trigger_rule={"or": [signature, match("value", "x", "payload", "a")]}),
-        hook("methods", parameter("payload", "a")),
-        hook("typed", trigger_rule=match("regex", "^3", "payload", "n")),
-        hook("negated", trigger_rule={"not": match("value", "x", "payload", "n")}),
-        hook("untyped", parameter("payload", "a")),
-        hook("unreadable", trigger_rule={"not": match("value", "x", "payload", "a")}),
-        hook("twice", trigger_rule=signature),
-    ]
-    again = signed("twice", {"n": 1}, "k", "X-Hub-Signature-256", "sha256", "sha256=")
-    outcomes = pair.run(
-        hooks,
-        [
-            post("either", {"a": "x"}),
-            Request("methods", "GET"),
-            post("typed", {"n": 37}),
-            post("negated", {"n": 3}),
-            Request("untyped", body=b'{"a": "b"}'),
-            form("unreadable", "{", "application/json"),
-            again,
-            again,
-        ],
-    )
-    assert statuses(outcomes) == [
-        (200, 403, 1, 0),
-        (200, 405, 1, 0),
-        (200, 200, 1, 0),
-        (200, 200, 1, 0),
-        (200, 200, 1, 1),
-        (200, 400, 1, 0),
-        (200, 200, 1, 1),
-        (200, 200, 1, 0),
-    ]
-    # Without a content type that says so, the body is not read there.
-    _, _, [theirs], [ours] = outcomes[4]
-    assert (theirs.arguments, ours.arguments) == ([""], ["b"])
-    assert "the hook could fire without this signature" in pair.ours.told
