@@ -49,10 +49,10 @@ words! {
         IncludeOutput: "include-command-output-in-response" => "`respond: {wait: 10m, body: \"{{ actions[0].stdout }}{{ actions[0].stderr }}\"}`",
         IncludeOutputOnError: "include-command-output-in-response-on-error" => "the same `body` in `respond: {failed: …}`",
         StreamOutput: "stream-command-output" => "as `include-command-output-in-response`: the answer comes when the command has ended (soulteary/webhook)",
-        ParseAsJson: "parse-parameters-as-json" => "`unpack: {$.NAME: json}` of the endpoint",
+        ParseAsJson: "parse-parameters-as-json" => "`unpack: {$.NAME: json}` of the endpoint: [a field that holds JSON](#a-field-that-holds-json)",
         PassArguments: "pass-arguments-to-command" => "the further words of `run`, as [templates](../reference/templates.md)",
         PassEnvironment: "pass-environment-to-command" => "`env` of the action: `envname`, or `HOOK_` and the name",
-        PassFile: "pass-file-to-command" => "a `shell` that writes the file, runs the command and removes the file (see below)",
+        PassFile: "pass-file-to-command" => "a `shell` that writes the file, runs the command and removes the file: [a file for the command](#a-file-for-the-command)",
         TriggerRule: "trigger-rule" => "`verify` for signatures and tokens, `allow` for addresses, `match` for the rest",
         MismatchCode: "trigger-rule-mismatch-http-response-code" => "`respond: {ignored: {status: …}}`",
         SoftFailures: "trigger-signature-soft-failures" => "not needed: each scheme of `verify: {any: …}` is tried",
@@ -73,7 +73,7 @@ words! {
         EntireHeaders: "entire-headers" => "`{{ headers | tojson }}`, with names in lower case, without credentials",
         EntireQuery: "entire-query" => "`{{ query | tojson }}`",
         RawBody: "raw-request-body" => "`{{ body }}`, `body` in `match`",
-        Template: "template" => "not translated: write the template again, in the language of Jinja (forks)",
+        Template: "template" => "not translated, only reported at its place: write the [template](../reference/templates.md) again, in the language of Jinja (forks)",
     }
 }
 
@@ -83,7 +83,7 @@ words! {
         And: "and" => "several entries of `match`, or `all: […]`",
         Or: "or" => "`any: […]`; alternatives for one value are a list: `$.ref: [a, b]`",
         Not: "not" => "`not: {…}`; where a missing value counted, `{exists: false}` beside it",
-        Match: "match" => "see below",
+        Match: "match" => "a condition of one of the types",
     }
 }
 
@@ -99,7 +99,7 @@ words! {
         HashSha256: "payload-hash-sha256" => "as `payload-hmac-sha256`",
         HashSha512: "payload-hash-sha512" => "as `payload-hmac-sha512`",
         IpWhitelist: "ip-whitelist" => "`allow` of the rule; inside an `or`, `client.ip: {in_cidr: […]}`",
-        Scalr: "scalr-signature" => "`hmac` over body and date (see below); the age of the date is not checked",
+        Scalr: "scalr-signature" => "`hmac` over body and date, whose age is not checked: [Scalr](#scalr)",
     }
 }
 

@@ -172,3 +172,74 @@ fn a_template_and_several_files_are_imported() {
         said(&again)
     );
 }
+
+/// Every property that the documentation of soulteary/webhook has, and a source of another fork.
+const FORK: &str = r#"[{
+  "id": "all",
+  "execute-command": "/bin/cat",
+  "command-working-directory": "/tmp",
+  "response-message": "yes",
+  "response-headers": [{"name": "X-Example-Header", "value": "it works"}],
+  "success-http-response-code": 202,
+  "incoming-payload-content-type": "application/json",
+  "http-methods": ["POST"],
+  "include-command-output-in-response": true,
+  "stream-command-output": true,
+  "include-command-output-in-response-on-error": true,
+  "parse-parameters-as-json": [{"source": "payload", "name": "inner"}],
+  "pass-arguments-to-command": [
+    {"source": "string", "name": "-"},
+    {"source": "template", "name": "{{ .Payload.a }}"}
+  ],
+  "pass-environment-to-command": [{"source": "payload", "name": "a", "envname": "A"}],
+  "pass-file-to-command": [{"source": "raw-request-body", "envname": "FILE", "base64decode": false}],
+  "trigger-rule": {"match": {"type": "payload-hmac-sha256", "secret": "a-secret-of-the-test",
+                             "parameter": {"source": "header", "name": "X-Signature"}}},
+  "trigger-rule-mismatch-http-response-code": 400,
+  "trigger-signature-soft-failures": true,
+  "include-command-out-in-response-on-error": true
+}]
+"#;
+
+#[test]
+fn each_property_of_a_fork_is_translated_or_reported_at_its_place() {
+    let scenario = Scenario::new().file("hooks.json", FORK);
+    let output = scenario.hookyard(&["import", "hooks.json", "-o", "rules.yaml"]);
+    let words = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    // What differs, each with its place.
+    for (place, message) in [
+        ("hooks.json:11:28", "the output is not streamed"),
+        ("hooks.json:16:5", "a template of Go is not translated"),
+        (
+            "hooks.json:24:3",
+            "unknown property `include-command-out-in-response-on-error`",
+        ),
+    ] {
+        let (before, after) = words
+            .split_once(message)
+            .unwrap_or_else(|| panic!("{message}: {words}"));
+        assert!(!before.is_empty() && after.contains(place), "{message}: {words}");
+    }
+    assert!(
+        words.contains("did you mean `include-command-output-in-response-on-error`"),
+        "{words}"
+    );
+    let rules = std::fs::read_to_string(scenario.folder().join("rules.yaml")).unwrap();
+    for written in [
+        "endpoint: /hooks/all",
+        "decode: json",
+        "unpack: {$.inner: json}",
+        "prefix: sha256=",
+        "X-Example-Header: it works",
+        "status: 202",
+        "wait: 10m",
+        "ignored: {status: 400",
+        "cwd: /tmp",
+        "FILE=$(mktemp",
+    ] {
+        assert!(rules.contains(written), "{written}: {rules}");
+    }
+    let checked = scenario.hookyard(&["check", "rules.yaml"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", said(&checked));
+}

@@ -198,11 +198,11 @@ class Ours(Program):
         assert done.returncode in (0, 1), done.stderr
         return done.stdout, done.stderr
 
-    def run(self, hooks, ip="127.0.0.1", server="", more=""):
-        """Serves the imported rules, with more settings of the server and more of the file."""
+    def run(self, hooks, ip="127.0.0.1", server="", edit=str):
+        """Serves the imported rules as `edit` changes them, with more settings of the server."""
         rules, self.told = self.imported(hooks)
         address = f"[{ip}]:0" if ":" in ip else f"{ip}:0"
-        (self.folder / "rules.yaml").write_text(f"server: {{listen: '{address}'{server}}}\n{more}{rules}")
+        (self.folder / "rules.yaml").write_text(f"server: {{listen: '{address}'{server}}}\n{edit(rules)}")
         for old in self.folder.glob("hookyard.db*"):
             old.unlink()
         self.serve()

@@ -179,6 +179,41 @@ def killed(pair):
     assert not pair.theirs.lines("ended")
 
 
+def without(line):
+    """An edit that takes a line out of the rules."""
+
+    def edit(rules):
+        assert line in rules
+        return rules.replace(line, "")
+
+    return edit
+
+
+@shows("a command that fails is not tried again")
+def tried_again(pair):
+    pair.script("fail", "#!/bin/sh\necho tried >> tried\nexit 3\n")
+    hooks = [hook("fails", execute_command="fail")]
+
+    def tried(state, edit=str):
+        with pair.running(hooks, edit=edit):
+            assert pair.send(post("fails", {})) == (200, 200)
+            wait_until(f"ours: {state}", lambda: f"fails {state}" in pair.ours.command("events", "list")[1])
+            return [len(program.lines("tried")) for program in (pair.theirs, pair.ours)]
+
+    assert tried("dead") == [1, 1]
+    # After 10 seconds, and after a minute.
+    assert tried("retry at", without("    retry: {attempts: 1}\n")) == [2, 2]
+
+
+@shows("a command has no standard input")
+def standard_input(pair):
+    request = post("reads", {"a": "b"})
+    [(_, _, [theirs], [ours])] = pair.run([hook("reads")], [request])
+    assert (theirs.input, ours.input) == (b"", b"")
+    [(_, _, [theirs], [ours])] = pair.run([hook("reads")], [request], edit=without("stdin: none"))
+    assert (theirs.input, ours.input) == (b"", request.body)
+
+
 @shows("a command runs without a time limit")
 def time_limit(pair):
     rules, _ = pair.ours.imported([hook("open")])
