@@ -177,7 +177,7 @@ impl Append {
 /// Reads the path of the file. A missing folder is reported at load, not by the first event.
 fn file(node: Node<'_>, context: &CompileContext<'_>, diagnostics: &mut Diagnostics) -> Option<PathBuf> {
     let text = template::fixed(node, "the file to append to", diagnostics)?;
-    let path = settings::located(context.keyring, text);
+    let path = settings::located(node, context.keyring, text);
     if !context.keyring.is_offline()
         && let Some((message, hint)) = missing(&path)
     {

@@ -196,8 +196,9 @@ pub fn limit(
     provided
 }
 
-/// Resolves a path in the rules file. Relative paths start at the file's folder.
-pub fn located(keyring: &Keyring, path: &str) -> PathBuf {
+/// Resolves a path that stands at `node`. Relative paths start at the folder of its file.
+pub fn located(node: Node<'_>, keyring: &Keyring, path: &str) -> PathBuf {
+    let keyring = keyring.at(node);
     let folder = keyring.folder();
     let folder = if folder.as_os_str().is_empty() {
         Path::new(".")

@@ -8,6 +8,7 @@ pub mod escape;
 pub mod file;
 pub mod heartbeat;
 pub mod id;
+pub mod include;
 pub mod json;
 pub mod json_plan;
 pub mod jsonpath;

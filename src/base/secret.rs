@@ -5,7 +5,7 @@
 //! literal text. The keyring remembers the files that it read, so that they can be watched. An
 //! empty secret is always an error. The strength of a secret is left to `weak_secret.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -13,6 +13,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -64,12 +65,19 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Reads secrets at load.
-#[derive(Debug)]
+/// Reads secrets at load. Clones share what was read.
+#[derive(Clone, Debug)]
 pub struct Keyring {
+    shared: Arc<KeyringSources>,
+    folder: Arc<Path>,
+}
+
+#[derive(Debug)]
+struct KeyringSources {
     environment: BTreeMap<OsString, OsString>,
     offline: bool,
-    folder: PathBuf,
+    /// Folders of the included files, by the paths of their texts.
+    folders: HashMap<PathBuf, Arc<Path>>,
     files: Mutex<BTreeSet<PathBuf>>,
 }
 
@@ -77,41 +85,69 @@ impl Keyring {
     /// A keyring over a snapshot of the environment. Relative `file:` paths start at `folder`, the
     /// folder of the rules file.
     pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>, folder: &Path) -> Self {
-        Self {
-            environment: environment.into_iter().collect(),
-            offline: false,
-            folder: folder.to_owned(),
+        let environment = environment.into_iter().collect();
+        Self::of_files(environment, false, folder, HashMap::new())
+    }
+
+    fn of_files(
+        environment: BTreeMap<OsString, OsString>,
+        offline: bool,
+        folder: &Path,
+        folders: HashMap<PathBuf, Arc<Path>>,
+    ) -> Self {
+        let shared = KeyringSources {
+            environment,
+            offline,
+            folders,
             files: Mutex::new(BTreeSet::new()),
+        };
+        Self {
+            shared: Arc::new(shared),
+            folder: folder.into(),
+        }
+    }
+
+    /// The same keyring, for rules with included files: their folders, by the paths of their texts.
+    #[must_use]
+    pub fn including(&self, folders: HashMap<PathBuf, Arc<Path>>) -> Self {
+        let environment = self.shared.environment.clone();
+        Self::of_files(environment, self.shared.offline, &self.folder, folders)
+    }
+
+    /// The keyring for what stands at `node`: relative paths start at the folder of its file.
+    #[must_use]
+    pub fn at(&self, node: Node<'_>) -> Self {
+        let folder = self.shared.folders.get(node.path()).unwrap_or(&self.folder);
+        Self {
+            shared: Arc::clone(&self.shared),
+            folder: Arc::clone(folder),
         }
     }
 
     /// A keyring that reads nothing from this machine: every source is an error that says
     /// [`NOT_LOOKED_AT`].
     pub fn offline(folder: &Path) -> Self {
-        Self {
-            offline: true,
-            ..Self::new([], folder)
-        }
+        Self::of_files(BTreeMap::new(), true, folder, HashMap::new())
     }
 
     /// True if nothing on this machine is read: no secrets and no other files.
     pub fn is_offline(&self) -> bool {
-        self.offline
+        self.shared.offline
     }
 
     /// A variable of the environment.
     pub fn variable(&self, name: &str) -> Option<&OsString> {
-        self.environment.get(&OsString::from(name))
+        self.shared.environment.get(&OsString::from(name))
     }
 
-    /// The folder of the rules file, at which relative paths start.
+    /// The folder of the rules file, or after [`Self::at`] of the node's file, at which relative paths start.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// The files that were read, to be watched.
     pub fn files(&self) -> BTreeSet<PathBuf> {
-        self.files.lock().clone()
+        self.shared.files.lock().clone()
     }
 
     /// The secret that `node` names, or a diagnostic. A literal secret in the rules file is a
@@ -154,7 +190,7 @@ impl Keyring {
             ));
             return None;
         };
-        match self.resolve(text) {
+        match self.at(node).resolve(text) {
             Ok((secret, warning)) => {
                 let weaknesses = weaknesses(secret.expose());
                 let all: Vec<String> = warning.into_iter().chain(weaknesses).collect();
@@ -176,7 +212,7 @@ impl Keyring {
 
     /// The secret that `text` names, with an optional warning. The error never contains the secret.
     pub fn resolve(&self, text: &str) -> Result<(Secret, Option<String>), String> {
-        if self.offline && source_of(text).is_some() {
+        if self.is_offline() && source_of(text).is_some() {
             return Err(NOT_LOOKED_AT.to_owned());
         }
         let (bytes, what, warning) = if let Some(name) = text.strip_prefix("env:") {
@@ -225,7 +261,7 @@ impl Keyring {
     /// at the folder of the rules file. The last part is a warning.
     pub fn learnt(&self, path: &str) -> Result<(PathBuf, Option<Secret>, Option<String>), String> {
         let path = self.folder.join(path);
-        if self.offline {
+        if self.is_offline() {
             return Ok((path, None, None));
         }
         self.watch(&path);
@@ -237,7 +273,7 @@ impl Keyring {
 
     /// Watches a file from now on. The file may not exist yet.
     pub fn watch(&self, path: &Path) {
-        let mut files = self.files.lock();
+        let mut files = self.shared.files.lock();
         files.insert(path.to_owned());
     }
 }

@@ -66,7 +66,7 @@ impl Proxy {
         keyring: &Keyring,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let secret = match source_of(text).map(|source| keyring.resolve(source)) {
+        let secret = match source_of(text).map(|source| keyring.at(node).resolve(source)) {
             None => None,
             Some(Ok((secret, warning))) => {
                 diagnostics.extend(warning.map(|warning| node.warning("secret", warning)));

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::compile;
 use super::environment::environment;
 use super::source::folder_of;
+use super::{compile, include};
 use crate::base::diagnostic::{Diagnostics, Source};
 use crate::base::secret::{Keyring, NOT_LOOKED_AT};
 use crate::base::yaml::Document;
@@ -26,7 +26,7 @@ pub fn check_offline(path: &Path, text: String) -> Checked {
         path: path.to_owned(),
         text,
     };
-    checked(source, &keyring, diagnostics)
+    checked(path, source, &keyring, diagnostics)
 }
 
 /// Checks a text as if it replaced the rules file at `location`. Diagnostics call it `shown`.
@@ -36,23 +36,27 @@ pub fn check_in_place_of(location: &Path, shown: &Path, text: String) -> Checked
         path: shown.to_owned(),
         text,
     };
-    checked(source, &keyring, Diagnostics::new())
+    checked(location, source, &keyring, Diagnostics::new())
 }
 
-fn checked(source: Source, keyring: &Keyring, mut diagnostics: Diagnostics) -> Checked {
-    let document = Document::parse(source, &mut diagnostics);
-    let rules = document
-        .as_ref()
-        .and_then(|document| compile::compile(document, keyring, &mut diagnostics));
-    let diagnostics = diagnostics.without_set_aside().sorted();
+fn checked(location: &Path, source: Source, keyring: &Keyring, mut diagnostics: Diagnostics) -> Checked {
+    let shown = source.path.clone();
+    let texts = include::read(location, source, &mut diagnostics);
+    let keyring = keyring.including(texts.folders);
+    let documents = texts.documents.unwrap_or_default();
+    let rules = match documents.as_slice() {
+        [] => None,
+        documents => compile::compile(documents, &keyring, &mut diagnostics),
+    };
+    let diagnostics = diagnostics.without_set_aside().sorted_from(&shown);
     // Rules whose secret was not read are missing from the compiled ones.
-    let written = document
-        .as_ref()
-        .and_then(|document| document.root().given("rules"))
-        .map_or(0, |rules| rules.items().len());
+    let written = |document: &Document| {
+        let rules = document.root().given("rules");
+        rules.map_or(0, |rules| rules.items().len())
+    };
     let summary = rules.filter(|_| !diagnostics.has_errors());
     Checked {
-        summary: summary.map(|rules| (rules.endpoints.len(), written)),
+        summary: summary.map(|rules| (rules.endpoints.len(), documents.iter().map(written).sum())),
         diagnostics,
     }
 }

@@ -23,16 +23,17 @@ use crate::verify::{Definitions, SchemeContext, Verification};
 /// Hint for a file without the key `rules`.
 const NO_RULES: &str = "a rules file without rules says so: `rules: []`";
 
-/// Compiles a document. The result is usable only if `diagnostics` holds no errors.
-pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<RuleSet> {
-    let root = document.root();
+/// Compiles the main file, which is the first document, with the files that it includes. The result
+/// is usable only if `diagnostics` holds no errors.
+pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<RuleSet> {
+    let root = documents.first()?.root();
     if root.value().is_null() {
         // An empty file may be a half-written one, so it never means "no rules".
         diagnostics.push(root.error("empty", "the file is empty").hint(NO_RULES));
         return None;
     }
     let _shape: RulesFile = root.read(diagnostics)?;
-    if let Some(diagnostic) = root.missing("rules") {
+    if let Some(diagnostic) = root.missing("rules").filter(|_| root.get("include").is_none()) {
         diagnostics.push(diagnostic.hint(NO_RULES));
     }
     let (mut server, max_body) = settings::server(root.given("server"), keyring, diagnostics);
@@ -41,18 +42,29 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
     let admin = admin::compile(root.given("admin"), keyring.folder(), diagnostics);
     let log = settings::log(root.given("log"), keyring, diagnostics);
 
-    let schemes = schemes(root, keyring, &server, diagnostics);
-    let templates = Templates::new();
-    let context = CompileContext {
+    let schemes = schemes(documents, keyring, &server, diagnostics);
+    // The secrets of templates are known by their names, and a name is relative to the file.
+    let templates: Vec<Templates> = documents.iter().map(|_| Templates::new()).collect();
+    let context = |templates| CompileContext {
         keyring,
-        templates: &templates,
+        templates,
         schemes: &schemes,
         excludes_dash: None,
     };
+    let contexts: Vec<CompileContext<'_>> = templates.iter().map(context).collect();
     let patterns = Patterns::default();
-    let mut builders = EndpointBuilders::new(&server, max_body, &wanted, &context, &patterns);
-    builders.read(root.given("endpoints"), diagnostics);
-    rules(root.given("rules"), &mut builders, diagnostics);
+    let mut builders = EndpointBuilders::new(&server, max_body, &wanted, contexts.first()?, &patterns);
+    let files = || documents.iter().map(Document::root).zip(&contexts);
+    for (root, context) in files() {
+        builders.context = context;
+        builders.read(root.given("endpoints"), diagnostics);
+    }
+    let mut rules = Rules::default();
+    for (root, context) in files() {
+        builders.context = context;
+        rules.read(root.given("rules"), &mut builders, diagnostics);
+    }
+    rules.cross_checks.finish(diagnostics);
 
     let builders = builders.finish();
     if !diagnostics.has_errors() {
@@ -74,6 +86,7 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
         sha256: String::new(),
         fingerprint: String::new(),
         files: BTreeSet::new(),
+        includes: Vec::new(),
         server,
         store,
         wanted,
@@ -92,14 +105,17 @@ fn light_rules(endpoints: &[Endpoint]) -> Arc<HashSet<Arc<str>>> {
     Arc::new(light.map(|rule| Arc::clone(&rule.name)).collect())
 }
 
-/// Reads `schemes:`, and checks each scheme as a rule would use it.
+/// Reads `schemes:` of all files, and checks each scheme as a rule would use it.
 fn schemes<'d>(
-    root: Node<'d>,
+    documents: &'d [Document],
     keyring: &Keyring,
     server: &Server,
     diagnostics: &mut Diagnostics,
 ) -> Definitions<'d> {
-    let schemes = Definitions::read(root.given("schemes"), diagnostics);
+    let nodes = documents
+        .iter()
+        .filter_map(|document| document.root().given("schemes"));
+    let schemes = Definitions::read(nodes, diagnostics);
     let context = SchemeContext {
         keyring,
         schemes: &schemes,
@@ -205,31 +221,41 @@ fn names(endpoints: &[Endpoint]) -> HashMap<Arc<str>, (usize, usize)> {
     names
 }
 
-/// Compiles `rules:`, each rule on its own.
-fn rules<'d>(node: Option<Node<'d>>, builders: &mut EndpointBuilders<'d, '_>, diagnostics: &mut Diagnostics) {
-    let Some(node) = node else { return };
-    if !node.value().is_sequence() {
-        diagnostics.push(node.error("wrong-value", "`rules` is a list: `rules:`, then `- name: …`"));
-        return;
-    }
-    let mut names: HashMap<&'d str, Node<'d>> = HashMap::new();
-    let mut cross_checks = CrossChecks::default();
-    for item in node.items() {
-        let name = item
-            .get("name")
-            .and_then(|location| Some((location, location.as_str()?)));
-        if let Some((location, name)) = name
-            && let Some(first) = names.insert(name, location)
-        {
-            let line = if diagnostics.is_full() {
-                0
-            } else {
-                first.origin().line_column().0
-            };
-            let message = format!("a second rule named `{name}`; the first is in line {line}");
-            diagnostics.push(location.error("duplicate-rule", message));
+/// The rules of all files.
+#[derive(Default)]
+struct Rules<'d> {
+    /// Places of the names.
+    names: HashMap<&'d str, Node<'d>>,
+    cross_checks: CrossChecks,
+}
+
+impl<'d> Rules<'d> {
+    /// Compiles `rules:` of a file, each rule on its own.
+    fn read(
+        &mut self,
+        node: Option<Node<'d>>,
+        builders: &mut EndpointBuilders<'d, '_>,
+        diagnostics: &mut Diagnostics,
+    ) {
+        let Some(node) = node else { return };
+        if !node.value().is_sequence() {
+            diagnostics.push(node.error("wrong-value", "`rules` is a list: `rules:`, then `- name: …`"));
+            return;
         }
-        rule::compile(item, builders, &mut cross_checks, diagnostics);
+        for item in node.items() {
+            let name = item.get("name");
+            if let Some((place, name)) = name.and_then(|place| Some((place, place.as_str()?)))
+                && let Some(first) = self.names.insert(name, place)
+            {
+                // Finding a place scans the whole file.
+                let first = match diagnostics.is_full() {
+                    true => String::new(),
+                    false => first.origin().seen_from(&place.origin()),
+                };
+                let message = format!("a second rule named `{name}`; the first is in {first}");
+                diagnostics.push(place.error("duplicate-rule", message));
+            }
+            rule::compile(item, builders, &mut self.cross_checks, diagnostics);
+        }
     }
-    cross_checks.finish(diagnostics);
 }

@@ -21,6 +21,7 @@ use crate::rules::{LogFormat, LogRotation, OnDuplicate};
     reason = "read from the node: it is another's, or its place is needed"
 )]
 pub struct RulesFile {
+    pub include: Option<IgnoredAny>,
     pub server: Option<IgnoredAny>,
     pub store: Option<IgnoredAny>,
     pub deliveries: Option<IgnoredAny>,

@@ -1,6 +1,7 @@
 //! An endpoint while the file is being read: its settings, verifications and rules.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use http::{HeaderName, Method, header};
@@ -50,7 +51,8 @@ pub struct EndpointBuilder<'d> {
     /// Maximum to which a sender's documented body size may raise `max_body`, in bytes. `None` if
     /// the file sets `max_body`, here or for all endpoints.
     raised_to: Option<u64>,
-    seen: HashMap<(&'d Value, Mode), Option<usize>>,
+    /// The verifications by what they are made from. Equal texts in two folders name different files.
+    seen: HashMap<(&'d Value, Mode, Option<&'d Path>), Option<usize>>,
     verifications: Vec<Verification>,
     /// Positions of the verifications, in the same order.
     origins: Vec<Origin>,
@@ -188,7 +190,8 @@ impl<'d> EndpointBuilder<'d> {
         context: &CompileContext<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<usize> {
-        let key = (node.value(), mode.unwrap_or_default());
+        let folder = node.path().parent();
+        let key = (node.value(), mode.unwrap_or_default(), folder);
         if let Some(index) = self.seen.get(&key) {
             return *index;
         }

@@ -58,7 +58,7 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
         }
     }
 
-    /// Reads `endpoints:`.
+    /// Reads `endpoints:` of one file.
     pub fn read(&mut self, node: Option<Node<'d>>, diagnostics: &mut Diagnostics) {
         let Some(node) = node else { return };
         if !node.is_mapping() {
@@ -82,6 +82,13 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
                 .and_then(|node| unpack::compile(node, self.patterns, diagnostics));
             if let Some(verify) = builder.verify {
                 builder.verification(verify, self.public_url, self.context, diagnostics);
+            }
+            let first = self.by_path.get(path).and_then(|index| self.list.get(*index));
+            if let Some(first) = first {
+                let place = first.origin.seen_from(&builder.origin);
+                let message = format!("a second endpoint `{path}`; the first is in {place}");
+                diagnostics.push(Diagnostic::error(builder.origin, "duplicate-endpoint", message));
+                continue;
             }
             match check_path(path) {
                 Ok(()) => self.add(builder),

@@ -8,11 +8,12 @@ use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use super::compile;
+use super::include::RulesTexts;
 use super::source::{fingerprint, folder_of, read, sha256};
+use super::{compile, include};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::base::include::Include;
 use crate::base::secret::Keyring;
-use crate::base::yaml::Document;
 use crate::rules::RuleSet;
 
 /// A rules file that loaded, with its warnings.
@@ -48,6 +49,9 @@ pub fn load_text(
 pub(super) struct LoadAttempt {
     pub outcome: Result<Loaded, Diagnostics>,
     pub files: BTreeSet<PathBuf>,
+    pub includes: Vec<Include>,
+    /// Digest of all of them, as they were read.
+    pub fingerprint: String,
 }
 
 /// Like [`load_text`], and also returns the files that were read.
@@ -55,42 +59,63 @@ pub(super) struct LoadAttempt {
 /// A panic while compiling is a fault of hookyard. It counts as a file that does not load, so that
 /// `check`, the log and `status` report it and the rules in force stay.
 pub(super) fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> LoadAttempt {
+    let main_sha256 = sha256(&text);
     let compiling = AssertUnwindSafe(|| compile_text(path, text, environment));
     catch_unwind(compiling).unwrap_or_else(|_| {
         let message = "hookyard failed while reading this file, which is a fault of hookyard";
         let mut diagnostics = Diagnostics::new();
         diagnostics
             .push(Diagnostic::unplaced("internal", message).hint("undo the latest change of the file"));
+        let files = BTreeSet::from([path.to_owned()]);
         LoadAttempt {
             outcome: Err(diagnostics),
-            files: BTreeSet::from([path.to_owned()]),
+            fingerprint: fingerprint(&main_sha256, "", &files),
+            files,
+            includes: Vec::new(),
         }
     })
 }
 
 fn compile_text(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> LoadAttempt {
     let mut diagnostics = Diagnostics::new();
-    let sha256 = sha256(&text);
-    let keyring = Keyring::new(environment, &folder_of(path));
+    let main_sha256 = sha256(&text);
     let source = Source {
         path: path.to_owned(),
         text,
     };
-    let compiled = Document::parse(source, &mut diagnostics)
-        .and_then(|document| compile::compile(&document, &keyring, &mut diagnostics));
+    let texts = include::read(path, source, &mut diagnostics);
+    let RulesTexts {
+        documents,
+        includes,
+        files: included,
+        folders,
+        digest,
+        sha256,
+    } = texts;
+    let keyring = Keyring::new(environment, &folder_of(path)).including(folders);
+    let compiled = documents.and_then(|documents| compile::compile(&documents, &keyring, &mut diagnostics));
     let mut files = keyring.files();
     files.insert(path.to_owned());
+    files.extend(included);
+    let fingerprint = fingerprint(&main_sha256, &digest, &files);
+    let diagnostics = diagnostics.sorted_from(path);
     let outcome = match compiled {
         Some(mut rules) if !diagnostics.has_errors() => {
             rules.files.clone_from(&files);
-            rules.fingerprint = fingerprint(&sha256, &files);
+            rules.includes.clone_from(&includes);
+            rules.fingerprint.clone_from(&fingerprint);
             rules.sha256 = sha256;
             Ok(Loaded {
                 rules,
-                warnings: diagnostics.sorted(),
+                warnings: diagnostics,
             })
         }
-        _ => Err(diagnostics.sorted()),
+        _ => Err(diagnostics),
     };
-    LoadAttempt { outcome, files }
+    LoadAttempt {
+        outcome,
+        files,
+        includes,
+        fingerprint,
+    }
 }

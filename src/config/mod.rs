@@ -21,6 +21,7 @@ mod endpoints;
 mod environment;
 mod event_name;
 mod for_each;
+mod include;
 mod limit;
 mod listen;
 mod listen_conflicts;

@@ -16,10 +16,12 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::environment::environment;
+use super::include;
 use super::load::{LoadAttempt, Loaded, attempt};
 use super::source::{fingerprint, read, sha256};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::include::{Include, NamePattern};
 use crate::base::live::Live;
 use crate::rules::RuleSet;
 
@@ -85,8 +87,9 @@ pub struct Reloader {
 struct RejectedFile {
     /// Digest of its files.
     fingerprint: String,
-    /// Files that were read for it.
+    /// Files that were read for it, and the files that it includes.
     files: BTreeSet<PathBuf>,
+    includes: Vec<Include>,
     /// Its diagnostics, so that they are logged only once.
     messages: Vec<String>,
     /// Time of the next retry with unchanged files, and the pause before it.
@@ -97,7 +100,7 @@ impl RejectedFile {
     /// Records a rejected version. The pause grows while the files stay the same as in `before`.
     fn new(
         fingerprint: String,
-        files: BTreeSet<PathBuf>,
+        (files, includes): (BTreeSet<PathBuf>, Vec<Include>),
         diagnostics: &Diagnostics,
         before: Option<&Self>,
         now: Instant,
@@ -107,6 +110,7 @@ impl RejectedFile {
         Self {
             fingerprint,
             files,
+            includes,
             messages: diagnostics.iter().map(Diagnostic::line).collect(),
             retry: (now + pause, pause),
         }
@@ -135,6 +139,20 @@ impl Reloader {
         files
     }
 
+    /// The patterns of `include`, of the rules in force and of the last rejected file.
+    pub fn patterns(&self) -> Vec<NamePattern> {
+        let current = self.live.current();
+        let refused = self.refused();
+        let includes = refused.iter().flat_map(|refused| &refused.includes);
+        let patterns = current.includes.iter().chain(includes);
+        patterns.filter_map(Include::pattern).cloned().collect()
+    }
+
+    /// Digest of the rules file with this SHA-256, and of the files that it was made with.
+    fn fingerprint(&self, sha256: &str, includes: &[Include], files: &BTreeSet<PathBuf>) -> String {
+        fingerprint(sha256, &include::digest(includes, &self.path), files)
+    }
+
     /// True if the last version of the file was rejected.
     pub fn is_refused(&self) -> bool {
         self.refused().is_some()
@@ -144,10 +162,11 @@ impl Reloader {
     /// access and compilation, so call it outside async workers.
     pub fn reload(&self, cause: Cause) -> Reload {
         let ticket = self.begin();
-        if cause == Cause::Time && is_being_written(&self.path) {
+        let current = self.live.current();
+        let mut files = [&self.path].into_iter().chain(&current.files);
+        if cause == Cause::Time && files.any(|file| is_being_written(file)) {
             return Reload::Unchanged;
         }
-        let current = self.live.current();
         // The lock is released before files are read: a read may hang.
         let before = self.refused().clone();
         let asked = cause == Cause::Operator;
@@ -158,13 +177,18 @@ impl Reloader {
                 diagnostic.hint = None;
                 let mut diagnostics = Diagnostics::new();
                 diagnostics.push(diagnostic);
-                let now =
-                    RejectedFile::new(String::new(), BTreeSet::new(), &diagnostics, None, Instant::now());
+                let now = RejectedFile::new(
+                    String::new(),
+                    Default::default(),
+                    &diagnostics,
+                    None,
+                    Instant::now(),
+                );
                 return self.reject(ticket, now, diagnostics, asked);
             }
         };
         let sha256 = sha256(&text);
-        if !asked && fingerprint(&sha256, &current.files) == current.fingerprint {
+        if !asked && self.fingerprint(&sha256, &current.includes, &current.files) == current.fingerprint {
             // A file that was restored to the version in force is not rejected any more.
             if self.is_last(ticket) {
                 *self.refused() = None;
@@ -177,17 +201,23 @@ impl Reloader {
             Cause::Operator => false,
         };
         if let Some(refused) = before.as_ref().filter(|refused| is_waiting(refused))
-            && fingerprint(&sha256, &refused.files) == refused.fingerprint
+            && self.fingerprint(&sha256, &refused.includes, &refused.files) == refused.fingerprint
         {
             return Reload::Unchanged;
         }
-        let LoadAttempt { outcome, files } = attempt(&self.path, text, environment());
+        let loaded = attempt(&self.path, text, environment());
+        let LoadAttempt {
+            outcome,
+            files,
+            includes,
+            fingerprint,
+        } = loaded;
         match outcome {
             Ok(loaded) => self.activate(ticket, loaded, &current),
             Err(diagnostics) => {
-                let fingerprint = fingerprint(&sha256, &files);
-                let now =
-                    RejectedFile::new(fingerprint, files, &diagnostics, before.as_ref(), Instant::now());
+                let before = before.as_ref();
+                let files = (files, includes);
+                let now = RejectedFile::new(fingerprint, files, &diagnostics, before, Instant::now());
                 self.reject(ticket, now, diagnostics, asked)
             }
         }
@@ -203,7 +233,7 @@ impl Reloader {
         );
         let mut diagnostics = Diagnostics::new();
         diagnostics.push(Diagnostic::unplaced("slow", message));
-        let files = self.files();
+        let files = (self.files(), Vec::new());
         let now = RejectedFile::new(String::new(), files, &diagnostics, None, Instant::now());
         self.reject(ticket, now, diagnostics, cause == Cause::Operator)
     }
@@ -349,7 +379,7 @@ mod tests {
         let next = |before: Option<&RejectedFile>, fingerprint: &str| {
             RejectedFile::new(
                 fingerprint.to_owned(),
-                BTreeSet::new(),
+                Default::default(),
                 &Diagnostics::new(),
                 before,
                 now,

@@ -12,9 +12,9 @@ use crate::base::yaml::MAX_TEXT;
 /// Diagnostic code for a rules file that does not exist.
 const MISSING: &str = "missing";
 /// Diagnostic code for a rules file that cannot be read, so its validity is unknown.
-const UNREADABLE: &str = "unreadable";
+pub(super) const UNREADABLE: &str = "unreadable";
 /// Diagnostic code for a rules file that was not read within the time limit.
-const SLOW: &str = "slow";
+pub(super) const SLOW: &str = "slow";
 
 /// True if the rules file could be read at all.
 pub fn was_read(diagnostics: &Diagnostics) -> bool {
@@ -71,11 +71,16 @@ pub(super) fn sha256(text: &str) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }
 
-/// Digest of all files that a rule set was made from: the rules file, and the content and
-/// permissions of each other file.
-pub(super) fn fingerprint<'f>(sha256: &str, files: impl IntoIterator<Item = &'f PathBuf>) -> String {
+/// Digest of all files that a rule set was made from: the rules file, the included files (their
+/// digest), and the content and permissions of each other file.
+pub(super) fn fingerprint<'f>(
+    sha256: &str,
+    included: &str,
+    files: impl IntoIterator<Item = &'f PathBuf>,
+) -> String {
     let mut digest = Sha256::new();
     digest.update(sha256.as_bytes());
+    digest.update(included.as_bytes());
     for path in files {
         // A path may name anything: a pipe, a disk, a file that hangs.
         let state = match file::read(path, MAX_TEXT as u64) {

@@ -145,7 +145,7 @@ impl Watch {
                 let mut files = reloader.files();
                 files.extend(live.current().files.iter().cloned());
                 if let Some(watches) = &watches {
-                    watches.watch(&files);
+                    watches.watch(&files, &reloader.patterns());
                 }
             };
             // Watch before reading, so that no change is missed in between. Watch again afterwards,

@@ -6,7 +6,8 @@
 //! each. So a write to any other file of the folder, such as the database, wakes no thread.
 //!
 //! Watched for a path: the file, its name in its folder, every symbolic link on the way, and the
-//! first missing name if the path ends early.
+//! first missing name if the path ends early. Watched for a pattern: all names in its folder that
+//! match.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::ffi::OsString;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::base::include::NamePattern;
 
 /// Maximum symbolic links that are followed. The kernel has the same limit.
 const MAX_LINKS: usize = 40;
@@ -61,6 +64,8 @@ struct Names {
     /// Paths of the call before. An event on its way during a call may name a path that no longer
     /// counts, such as a missing folder that was just created.
     before: HashSet<PathBuf>,
+    /// Folders, with the names in them that count.
+    matching: Vec<(PathBuf, NamePattern)>,
 }
 
 /// Device and inode number.
@@ -83,10 +88,14 @@ impl Watches {
         })
     }
 
-    /// Watches these files from now on, and no others. Blocks on file access, so call it outside
-    /// async workers.
-    pub fn watch(&self, files: &BTreeSet<PathBuf>) {
-        let spots: BTreeSet<Spot> = files.iter().flat_map(|file| spots(file)).collect();
+    /// Watches these files and the files of these patterns from now on, and no others. Blocks on file
+    /// access, so call it outside async workers.
+    pub fn watch(&self, files: &BTreeSet<PathBuf>, patterns: &[NamePattern]) {
+        // The pattern itself is a name that does not exist, in the folder to watch.
+        let paths = files.iter().map(PathBuf::as_path);
+        let paths = paths.chain(patterns.iter().map(NamePattern::path));
+        let spots: BTreeSet<Spot> = paths.flat_map(spots).collect();
+        let mut matching = Vec::new();
         let (mut folders, mut contents) = (BTreeMap::new(), BTreeMap::new());
         let mut now = HashSet::new();
         for (path, name) in spots {
@@ -99,6 +108,9 @@ impl Watches {
             // Two paths of one inode are one watch in the kernel. Its events come under one path
             // only.
             let path = &*wanted.entry(inode).or_insert(path);
+            let named = |pattern: &&NamePattern| pattern.path().file_name() == name.as_deref();
+            let patterns = patterns.iter().filter(named);
+            matching.extend(patterns.map(|pattern| (path.clone(), pattern.clone())));
             now.extend(name.map(|name| path.join(name)));
             now.insert(path.clone());
         }
@@ -109,7 +121,7 @@ impl Watches {
         };
         // Before the watches are set, so that none of their events is ignored. The threads of the
         // watchers take this lock, too.
-        self.names.lock().replace(now);
+        self.names.lock().replace(now, matching);
         watched.folders.keep_to(folders);
         watched.files.keep_to(contents);
     }
@@ -168,12 +180,21 @@ impl PathGroup {
 }
 
 impl Names {
-    fn replace(&mut self, now: HashSet<PathBuf>) {
+    fn replace(&mut self, now: HashSet<PathBuf>, matching: Vec<(PathBuf, NamePattern)>) {
+        self.matching = matching;
         self.before = std::mem::replace(&mut self.now, now);
     }
 
     fn has(&self, path: &Path) -> bool {
-        self.now.contains(path) || self.before.contains(path)
+        self.now.contains(path) || self.before.contains(path) || self.is_matched(path)
+    }
+
+    fn is_matched(&self, path: &Path) -> bool {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return false;
+        };
+        let mut matching = self.matching.iter();
+        matching.any(|(watched, pattern)| watched == folder && pattern.matches(name))
     }
 }
 
@@ -306,7 +327,7 @@ mod tests {
 
     async fn watching(file: &Path) -> Watches {
         let watches = Watches::new().unwrap();
-        watches.watch(&BTreeSet::from([file.to_owned()]));
+        watches.watch(&BTreeSet::from([file.to_owned()]), &[]);
         assert!(!told(&watches).await);
         watches
     }
@@ -383,10 +404,10 @@ mod tests {
         fs::write(&file, "x").unwrap();
         let both = BTreeSet::from([file.clone(), folder.path().join("etc/rules.yaml")]);
         let watches = Watches::new().unwrap();
-        watches.watch(&both);
+        watches.watch(&both, &[]);
         fs::remove_file(&file).unwrap();
         assert!(told(&watches).await);
-        watches.watch(&both);
+        watches.watch(&both, &[]);
         // The report that a watch is gone is not a change.
         assert!(!told(&watches).await);
         fs::write(&file, "x").unwrap();
@@ -432,9 +453,9 @@ mod tests {
                 fs::write(&file, "y").unwrap();
             }
             // As the daemon does: watch again for each report, until there is none.
-            watches.watch(&files);
+            watches.watch(&files, &[]);
             while told(&watches).await {
-                watches.watch(&files);
+                watches.watch(&files, &[]);
             }
             fs::write(folder.path().join("kept"), "z").unwrap();
             assert!(!told(&watches).await, "{turn}");
@@ -461,19 +482,19 @@ mod tests {
         };
         make();
         let watches = Watches::new().unwrap();
-        watches.watch(&files);
+        watches.watch(&files, &[]);
         for turn in 0..20 {
             fs::remove_dir_all(&folder).unwrap();
             if turn % 2 == 0 {
                 assert!(told(&watches).await, "{turn}");
-                watches.watch(&files);
+                watches.watch(&files, &[]);
                 assert!(!told(&watches).await, "{turn}");
             }
             make();
             assert!(told(&watches).await, "{turn}");
-            watches.watch(&files);
+            watches.watch(&files, &[]);
             while told(&watches).await {
-                watches.watch(&files);
+                watches.watch(&files, &[]);
             }
             fs::write(&file, "y").unwrap();
             assert!(told(&watches).await, "{turn}");
@@ -489,7 +510,7 @@ mod tests {
         // longer a missing one.
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, "x").unwrap();
-        watches.watch(&BTreeSet::from([file]));
+        watches.watch(&BTreeSet::from([file]), &[]);
         assert!(told(&watches).await);
     }
 }

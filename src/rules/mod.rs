@@ -27,6 +27,7 @@ pub use tls::{CertificateSource, ClientAuth, Tls};
 
 use crate::acme::Acme;
 use crate::act::Action;
+use crate::base::include::Include;
 use crate::store::{Settings, Wanted};
 
 /// Compiled contents of one rules file.
@@ -34,12 +35,15 @@ use crate::store::{Settings, Wanted};
 pub struct RuleSet {
     /// Number of the set, counted from 1 over the sets that this daemon has put in force.
     pub generation: u64,
-    /// SHA-256 of the rules file, in hex.
+    /// SHA-256 of the rules file, in hex. With included files, that of the lines `SHA-256  NAME` of
+    /// all files, as `sha256sum` prints them in the folder of the rules file.
     pub sha256: String,
-    /// SHA-256 of the rules file and the secret files together. A change of any of them reloads.
+    /// SHA-256 of the rules file, the included files and the secret files together. A change of any of them reloads.
     pub fingerprint: String,
     /// Files that the set was made from, secrets included. They are watched for changes.
     pub files: BTreeSet<PathBuf>,
+    /// The files that the rules file includes, as it names them.
+    pub includes: Vec<Include>,
     pub server: Server,
     pub store: StoreSettings,
     /// Limits on the deliveries that run at the same time.

@@ -94,7 +94,7 @@ impl Templates {
             );
             return None;
         };
-        match self.build(source, scope, keyring) {
+        match self.build(source, scope, &keyring.at(node)) {
             Ok((template, doubts)) => {
                 for doubt in doubts {
                     diagnostics.push(node.warning("secret", doubt));

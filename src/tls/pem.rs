@@ -90,7 +90,7 @@ pub fn file(
         return None;
     };
     let source = source_of(text).map_or_else(|| format!("file:{text}"), str::to_owned);
-    match keyring.resolve(&source) {
+    match keyring.at(node).resolve(&source) {
         Ok((pem, warning)) => {
             if let Some(warning) = warning.filter(|_| private) {
                 diagnostics.push(node.warning("secret", warning));

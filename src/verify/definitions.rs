@@ -75,17 +75,27 @@ fn base(definition: Node<'_>) -> Option<Base<'_>> {
 }
 
 impl<'d> Definitions<'d> {
-    /// Reads `schemes:` of a rules file.
-    pub fn read(node: Option<Node<'d>>, diagnostics: &mut Diagnostics) -> Self {
+    /// Reads `schemes:` of each rules file.
+    pub fn read(nodes: impl IntoIterator<Item = Node<'d>>, diagnostics: &mut Diagnostics) -> Self {
         let mut definitions = Self::default();
-        let Some(node) = node else { return definitions };
-        if !node.is_mapping() {
-            let message = "`schemes` maps names to schemes: `acme: {hmac: {header: X-Acme-Signature}}`";
-            diagnostics.push(node.error("wrong-value", message));
-            return definitions;
+        let mut entries = Vec::new();
+        for node in nodes {
+            if node.is_mapping() {
+                entries.extend(node.entries());
+            } else {
+                let message = "`schemes` maps names to schemes: `acme: {hmac: {header: X-Acme-Signature}}`";
+                diagnostics.push(node.error("wrong-value", message));
+            }
         }
-        let names: HashSet<&str> = node.entries().into_iter().map(|(name, _)| name).collect();
-        for (name, node) in node.entries() {
+        let names: HashSet<&str> = entries.iter().map(|(name, _)| *name).collect();
+        for (name, node) in entries {
+            if let Some(first) = definitions.own(name) {
+                let (origin, first) = (node.key_origin(), first.node.key_origin());
+                let place = first.seen_from(&origin);
+                let message = format!("a second scheme named `{name}`; the first is in {place}");
+                diagnostics.push(Diagnostic::error(origin, "duplicate-scheme", message));
+                continue;
+            }
             if let Some(base) = definition(name, node, &names, diagnostics) {
                 definitions.by_name.insert(name, definitions.own.len());
                 definitions.own.push(Definition {

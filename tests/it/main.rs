@@ -50,6 +50,7 @@ mod framing;
 mod handshakes;
 mod importing;
 mod imports;
+mod include;
 mod integers;
 mod interrupted;
 mod jobs;

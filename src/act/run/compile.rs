@@ -122,7 +122,8 @@ fn folder(node: Node<'_>, context: &CompileContext<'_>, diagnostics: &mut Diagno
         None => Some("."),
         Some(node) => template::fixed(node, "`cwd`", diagnostics),
     };
-    cwd.map(|cwd| settings::located(context.keyring, cwd))
+    let place = node.get("cwd").unwrap_or(node);
+    cwd.map(|cwd| settings::located(place, context.keyring, cwd))
 }
 
 /// Returns the meaning of the exit codes.

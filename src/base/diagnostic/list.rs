@@ -1,5 +1,7 @@
 //! All diagnostics of one run, bounded in number and in length.
 
+use std::path::Path;
+
 use super::entry::{Diagnostic, Severity};
 use super::origin::Origin;
 use crate::base::count::counted;
@@ -93,6 +95,18 @@ impl Diagnostics {
     pub fn sorted(mut self) -> Self {
         self.list
             .sort_by_key(|diagnostic| diagnostic.origin.as_ref().map_or(0, Origin::start));
+        self
+    }
+
+    /// Sorts the diagnostics by file and position. The file `first` comes before all others.
+    #[must_use]
+    pub fn sorted_from(mut self, first: &Path) -> Self {
+        let place = |diagnostic: &Diagnostic| {
+            let origin = diagnostic.origin.as_ref()?;
+            let other = (origin.path() != first).then(|| origin.path().to_owned());
+            Some((other, origin.start()))
+        };
+        self.list.sort_by_cached_key(place);
         self
     }
 

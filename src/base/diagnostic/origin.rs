@@ -54,6 +54,16 @@ impl Origin {
         self.range.start
     }
 
+    /// The line, for a message about `other`: with the file, if that is another one.
+    pub fn seen_from(&self, other: &Self) -> String {
+        let (line, _) = self.line_column();
+        if self.path() == other.path() {
+            format!("line {line}")
+        } else {
+            format!("line {line} of `{}`", self.path().display())
+        }
+    }
+
     pub fn path(&self) -> &Path {
         &self.source.path
     }

@@ -1,14 +1,14 @@
 //! Merge keys (`<<`): a mapping, or a list of mappings, whose entries fill in missing keys.
 //!
-//! Values of another type are reported here and removed. `serde_yaml` then applies the valid
-//! merges.
+//! The mapping's own keys win, then the first of the list. Values of another type are reported and
+//! removed, so that the rest can be read.
 
 use serde_yaml::Value;
 
 use super::Node;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 
-const MERGE: &str = "<<";
+pub(super) const MERGE: &str = "<<";
 
 /// True for a mapping or a list of mappings.
 fn fits(value: &Value) -> bool {
@@ -37,15 +37,25 @@ pub(super) fn check(node: Node<'_>, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Removes invalid merge keys, so that the rest can be read.
-pub(super) fn mend(value: &mut Value) {
+/// Replaces every merge key by the entries that it adds. The order of the other keys stays.
+pub(super) fn apply(value: &mut Value) {
     match value {
-        Value::Sequence(items) => items.iter_mut().for_each(mend),
+        Value::Sequence(items) => items.iter_mut().for_each(apply),
         Value::Mapping(mapping) => {
-            if mapping.get(MERGE).is_some_and(|merged| !fits(merged)) {
-                mapping.shift_remove(MERGE);
+            // First below, so that a merged mapping has its own merges already.
+            mapping.values_mut().for_each(apply);
+            let merged = match mapping.shift_remove(MERGE) {
+                Some(Value::Sequence(items)) => items,
+                Some(one) => vec![one],
+                None => return,
+            };
+            let merged = merged.into_iter().filter_map(|one| match one {
+                Value::Mapping(entries) => Some(entries),
+                _ => None,
+            });
+            for (key, value) in merged.flatten() {
+                mapping.entry(key).or_insert(value);
             }
-            mapping.values_mut().for_each(mend);
         }
         _ => {}
     }

@@ -14,11 +14,13 @@ mod values;
 mod walk;
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_yaml::Value;
 
 use self::values::FirstWins;
+pub use self::walk::SizeCount;
 use self::walk::Walk;
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin, Source, did_you_mean};
@@ -42,22 +44,40 @@ pub struct Document {
     position: Position,
 }
 
-/// The position of a value, and of its children.
-#[derive(Debug, Default)]
+/// The position of a value, and of its children. An alias has the children of what it stands for, so
+/// that an error inside it is reported where it is written.
+#[derive(Clone, Debug, Default)]
 struct Position {
     range: Range<usize>,
     key: Option<Range<usize>>,
     children: Children,
 }
 
-/// The positions of the children of a value.
-#[derive(Debug, Default)]
+/// The positions of the children of a value, shared by its aliases.
+#[derive(Clone, Debug, Default)]
 enum Children {
-    /// A scalar, or an alias: errors below an alias are reported at the alias.
     #[default]
     None,
-    Mapping(Vec<(String, Position)>),
-    Sequence(Vec<Position>),
+    Mapping(Arc<[(String, Position)]>),
+    Sequence(Arc<[Position]>),
+}
+
+impl Position {
+    /// The position under `key`, which may stand in a merged mapping.
+    fn child(&self, key: &str) -> Option<&Self> {
+        let Children::Mapping(children) = &self.children else {
+            return None;
+        };
+        let named = |wanted: &str| children.iter().find(|(name, _)| name == wanted);
+        if let Some((_, position)) = named(key) {
+            return Some(position);
+        }
+        let (_, merged) = named(merge::MERGE)?;
+        match &merged.children {
+            Children::Sequence(items) => items.iter().find_map(|item| item.child(key)),
+            _ => merged.child(key),
+        }
+    }
 }
 
 /// A value with its position.
@@ -71,7 +91,17 @@ pub struct Node<'d> {
 impl Document {
     /// Parses a text. Errors of form (syntax, duplicate keys, unknown tags, depth, size) are added
     /// to `diagnostics`. `None` if nothing could be read.
-    pub fn parse(mut source: Source, diagnostics: &mut Diagnostics) -> Option<Self> {
+    pub fn parse(source: Source, diagnostics: &mut Diagnostics) -> Option<Self> {
+        Self::parse_after(source, &mut SizeCount::default(), diagnostics)
+    }
+
+    /// Parses a text that shares its bounds with others. `read` is the size of those before it, and
+    /// then of all.
+    pub fn parse_after(
+        mut source: Source,
+        read: &mut SizeCount,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         // Some editors begin a file with a byte order mark, which is not part of the text.
         if source.text.starts_with('\u{feff}') {
             source.text.remove(0);
@@ -88,7 +118,7 @@ impl Document {
             ));
             return None;
         }
-        let position = Walk::new(&source).read(diagnostics)?;
+        let position = Walk::new(&source, read).read(diagnostics)?;
         let value = match serde_yaml::from_str::<FirstWins>(&source.text) {
             Ok(FirstWins(value)) => value,
             Err(error) => {
@@ -107,16 +137,17 @@ impl Document {
             position,
         };
         merge::check(document.root(), diagnostics);
-        merge::mend(&mut document.value);
-        if let Err(error) = document.value.apply_merge() {
-            diagnostics.push(Diagnostic::error(
-                document.root().origin(),
-                "merge",
-                error.to_string(),
-            ));
-            return None;
-        }
+        merge::apply(&mut document.value);
         Some(document)
+    }
+
+    /// The document without the keys of its root that `is_ignored` says.
+    #[must_use]
+    pub fn without_keys(mut self, is_ignored: impl Fn(&str) -> bool) -> Self {
+        if let Value::Mapping(mapping) = &mut self.value {
+            mapping.retain(|key, _| !key.as_str().is_some_and(&is_ignored));
+        }
+        self
     }
 
     /// The document with its places in another text of the same length, which diagnostics show.
@@ -164,6 +195,11 @@ impl<'d> Node<'d> {
         )
     }
 
+    /// The path of the file, as the user gave it.
+    pub fn path(&self) -> &'d Path {
+        &self.source.path
+    }
+
     /// The text as written in the file; for an alias, its name.
     pub fn written(&self) -> &'d str {
         let range = self.position.range.clone();
@@ -172,18 +208,10 @@ impl<'d> Node<'d> {
 
     /// The value under `key`, if this is a mapping and has it.
     pub fn get(&self, key: &str) -> Option<Node<'d>> {
-        let value = self.value.as_mapping()?.get(key)?;
-        let position = match &self.position.children {
-            Children::Mapping(children) => children
-                .iter()
-                .find(|(name, _)| name == key)
-                .map(|(_, position)| position),
-            _ => None,
-        };
         Some(Node {
             source: self.source,
-            value,
-            position: position.unwrap_or(self.position),
+            value: self.value.as_mapping()?.get(key)?,
+            position: self.position.child(key).unwrap_or(self.position),
         })
     }
 
@@ -212,10 +240,13 @@ impl<'d> Node<'d> {
             return Vec::new();
         };
         let positions = match &self.position.children {
-            Children::Mapping(children) => children.as_slice(),
+            Children::Mapping(children) => &**children,
             _ => &[],
         };
-        let mut next = positions.iter().peekable();
+        let mut next = positions
+            .iter()
+            .filter(|(name, _)| name != merge::MERGE)
+            .peekable();
         let mut entries = Vec::with_capacity(mapping.len());
         for (key, value) in mapping {
             let Some(key) = key.as_str() else { continue };
@@ -225,10 +256,7 @@ impl<'d> Node<'d> {
                     next.next();
                     Some(position)
                 }
-                _ => positions
-                    .iter()
-                    .find(|(name, _)| name == key)
-                    .map(|(_, position)| position),
+                _ => self.position.child(key),
             };
             entries.push((
                 key,
@@ -248,7 +276,7 @@ impl<'d> Node<'d> {
             return Vec::new();
         };
         let positions = match &self.position.children {
-            Children::Sequence(children) => children.as_slice(),
+            Children::Sequence(children) => &**children,
             _ => &[],
         };
         let node = |(index, value)| Node {

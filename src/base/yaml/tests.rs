@@ -140,8 +140,82 @@ fn errors_in_aliases_and_merges_have_positions() {
     let lines: Vec<String> = diagnostics.iter().map(Diagnostic::line).collect();
     assert_eq!(
         lines,
-        ["r.yaml:2:1: wrong value: `300`, expected a whole number from 0 to 255"]
+        ["r.yaml:1:21: wrong value: `300`, expected a whole number from 0 to 255"]
     );
+}
+
+#[test]
+fn an_error_inside_an_alias_is_reported_where_it_is_written() {
+    let texts = [
+        ("list: &l\n  - x\n", "node: {name: x, list: *l}", "2:5"),
+        (
+            "one: &o {list: [x]}\ntwo: &t {<<: *o}\n",
+            "node: {<<: *t, name: x}",
+            "1:17",
+        ),
+        (
+            "one: &o {count: 1}\ntwo: &t {count: 2, list: [x]}\n",
+            "node: {<<: [*o, *t], name: x}",
+            "2:27",
+        ),
+        // A whole alias is reported where it is used: there it may be of the wrong type.
+        ("one: &o [1]\n", "node: {name: x, count: *o}", "2:17"),
+        ("one: &o 300\n", "node: {name: x, count: *o}", "2:24"),
+    ];
+    for (anchors, node, place) in texts {
+        let (document, mut diagnostics) = parse(&format!("{anchors}{node}\n"));
+        let document = document.unwrap();
+        document
+            .root()
+            .get("node")
+            .unwrap()
+            .read::<NodeShape>(&mut diagnostics);
+        let lines: Vec<String> = diagnostics.iter().map(Diagnostic::line).collect();
+        assert!(
+            lines.len() == 1 && lines[0].starts_with(&format!("r.yaml:{place}: ")),
+            "{lines:?}"
+        );
+    }
+}
+
+#[test]
+fn own_keys_win_over_merged_ones_and_the_first_merge_over_the_next() {
+    let text = "a: &a {count: 1, name: a}\nb: &b {name: b, list: [1]}\nc: &c {<<: *b, count: 3}\n\
+        node: {<<: [*a, *c], name: own}\n";
+    let (document, mut diagnostics) = parse(text);
+    let document = document.unwrap();
+    let node = document.root().get("node").unwrap();
+    let keys: Vec<&str> = node.entries().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["name", "count", "list"]);
+    let expected = NodeShape {
+        name: "own".to_owned(),
+        count: Some(1),
+        list: Some(vec![1]),
+    };
+    assert_eq!(node.read::<NodeShape>(&mut diagnostics), Some(expected));
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+}
+
+#[test]
+fn aliases_of_aliases_are_bounded_in_depth_and_released_without_recursion() {
+    let chain = |levels: usize| {
+        let mut text = String::from("name: x\na0: &a0 [1]\n");
+        for level in 1..levels {
+            writeln!(text, "a{level}: &a{level} [*a{}]", level - 1).unwrap();
+        }
+        parse(&text).1
+    };
+    assert!(chain(MAX_DEPTH - 1).is_empty());
+    for levels in [MAX_DEPTH + 1, 100_000] {
+        let diagnostics = chain(levels);
+        let lines: Vec<String> = diagnostics.iter().map(Diagnostic::line).collect();
+        assert!(
+            lines.len() == 1 && lines[0].contains("nested more than 64 levels deep"),
+            "{lines:?}"
+        );
+    }
+    // An alias inside its own value stands for nothing.
+    assert!(parse("name: &n [*n]\n").1.has_errors());
 }
 
 #[test]

@@ -20,14 +20,24 @@ pub(super) struct Walk<'s> {
     offsets: Vec<usize>,
     parser: Parser<'s, saphyr_parser::StrInput<'s>>,
     /// The size of the values read so far, with aliases expanded.
-    read: SizeCount,
-    /// The size of each anchored value, by anchor.
-    anchors: HashMap<usize, SizeCount>,
+    read: &'s mut SizeCount,
+    /// The deepest level since the value that is being read began.
+    deepest: usize,
+    /// The anchored values, by anchor.
+    anchors: HashMap<usize, Anchored>,
+}
+
+/// A value that aliases stand for.
+struct Anchored {
+    size: SizeCount,
+    /// Number of levels below it.
+    height: usize,
+    position: Position,
 }
 
 /// The size of a value, with aliases expanded.
-#[derive(Clone, Copy, Default)]
-struct SizeCount {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SizeCount {
     nodes: usize,
     bytes: usize,
 }
@@ -45,7 +55,8 @@ impl SizeCount {
 struct Stop;
 
 impl<'s> Walk<'s> {
-    pub(super) fn new(source: &'s Arc<Source>) -> Self {
+    /// `read`: the size of the texts before this one, to which it is added.
+    pub(super) fn new(source: &'s Arc<Source>, read: &'s mut SizeCount) -> Self {
         let text = source.text.as_str();
         let offsets = if text.is_ascii() {
             Vec::new()
@@ -56,7 +67,8 @@ impl<'s> Walk<'s> {
             source,
             offsets,
             parser: Parser::new_from_str(text),
-            read: SizeCount::default(),
+            read,
+            deepest: 0,
             anchors: HashMap::new(),
         }
     }
@@ -107,7 +119,7 @@ impl<'s> Walk<'s> {
         range: &Range<usize>,
         diagnostics: &mut Diagnostics,
     ) -> Result<(), Stop> {
-        self.read = self.read.plus(size);
+        *self.read = self.read.plus(size);
         let most = if self.read.nodes > MAX_NODES {
             format!("{MAX_NODES} values")
         } else if self.read.bytes > MAX_EXPANDED {
@@ -244,21 +256,27 @@ impl<'s> Walk<'s> {
         depth: usize,
         diagnostics: &mut Diagnostics,
     ) -> Result<Position, Stop> {
-        if depth > MAX_DEPTH {
+        let aliased = match event {
+            Event::Alias(anchor) => self.anchors.get(anchor),
+            _ => None,
+        };
+        let depth_below = depth + aliased.map_or(0, |anchored| anchored.height);
+        if depth_below > MAX_DEPTH {
             let message = format!("nested more than {MAX_DEPTH} levels deep");
             diagnostics.push(Diagnostic::error(self.origin(&range), "too-deep", message));
             return Err(Stop);
         }
-        self.tag(event, &range, diagnostics)?;
-        let before = self.read;
         let size = match event {
             Event::Scalar(text, ..) => SizeCount {
                 nodes: 1,
                 bytes: text.len(),
             },
-            Event::Alias(anchor) => self.anchors.get(anchor).copied().unwrap_or_default(),
+            Event::Alias(_) => aliased.map(|anchored| anchored.size).unwrap_or_default(),
             _ => SizeCount { nodes: 1, bytes: 0 },
         };
+        let aliased = aliased.map(|anchored| anchored.position.children.clone());
+        self.tag(event, &range, diagnostics)?;
+        let (before, deepest) = (*self.read, std::mem::replace(&mut self.deepest, depth_below));
         self.count(size, &range, diagnostics)?;
         let children = match event {
             Event::SequenceStart(..) => {
@@ -266,14 +284,21 @@ impl<'s> Walk<'s> {
                 loop {
                     let (event, range) = self.next(diagnostics)?;
                     if matches!(event, Event::SequenceEnd) {
-                        break Children::Sequence(items);
+                        break Children::Sequence(items.into());
                     }
                     items.push(self.position(&event, range, depth + 1, diagnostics)?);
                 }
             }
-            Event::MappingStart(..) => Children::Mapping(self.entries(depth, diagnostics)?),
-            _ => Children::None,
+            Event::MappingStart(..) => Children::Mapping(self.entries(depth, diagnostics)?.into()),
+            _ => aliased.unwrap_or_default(),
         };
+        let position = Position {
+            range,
+            key: None,
+            children,
+        };
+        let height = self.deepest - depth;
+        self.deepest = self.deepest.max(deepest);
         if let Event::Scalar(_, _, anchor, _)
         | Event::SequenceStart(anchor, _)
         | Event::MappingStart(anchor, _) = event
@@ -283,13 +308,17 @@ impl<'s> Walk<'s> {
                 nodes: self.read.nodes.saturating_sub(before.nodes),
                 bytes: self.read.bytes.saturating_sub(before.bytes),
             };
-            self.anchors.insert(*anchor, size);
+            let position = position.clone();
+            self.anchors.insert(
+                *anchor,
+                Anchored {
+                    size,
+                    height,
+                    position,
+                },
+            );
         }
-        Ok(Position {
-            range,
-            key: None,
-            children,
-        })
+        Ok(position)
     }
 
     fn entries(

@@ -163,7 +163,7 @@ impl Used<'_> {
             diagnostics.push(learn.error("wrong-value", message));
             return None;
         }
-        match keyring.learnt(written) {
+        match keyring.at(learn).learnt(written) {
             Ok((file, learnt, warning)) => {
                 if learnt.is_none() {
                     let folder = file.parent().unwrap_or(&file);

@@ -84,7 +84,7 @@ pub fn public_keys<'d>(
             diagnostics.push(item.error("wrong-value", message));
             return None;
         };
-        let read = keyring.resolve(text);
+        let read = keyring.at(item).resolve(text);
         read.map(|(key, _)| key)
             .map_err(|message| diagnostics.push(item.error("key", message)))
             .ok()
@@ -99,7 +99,9 @@ pub fn learnt(settings: &Settings<'_>, keyring: &Keyring) -> Option<Vec<Configur
     if settings.given("secret").is_some() {
         return None;
     }
-    let stored = learn.as_str().and_then(|file| keyring.learnt(file).ok());
+    let stored = learn
+        .as_str()
+        .and_then(|file| keyring.at(learn).learnt(file).ok());
     let held = stored.and_then(|(_, stored, _)| stored).map(|key| ConfiguredKey {
         key,
         source: "learn".into(),
