@@ -248,9 +248,10 @@ impl<'d> Rules<'d> {
                 && let Some(first) = self.names.insert(name, place)
             {
                 // Finding a place scans the whole file.
-                let first = match diagnostics.is_full() {
-                    true => String::new(),
-                    false => first.origin().seen_from(&place.origin()),
+                let first = if diagnostics.is_full() {
+                    String::new()
+                } else {
+                    first.origin().seen_from(&place.origin())
                 };
                 let message = format!("a second rule named `{name}`; the first is in {first}");
                 diagnostics.push(place.error("duplicate-rule", message));

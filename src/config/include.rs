@@ -20,7 +20,7 @@ use crate::base::yaml::{Document, MAX_TEXT, Node, SizeCount};
 /// Maximum number of included files, and of entries of `include`.
 pub(super) const MAX_INCLUDED: usize = 1000;
 /// Maximum size of the rules file and all included files together, in bytes.
-const MAX_TOGETHER: usize = MAX_TEXT;
+const MAX_TOGETHER: usize = 16 << 20;
 
 /// Keys of an included file.
 const KEYS: [&str; 3] = ["endpoints", "rules", "schemes"];
@@ -65,7 +65,7 @@ pub(super) fn read(location: &Path, main: Source, diagnostics: &mut Diagnostics)
     let entries = entries(document.root(), location, diagnostics);
     texts.includes = entries.iter().map(|(_, include)| include.clone()).collect();
     let mut digest = IncludedDigest::default();
-    let mut hashes = format!("{}  {}\n", texts.sha256, name_of(location));
+    let mut hashes = vec![format!("{}  {}\n", texts.sha256, name_of(location))];
     let mut included = Vec::new();
     for (at, listed) in list(&texts.includes, location) {
         let Some((node, _)) = entries.get(at) else {
@@ -98,7 +98,7 @@ pub(super) fn read(location: &Path, main: Source, diagnostics: &mut Diagnostics)
             diagnostics.push(node.error("too-large", message));
             continue;
         }
-        hashes += &format!("{}  {}\n", sha256(&text), shown_below(location, &path));
+        hashes.push(format!("{}  {}\n", sha256(&text), shown_below(location, &path)));
         texts.folders.insert(shown.clone(), folder_of(&path).into());
         let source = Source { path: shown, text };
         included.extend(parse(source, &mut size, diagnostics));
@@ -107,7 +107,7 @@ pub(super) fn read(location: &Path, main: Source, diagnostics: &mut Diagnostics)
         check(document.root(), diagnostics);
     }
     if !texts.files.is_empty() {
-        texts.sha256 = sha256(&hashes);
+        texts.sha256 = sha256(&hashes.concat());
     }
     texts.digest = digest.finish();
     if diagnostics.errors() == before {

@@ -179,7 +179,7 @@ impl Reloader {
                 diagnostics.push(diagnostic);
                 let now = RejectedFile::new(
                     String::new(),
-                    Default::default(),
+                    (BTreeSet::new(), Vec::new()),
                     &diagnostics,
                     None,
                     Instant::now(),
@@ -379,7 +379,7 @@ mod tests {
         let next = |before: Option<&RejectedFile>, fingerprint: &str| {
             RejectedFile::new(
                 fingerprint.to_owned(),
-                Default::default(),
+                (BTreeSet::new(), Vec::new()),
                 &Diagnostics::new(),
                 before,
                 now,
