@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::rsa::openssl;
 use crate::scenario::{Daemon, Scenario};
 
 pub fn read(name: &str) -> String {
@@ -293,6 +294,14 @@ fn the_rules_of_the_manual_load() {
                 .next()
                 .unwrap();
             scenario = scenario.file(name, crate::jwt::key_set());
+        }
+        if block.contains("file:sender.pem") {
+            let folder = scenario.folder();
+            openssl(folder, &["genrsa", "-out", "private.pem", "2048"]);
+            openssl(
+                folder,
+                &["rsa", "-in", "private.pem", "-pubout", "-out", "sender.pem"],
+            );
         }
         if block.contains("tls:") {
             scenario = certified(scenario);

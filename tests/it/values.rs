@@ -151,6 +151,31 @@ rules:
 }
 
 #[test]
+fn the_type_of_a_value_counts_and_a_list_is_one_value() {
+    let explain = |condition: &str, body: &str| {
+        let rules = format!(
+            "rules: [{{name: a, endpoint: /a, verify: none, match: {{{condition}}}, actions: [append: a.jsonl]}}]\n"
+        );
+        let scenario = Scenario::new().file("body.json", body).rules(&rules);
+        let output = scenario.hookyard(&["explain", "rules.yaml", "--body", "body.json"]);
+        said(&output).starts_with("yes a: ")
+    };
+    for (condition, body, holds) in [
+        ("$.v: 3", r#"{"v": 3}"#, true),
+        ("$.v: 3", r#"{"v": "3"}"#, false),
+        ("$.v: '3'", r#"{"v": 3}"#, false),
+        ("$.v: true", r#"{"v": "true"}"#, false),
+        ("not: {$.v: 3}", r#"{"v": "3"}"#, false),
+        ("$.v: new", r#"{"v": ["new"]}"#, false),
+        ("'$.v[*]': new", r#"{"v": ["new"]}"#, true),
+        ("$.v: {contains: new}", r#"{"v": ["new"]}"#, true),
+        ("any: [{$.v: 1}, {$.w: 1}]", r#"{"w": 1}"#, true),
+    ] {
+        assert_eq!(explain(condition, body), holds, "{condition} {body}");
+    }
+}
+
+#[test]
 fn a_part_of_a_form_beside_a_picture_is_unpacked() {
     let rules = r#"
 rules:
