@@ -14,7 +14,8 @@
 //! ```
 //!
 //! [`acme`] gets the certificate that `server` presents. [`status`] gathers the daemon's state for
-//! `hookyard status`, systemd and the metrics.
+//! `hookyard status`, systemd and the metrics. [`plan`] compares two rule sets over the arrivals
+//! that are kept.
 //!
 //! Data flows one way. A request becomes an [`event::Received`]. A verification accepts or rejects
 //! it, and decoding makes it a [`payload::Event`]. [`matching`] finds the rules that want it.
@@ -54,6 +55,7 @@ pub mod event;
 pub mod matching;
 pub mod payload;
 pub mod pipeline;
+pub mod plan;
 pub mod reference;
 pub mod report;
 pub mod rules;

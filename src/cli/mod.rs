@@ -14,6 +14,7 @@ mod fire;
 mod import;
 mod location;
 mod man;
+mod plan;
 mod schemes;
 mod secrets;
 mod send;
@@ -83,6 +84,15 @@ enum Command {
         after_help = "Example:\n  hookyard explain rules.yaml --endpoint /github --header 'X-GitHub-Event: push' --body push.json"
     )]
     Explain(explain::Arguments),
+    /// Show what a change of the rules would have done with the arrivals that are kept.
+    ///
+    /// The latest arrivals are judged by the old and by the new rules: which rules gain or lose
+    /// them, and which would do something else. Nothing is verified, run or written. Exit code 0:
+    /// nothing changes; 1: something does; 2: that is not known, or a file does not load.
+    #[command(
+        after_help = "Examples:\n  hookyard plan rules.new.yaml\n  hookyard plan rules.new.yaml --rules /etc/hookyard/rules.yaml --since 7d"
+    )]
+    Plan(plan::Arguments),
     /// Sign a request as a sender would, post it, and print the answer.
     ///
     /// With `--rule`, the rules file says the endpoint, the scheme and the secret.
@@ -170,6 +180,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
         Command::Fire(arguments) => fire::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),

@@ -44,6 +44,16 @@ pub fn load_text(
     attempt(path, text, environment).outcome
 }
 
+/// Like [`load`], for a file that is to take the place of the rules file at `location`.
+pub fn load_in_place_of(
+    location: &Path,
+    path: &Path,
+    environment: Vec<(OsString, OsString)>,
+) -> Result<Loaded, Diagnostics> {
+    let text = read(path).map_err(|diagnostic| [diagnostic].into_iter().collect::<Diagnostics>())?;
+    attempt_in_place_of(location, path, text, environment).outcome
+}
+
 /// Result of compiling a text, and the files that were read for it. A text that does not load has
 /// files too: a missing file may be the reason, so it must be watched.
 pub(super) struct LoadAttempt {
@@ -59,8 +69,18 @@ pub(super) struct LoadAttempt {
 /// A panic while compiling is a fault of hookyard. It counts as a file that does not load, so that
 /// `check`, the log and `status` report it and the rules in force stay.
 pub(super) fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> LoadAttempt {
+    attempt_in_place_of(path, path, text, environment)
+}
+
+/// Like [`attempt`], for a text that diagnostics call `path`, and that stands at `location`.
+fn attempt_in_place_of(
+    location: &Path,
+    path: &Path,
+    text: String,
+    environment: Vec<(OsString, OsString)>,
+) -> LoadAttempt {
     let main_sha256 = sha256(&text);
-    let compiling = AssertUnwindSafe(|| compile_text(path, text, environment));
+    let compiling = AssertUnwindSafe(|| compile_text(location, path, text, environment));
     catch_unwind(compiling).unwrap_or_else(|_| {
         let message = "hookyard failed while reading this file, which is a fault of hookyard";
         let mut diagnostics = Diagnostics::new();
@@ -76,14 +96,19 @@ pub(super) fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsS
     })
 }
 
-fn compile_text(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> LoadAttempt {
+fn compile_text(
+    location: &Path,
+    path: &Path,
+    text: String,
+    environment: Vec<(OsString, OsString)>,
+) -> LoadAttempt {
     let mut diagnostics = Diagnostics::new();
     let main_sha256 = sha256(&text);
     let source = Source {
         path: path.to_owned(),
         text,
     };
-    let texts = include::read(path, source, &mut diagnostics);
+    let texts = include::read(location, source, &mut diagnostics);
     let RulesTexts {
         documents,
         includes,
@@ -92,7 +117,7 @@ fn compile_text(path: &Path, text: String, environment: Vec<(OsString, OsString)
         digest,
         sha256,
     } = texts;
-    let keyring = Keyring::new(environment, &folder_of(path)).including(folders);
+    let keyring = Keyring::new(environment, &folder_of(location)).including(folders);
     let compiled = documents.and_then(|documents| compile::compile(&documents, &keyring, &mut diagnostics));
     let mut files = keyring.files();
     files.insert(path.to_owned());

@@ -40,7 +40,7 @@ mod unpack;
 pub use check::{Checked, check_in_place_of, check_offline};
 pub use declared_paths::{AdminSocket, DeclaredPaths, declared_paths};
 pub use environment::{environment, variable};
-pub use load::{Loaded, load, load_text};
+pub use load::{Loaded, load, load_in_place_of, load_text};
 pub use paths::{Layout, socket_path, store_of, store_path};
 pub use reload::{Cause, REST, Reload, Reloader, restart_needed};
 pub use source::{is_missing, read, was_read};

@@ -1,5 +1,6 @@
 //! The decision about an arrival: for each rule, why it did or did not match, as decided then.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,29 @@ pub struct Decision {
     /// Number of rules of the endpoint that are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unlisted: usize,
+    /// Verifications of the endpoint that succeeded. Empty for an arrival that became no event,
+    /// whose record has its proofs, and for a fired event.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verified: Vec<VerifiedBy>,
+}
+
+/// A verification that succeeded: its scheme, and the secret that matched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifiedBy {
+    /// The scheme, as the rules file names it.
+    pub scheme: Arc<str>,
+    /// Source of the secret, as the rules file names it. `None` if the scheme has no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Arc<str>>,
+}
+
+impl fmt::Display for VerifiedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.secret {
+            Some(secret) => write!(f, "`{}` with `{secret}`", self.scheme),
+            None => write!(f, "`{}`", self.scheme),
+        }
+    }
 }
 
 /// The decision of one rule.

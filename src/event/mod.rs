@@ -8,7 +8,7 @@ mod read_header;
 mod received;
 
 pub use arrival_outcome::ArrivalOutcome;
-pub use decision::{Decision, RuleDecision};
+pub use decision::{Decision, RuleDecision, VerifiedBy};
 pub use dedup_key::DedupKey;
 pub use read_header::{ReadHeader, STORED_DIGEST};
 pub use received::{EventId, Received};

@@ -47,6 +47,7 @@ impl<'r> Arriving<'r> {
             rules_sha256: digest.unwrap_or_default().into(),
             unlisted: self.endpoint.rules.len().saturating_sub(rules.len()),
             rules,
+            verified: Vec::new(),
         }
     }
 }
@@ -64,7 +65,7 @@ pub(super) fn decisions(
         .filter_map(|index| {
             let decided = decision(endpoint, *index, None)?;
             Some(RuleDecision {
-                verified_by: authorization.verified_by(*index).map(Into::into),
+                verified_by: authorization.verified_by(*index).map(|by| by.to_string().into()),
                 ..decided
             })
         })

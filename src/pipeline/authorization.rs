@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
-use crate::event::{DedupKey, Received};
+use crate::event::{DedupKey, Received, VerifiedBy};
 use crate::matching::Elements;
 use crate::payload::Event;
 use crate::pipeline::usage::Usage;
 use crate::rules::{Alternative, Endpoint, Rule};
 use crate::store::{Headers, ProofRecord, Sighting};
-use crate::verify::{Proof, Recognition, Refusal, SentAt};
+use crate::verify::{Proof, Recognition, Refusal, SentAt, Verification};
 
 /// Proof of a refused request that a rule accepts in `mode: observe`, and of an event that an
 /// operator makes.
@@ -102,25 +102,20 @@ impl<'e> Authorization<'e> {
         }
     }
 
-    /// The results of a recorded arrival. A verification succeeded if it is the same scheme with a
-    /// secret from the same source.
-    pub(super) fn recorded(endpoint: &'e Endpoint, records: &[ProofRecord], received: &Received) -> Self {
+    /// The results of a recorded arrival. A verification that `is_known` succeeded if it is the same
+    /// scheme with a secret from the same source. With `verify: none`, every request is genuine.
+    pub(super) fn recorded(
+        endpoint: &'e Endpoint,
+        records: &[ProofRecord],
+        received: &Received,
+        is_known: impl Fn(&Verification) -> bool,
+    ) -> Self {
         let proofs = endpoint.verifications.iter().map(|verification| {
-            let sources = verification.secrets();
-            let known = records.iter().find(|record| {
-                let source = record.secret.as_ref();
-                record.scheme == *verification.scheme()
-                    && source.is_none_or(|source| sources.iter().any(|(known, _)| known == source))
-            });
-            let record = known.ok_or(Refusal::VerifiedOtherwise)?;
-            Ok(Proof {
-                timestamp: record.sent_at.map(|at| SentAt {
-                    at: Timestamp::from_millis(at),
-                    signed: record.signed,
-                }),
-                dedup_keys: record.dedup_keys.clone(),
-                secret: record.secret.clone(),
-            })
+            if verification.is_none() {
+                return Ok(NOTHING.clone());
+            }
+            let record = recorded_by(records, verification).filter(|_| is_known(verification));
+            record.map(proof).ok_or(Refusal::VerifiedOtherwise)
         });
         Self {
             endpoint,
@@ -317,13 +312,13 @@ impl<'e> Authorization<'e> {
 
     /// Names the alternative by which the rule at `index` accepts the request. `None` if the rule
     /// has a single verification, or accepts without a proof.
-    pub(super) fn verified_by(&self, index: usize) -> Option<String> {
+    pub(super) fn verified_by(&self, index: usize) -> Option<VerifiedBy> {
         let one = self.matched(index)?;
         if one.rule.alternatives.len() < 2 || one.unverified.is_some() {
             return None;
         }
-        self.endpoint
-            .verified_by(one.verification, one.proof.secret.as_deref())
+        let verification = self.endpoint.verifications.get(one.verification)?;
+        Some(verified_by(verification, one.proof))
     }
 
     /// Returns the reason why the rule at `index` does not trust the request. `None` if it does.
@@ -336,6 +331,12 @@ impl<'e> Authorization<'e> {
             return Some("it is not enabled".to_owned());
         }
         Some(self.judge(rule)?.err()?.to_string())
+    }
+
+    /// Like [`Self::distrust`], as one word without values of the request.
+    pub(super) fn refusal_word(&self, index: usize) -> Option<&'static str> {
+        let rule = self.endpoint.rules.get(index).filter(|_| !self.trusts(index))?;
+        Some(self.judge(rule)?.err()?.reason())
     }
 
     /// Returns records of the verifications that succeeded.
@@ -352,6 +353,16 @@ impl<'e> Authorization<'e> {
             })
         });
         records.collect()
+    }
+
+    /// Names the verifications that succeeded, without `none`.
+    pub(super) fn verified(&self) -> Vec<VerifiedBy> {
+        let proofs = self.endpoint.verifications.iter().zip(&self.proofs);
+        let verified = proofs.filter_map(|(verification, proof)| {
+            let proof = proof.as_ref().ok().filter(|_| !verification.is_none())?;
+            Some(verified_by(verification, proof))
+        });
+        verified.collect()
     }
 
     /// True if the rule at `index` is enabled and accepts the request.
@@ -389,6 +400,36 @@ impl<'e> Authorization<'e> {
                 let mut proofs = self.proofs.iter();
                 proofs.find_map(|proof| proof.as_ref().err().map(Cow::Borrowed))
             })
+    }
+}
+
+/// Returns the record of a success of this verification.
+fn recorded_by<'r>(records: &'r [ProofRecord], verification: &Verification) -> Option<&'r ProofRecord> {
+    let sources = verification.secrets();
+    records.iter().find(|record| {
+        let source = record.secret.as_ref();
+        record.scheme == *verification.scheme()
+            && source.is_none_or(|source| sources.iter().any(|(known, _)| known == source))
+    })
+}
+
+/// Restores the proof of a record.
+fn proof(record: &ProofRecord) -> Proof {
+    Proof {
+        timestamp: record.sent_at.map(|at| SentAt {
+            at: Timestamp::from_millis(at),
+            signed: record.signed,
+        }),
+        dedup_keys: record.dedup_keys.clone(),
+        secret: record.secret.clone(),
+    }
+}
+
+/// Names a verification that succeeded.
+fn verified_by(verification: &Verification, proof: &Proof) -> VerifiedBy {
+    VerifiedBy {
+        scheme: Arc::clone(verification.scheme()),
+        secret: proof.secret.clone(),
     }
 }
 

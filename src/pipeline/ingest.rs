@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::clock::Clock;
-use crate::event::{ArrivalOutcome, Received, RuleDecision};
+use crate::event::{ArrivalOutcome, Decision, Received, RuleDecision};
 use crate::payload::{self, Event, Payload, Undecodable, View};
 use crate::pipeline::answer::{Answer, TOO_LARGE};
 use crate::pipeline::arriving::{Arriving, decisions, taken_before};
@@ -194,9 +194,9 @@ impl Ingest {
         let &Acceptance {
             rules,
             endpoint,
+            authorization,
             matched,
             recognised,
-            ..
         } = acceptance;
         let Event {
             received,
@@ -223,7 +223,10 @@ impl Ingest {
         // Both before the write: dispatch may finish the deliveries before the write returns.
         let wait = (awaited > 0).then(|| self.waiters.enter(id, awaited)).flatten();
         let now = self.clock.now();
-        let decision = Arriving::new(rules, endpoint, &kept).decision(decided);
+        let decision = Decision {
+            verified: authorization.verified(),
+            ..Arriving::new(rules, endpoint, &kept).decision(decided)
+        };
         let new_event = NewEvent {
             received: Arc::clone(&kept),
             decode: endpoint.decode.name().to_owned(),

@@ -34,6 +34,7 @@ mod supersede;
 mod unattempted;
 mod unmatched;
 mod usage;
+mod verdict;
 mod writing;
 
 pub use answer::{Answer, INVALID, STATUS, TOO_LARGE};
@@ -48,6 +49,7 @@ pub use recorder::Recorder;
 pub use replay::Replayed;
 pub use unmatched::unstructured;
 pub use usage::{EVERY as USAGE_WRITTEN_EVERY, Usage};
+pub use verdict::{KeptArrival, Unknown, Verdict};
 
 use std::sync::Arc;
 

@@ -138,7 +138,7 @@ const MAX_GROUP: usize = 256;
 
 /// Returns the concurrency group of a delivery. If the group's name cannot be rendered, the
 /// delivery joins the rule's own group: it must not overlap with the others.
-fn group(
+pub(super) fn group(
     rule: &Rule,
     concurrency: &GroupSettings,
     verified: bool,

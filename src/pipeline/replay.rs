@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use crate::event::{ArrivalOutcome, EventId, RuleDecision};
+use crate::event::{ArrivalOutcome, Decision, EventId, RuleDecision};
 use crate::payload::{Event, Payload};
 use crate::pipeline::arriving::decisions;
 use crate::pipeline::authorization::{Authorization, Match};
 use crate::pipeline::ingest::{Ingest, without_credentials};
 use crate::pipeline::new_delivery::{new_deliveries, owners};
 use crate::rules::RuleSet;
-use crate::store::{ArrivalRecord, Enqueued, NewDelivery, NewEvent};
+use crate::store::{ArrivalRecord, Enqueued, NewDelivery, NewEvent, ProofRecord};
 
 /// The result of a replay.
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ impl Ingest {
             .find(|endpoint| endpoint.path == *path)
             .ok_or_else(|| format!("the rules in force have no endpoint `{path}`"))?;
         let received = without_credentials(endpoint, record.received.as_ref().clone());
-        let authorization = Authorization::recorded(endpoint, &record.proofs, &received);
+        let authorization = Authorization::recorded(endpoint, &record.proofs, &received, |_| true);
         let received = Arc::new(received);
         let busy = || "too many large or compressed bodies at once; try again".to_owned();
         let payload = self
@@ -94,7 +94,10 @@ impl Ingest {
             deliveries: deliveries.collect(),
             status: Some(record.status),
             // The decision stays that of the arrival.
-            decision: record.decision,
+            decision: Decision {
+                verified: record.proofs.iter().map(ProofRecord::verified_by).collect(),
+                ..record.decision
+            },
             is_replay: true,
             fired_by: None,
             now,

@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 19] = [
+pub const COMMANDS: [(&str, [&str; 3]); 20] = [
     (
         "serve",
         [
@@ -41,6 +41,14 @@ pub const COMMANDS: [(&str, [&str; 3]); 19] = [
             "a rule takes the event",
             "no rule takes it",
             "the rules file does not load; the request cannot be told",
+        ],
+    ),
+    (
+        "plan",
+        [
+            "no rule acts otherwise on the arrivals that are kept",
+            "a rule gains or loses an arrival, or does something else",
+            "no arrival is kept; of an arrival it is not known; a rules file does not load; the store cannot be read",
         ],
     ),
     (

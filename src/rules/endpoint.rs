@@ -123,15 +123,6 @@ impl Endpoint {
         enabled.peek().is_none() || enabled.any(|rule| of_interest(rule) && rule.allows(client))
     }
 
-    /// Names the scheme of the verification at `index`, with the secret that matched.
-    pub fn verified_by(&self, index: usize, secret: Option<&str>) -> Option<String> {
-        let scheme = self.verifications.get(index)?.scheme();
-        Some(match secret {
-            Some(secret) => format!("`{scheme}` with `{secret}`"),
-            None => format!("`{scheme}`"),
-        })
-    }
-
     /// Asks each verification in turn for the answer to a handshake from `client`. Returns the
     /// first reply, else the first refusal. `None` if no verification knows the handshake.
     pub fn handshake_reply(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
-use crate::event::{ArrivalOutcome, Decision, DedupKey, EventId, Received};
+use crate::event::{ArrivalOutcome, Decision, DedupKey, EventId, Received, VerifiedBy};
 use crate::store::{ListedDelivery, Ring};
 
 /// Record of an arrival that became no event.
@@ -44,6 +44,16 @@ pub struct ProofRecord {
     #[serde(default)]
     pub signed: bool,
     pub dedup_keys: Vec<DedupKey>,
+}
+
+impl ProofRecord {
+    /// Names the verification that succeeded.
+    pub fn verified_by(&self) -> VerifiedBy {
+        VerifiedBy {
+            scheme: Arc::clone(&self.scheme),
+            secret: self.secret.clone(),
+        }
+    }
 }
 
 impl ArrivalRecord {

@@ -25,6 +25,7 @@ mod scheme;
 mod tests;
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub struct Verification {
     repeats: bool,
     handshake: Option<Handshake>,
     mode: Mode,
+    /// Hash of all settings as written.
+    written: u64,
 }
 
 impl Verification {
@@ -116,6 +119,9 @@ impl Verification {
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let (family, settings) = context.schemes.resolve(name, settings)?;
+        let mut written = DefaultHasher::new();
+        (name, family, context.public_url).hash(&mut written);
+        settings.hash(&mut written);
         let scheme = compile::compile(family, &settings, context, diagnostics);
         // Compiled even if the scheme has errors, so that all errors are reported at once.
         let handshake = handshake::compile(&settings, scheme.as_deref(), context, diagnostics);
@@ -133,7 +139,14 @@ impl Verification {
             repeats: repeats.unwrap_or_else(|| !settings.has_preset()),
             handshake,
             mode: Mode::default(),
+            written: written.finish(),
         })
+    }
+
+    /// True if `other` is written in the same way: the same scheme with the same settings and the
+    /// same sources of secrets. The secrets themselves are not compared.
+    pub fn is_written_like(&self, other: &Self) -> bool {
+        self.written == other.written && self.mode == other.mode
     }
 
     /// Returns the documented body limit of the sender that `verify:` names, if it exceeds our

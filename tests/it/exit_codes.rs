@@ -31,6 +31,12 @@ fn while_it_runs(event: &str) -> Vec<(i32, Vec<&str>)> {
         (1, vec!["explain", "rules.yaml", "--body", "two.json"]),
         (2, vec!["explain", "broken.yaml", "--endpoint", "/in"]),
         (2, vec!["explain", "--endpoint", "/elsewhere"]),
+        (0, vec!["plan", "rules.yaml"]),
+        (1, vec!["plan", "two.yaml"]),
+        (2, vec!["plan", "broken.yaml"]),
+        (2, vec!["plan", "absent.yaml"]),
+        (2, vec!["plan", "rules.yaml", "--since", "2999-01-01"]),
+        (2, vec!["plan", "rules.yaml", "--store", "absent.db"]),
         (0, vec!["import", "hooks.json"]),
         (1, vec!["import", "unsafe.json"]),
         (2, vec!["import", "absent.json"]),
@@ -92,6 +98,7 @@ fn exit_codes_are_those_of_the_table() {
         .file("one.json", "{\"n\": 1}")
         .file("two.json", "{\"n\": 2}")
         .file("three.json", "{\"n\": 1, \"other\": true}")
+        .file("two.yaml", RULES.replace("$.n: 1", "$.n: 2"))
         .file("broken.yaml", "rules: [{name: a}]\n")
         .file("hooks.json", r#"[{"id": "a", "execute-command": "/bin/true"}]"#)
         .file(
@@ -171,5 +178,5 @@ fn exit_codes_are_those_of_the_table() {
             assert_eq!(known, *cell != "-", "{} {code}: {cell}", cells[0]);
         }
     }
-    assert_eq!(documented, 19);
+    assert_eq!(documented, 20);
 }

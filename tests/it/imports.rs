@@ -33,6 +33,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "base", "event", "payload", "verify", "matching", "store", "act", "rules", "report",
         ],
     ),
+    ("plan", &["base", "event", "store", "rules", "pipeline"]),
     (
         "config",
         &[
@@ -69,6 +70,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "act",
             "rules",
             "pipeline",
+            "plan",
             "config",
             "status",
             "admin",

@@ -69,6 +69,7 @@ mod message_signatures;
 mod observe;
 mod on_failure;
 mod outputs;
+mod plan;
 mod poisoned;
 mod properties;
 mod reference;

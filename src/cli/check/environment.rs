@@ -16,7 +16,7 @@ const MAX_FILE: u64 = 1 << 20;
 
 /// Builds the environment for the rules file at `rules`. Variables of the environment file win, as
 /// in the service.
-pub(super) fn of(rules: &Path, named: Option<&Path>) -> Result<Vec<(OsString, OsString)>, String> {
+pub fn of(rules: &Path, named: Option<&Path>) -> Result<Vec<(OsString, OsString)>, String> {
     let layout = Layout::of_process();
     let packaged = layout.root.join(PACKAGED);
     let variables = match named {

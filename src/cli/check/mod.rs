@@ -3,7 +3,7 @@
 //! `config::load` finds the diagnostics, as for `serve`. `environment.rs` finds the variables, and
 //! `running.rs` asks the daemon.
 
-mod environment;
+pub mod environment;
 mod running;
 
 use std::io::Read;

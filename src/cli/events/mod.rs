@@ -11,7 +11,7 @@ mod show;
 mod stored;
 mod tail;
 
-pub use select::DeliveryStatus;
+pub use select::{DeliveryStatus, Since};
 pub use show::{delivery_lines, delivery_with_attempts};
 
 use std::path::Path;

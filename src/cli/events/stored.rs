@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::count::counted;
-use crate::event::{ArrivalOutcome, Decision, EventId, Received};
+use crate::event::{ArrivalOutcome, Decision, EventId, Received, VerifiedBy};
 use crate::store::{History, StoreError};
 
 /// An arrival as the store keeps it: an event, or the record of what became no event.
@@ -18,7 +18,7 @@ pub struct StoredArrival {
     pub is_replay: bool,
     /// The user who ran a rule by hand.
     pub fired_by: Option<String>,
-    /// Verifications that succeeded. Not known of events.
+    /// Verifications that succeeded.
     pub verified_by: Vec<String>,
     /// Bytes of the body as it arrived.
     pub size: u64,
@@ -87,10 +87,15 @@ pub fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, S
             outcome,
             status: stored.status,
             reason: stored.answer_error.unwrap_or_default(),
+            verified_by: stored
+                .decision
+                .verified
+                .iter()
+                .map(VerifiedBy::to_string)
+                .collect(),
             decision: stored.decision,
             is_replay: stored.is_replay,
             fired_by: stored.fired_by,
-            verified_by: Vec::new(),
             whole: Ok(()),
         }));
     }
@@ -100,10 +105,7 @@ pub fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, S
         verified_by: record
             .proofs
             .iter()
-            .map(|proof| match &proof.secret {
-                Some(secret) => format!("`{}` with `{secret}`", proof.scheme),
-                None => format!("`{}`", proof.scheme),
-            })
+            .map(|proof| proof.verified_by().to_string())
             .collect(),
         received: record.received,
         decode: record.decode,

@@ -42,6 +42,7 @@ fn recorded(number: i64, ring: Ring, body: usize) -> ArrivalRecord {
         decision: Decision {
             generation: 7,
             rules_sha256: "00ff".into(),
+            verified: Vec::new(),
             rules: vec![RuleDecision {
                 rule: "deploy".into(),
                 matched: false,

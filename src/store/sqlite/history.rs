@@ -155,10 +155,20 @@ impl History {
         before: Option<EventId>,
         limit: usize,
     ) -> Result<Vec<ListedArrival>, StoreError> {
-        let mut rows = listing::before(&self.connection, filter, before, limit)
-            .map_err(|unreadable| self.damaged(unreadable))?;
+        let mut rows = self.listed_before(filter, before, limit)?;
         self.with_deliveries(&mut rows)?;
         Ok(rows)
+    }
+
+    /// Like [`Self::arrivals_before`], without the deliveries.
+    pub fn listed_before(
+        &self,
+        filter: &ArrivalFilter,
+        before: Option<EventId>,
+        limit: usize,
+    ) -> Result<Vec<ListedArrival>, StoreError> {
+        listing::before(&self.connection, filter, before, limit)
+            .map_err(|unreadable| self.damaged(unreadable))
     }
 
     /// Lists at most `limit` arrivals that were written after `cursor`, and moves it behind them.

@@ -4,6 +4,8 @@
 //! A setting of a nearer layer replaces that of a farther one. Presets and the definitions of the
 //! rules file are layers of the same kind.
 
+use std::hash::{Hash, Hasher};
+
 use serde::de::DeserializeOwned;
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
@@ -28,6 +30,15 @@ pub struct Layer<'d> {
     pub node: Node<'d>,
     /// True for the definition of a preset.
     pub is_preset: bool,
+}
+
+impl Hash for Settings<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.short.map(|node| node.value()).hash(state);
+        for layer in &self.layers {
+            layer.node.value().hash(state);
+        }
+    }
 }
 
 impl<'d> Settings<'d> {

@@ -1,0 +1,213 @@
+//! Differences between two rule sets: what a change of the rules would have done with the arrivals
+//! that are kept.
+//!
+//! [`Comparison`] judges each arrival by the old and by the new rules. Nothing runs and nothing is
+//! written. First it compares the old rules' decision with the stored one: if they differ, the
+//! kept arrivals do not show all that the rules decide by, or other rules were in force then.
+//! `kept.rs` reads the arrivals, `differing.rs` compares what is rendered.
+
+mod differing;
+mod kept;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::event::{ArrivalOutcome, Decision, EventId};
+use crate::pipeline::{Unknown, Verdict};
+use crate::plan::differing::differing;
+use crate::rules::RuleSet;
+
+pub use differing::Difference;
+pub use kept::{Kept, Range, each_kept};
+
+/// Ids that are listed of each group of arrivals.
+pub const IDS_LISTED: usize = 5;
+
+/// A comparison of two rule sets.
+pub struct Comparison<'r> {
+    old: &'r RuleSet,
+    new: &'r RuleSet,
+    report: Report,
+}
+
+/// The result of a comparison.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Number of arrivals that were judged, unknown results included.
+    pub judged: u64,
+    /// Numbers of arrivals about which no rule decides, by outcome: repetitions, handshakes, and
+    /// what was turned away before.
+    pub left_out: BTreeMap<&'static str, u64>,
+    pub fidelity: Fidelity,
+    /// Arrivals that a rule gains, loses or performs in another way, by rule and kind, and then by
+    /// reason.
+    pub changes: BTreeMap<(Arc<str>, Change), BTreeMap<String, Changed>>,
+    /// Arrivals of which it is not known whether a rule matches, by rule.
+    pub unknown: BTreeMap<(Arc<str>, Unknown), Sample>,
+}
+
+/// Agreement of the old rules with the stored decisions.
+#[derive(Debug, Default)]
+pub struct Fidelity {
+    /// Arrivals that the old rules decide as they were decided.
+    pub same: u64,
+    /// Arrivals that the old rules decide otherwise, although the same file decided then.
+    pub different: Sample,
+    /// Arrivals that the old rules decide otherwise, and that another file decided then.
+    pub older: Sample,
+}
+
+/// A kind of change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Change {
+    /// Only the old rule matches.
+    Loses,
+    /// Only the new rule matches.
+    Gains,
+    /// Both match, and the actions or their group are rendered in another way.
+    Differs,
+}
+
+impl Change {
+    pub const ALL: [Self; 3] = [Self::Loses, Self::Gains, Self::Differs];
+
+    /// Name of the kind in the rules file and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loses => "loses",
+            Self::Gains => "gains",
+            Self::Differs => "differs",
+        }
+    }
+}
+
+/// Arrivals with the same change for the same reason.
+#[derive(Debug, Default)]
+pub struct Changed {
+    pub sample: Sample,
+    /// Differences of the first arrival, of [`Change::Differs`].
+    pub differences: Vec<Difference>,
+}
+
+/// A number of arrivals, and the ids of the first ones that were judged.
+#[derive(Debug, Default)]
+pub struct Sample {
+    pub count: u64,
+    /// At most [`IDS_LISTED`].
+    pub ids: Vec<EventId>,
+}
+
+impl Sample {
+    fn add(&mut self, id: EventId) {
+        self.count += 1;
+        if self.ids.len() < IDS_LISTED {
+            self.ids.push(id);
+        }
+    }
+}
+
+impl Report {
+    /// True if a rule gains, loses or performs an arrival in another way.
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+}
+
+impl<'r> Comparison<'r> {
+    pub fn new(old: &'r RuleSet, new: &'r RuleSet) -> Self {
+        let report = Report::default();
+        Self { old, new, report }
+    }
+
+    pub fn finish(self) -> Report {
+        self.report
+    }
+
+    /// Judges one arrival by both rule sets.
+    pub fn add(&mut self, kept: &Kept) {
+        if !is_decided(kept.outcome) {
+            *self.report.left_out.entry(kept.outcome.name()).or_default() += 1;
+            return;
+        }
+        self.report.judged += 1;
+        let id = kept.arrival.received.id;
+        let old = Verdict::new(self.old, None, &kept.arrival);
+        let new = Verdict::new(self.new, Some(self.old), &kept.arrival);
+        let (before, after) = (names(&old), names(&new));
+        let mut unknown: BTreeMap<&Arc<str>, Unknown> = old.unknown().collect();
+        if unknown.is_empty() {
+            self.compare_with_decision(id, &kept.decision, &before);
+        }
+        unknown.extend(new.unknown());
+        for (rule, why) in &unknown {
+            let key = (Arc::clone(rule), *why);
+            self.report.unknown.entry(key).or_default().add(id);
+        }
+        for rule in before.union(&after).filter(|rule| !unknown.contains_key(**rule)) {
+            match (before.contains(rule), after.contains(rule)) {
+                (true, false) => self.note(rule, Change::Loses, new.reason(rule)).sample.add(id),
+                (false, true) => self.note(rule, Change::Gains, old.reason(rule)).sample.add(id),
+                _ => self.compare_rendered(id, rule, &old, &new),
+            }
+        }
+    }
+
+    fn note(&mut self, rule: &Arc<str>, change: Change, reason: String) -> &mut Changed {
+        let reasons = self.report.changes.entry((Arc::clone(rule), change)).or_default();
+        reasons.entry(reason).or_default()
+    }
+
+    /// Compares what both rules would do with an arrival that both want.
+    fn compare_rendered(&mut self, id: EventId, rule: &Arc<str>, old: &Verdict<'_>, new: &Verdict<'_>) {
+        let differences = differing(&old.rendered(rule), &new.rendered(rule));
+        if differences.is_empty() {
+            return;
+        }
+        let places: Vec<&str> = differences.iter().map(|one| &*one.place).collect();
+        let changed = self.note(rule, Change::Differs, places.join(", "));
+        if changed.sample.count == 0 {
+            changed.differences = differences;
+        }
+        changed.sample.add(id);
+    }
+
+    /// Compares the decision of the old rules with the stored one.
+    fn compare_with_decision(&mut self, id: EventId, decision: &Decision, before: &BTreeSet<&Arc<str>>) {
+        let matched = decision.rules.iter().filter(|decided| decided.matched);
+        let decided: BTreeSet<&Arc<str>> = matched.map(|decided| &decided.rule).collect();
+        // Further rules that matched are not listed.
+        let is_cut = decided.len() >= Decision::RULES;
+        let is_same = *before == decided || (is_cut && before.is_superset(&decided));
+        let digest = self.old.sha256.get(..Decision::DIGEST);
+        let fidelity = &mut self.report.fidelity;
+        match is_same {
+            true => fidelity.same += 1,
+            false if digest == Some(&*decision.rules_sha256) => fidelity.different.add(id),
+            false => fidelity.older.add(id),
+        }
+    }
+}
+
+/// Names of the rules that match.
+fn names<'r>(verdict: &Verdict<'r>) -> BTreeSet<&'r Arc<str>> {
+    verdict.matched().collect()
+}
+
+/// True if rules decided about an arrival with this outcome, and would decide about it again.
+fn is_decided(outcome: ArrivalOutcome) -> bool {
+    match outcome {
+        ArrivalOutcome::Accepted
+        | ArrivalOutcome::Ignored
+        | ArrivalOutcome::Unreadable
+        | ArrivalOutcome::Refused
+        | ArrivalOutcome::Stale => true,
+        ArrivalOutcome::Fired
+        | ArrivalOutcome::Duplicate
+        | ArrivalOutcome::Handshake
+        | ArrivalOutcome::Altered
+        | ArrivalOutcome::TooLarge
+        | ArrivalOutcome::TooSlow
+        | ArrivalOutcome::Limited
+        | ArrivalOutcome::Unavailable => false,
+    }
+}
