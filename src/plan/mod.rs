@@ -1,30 +1,96 @@
 //! Differences between two rule sets: what a change of the rules would have done with the arrivals
 //! that are kept.
 //!
-//! [`Comparison`] judges each arrival by the old and by the new rules. Nothing runs and nothing is
+//! [`Plan::new`] judges each arrival by the old and by the new rules. Nothing runs and nothing is
 //! written. First it compares the old rules' decision with the stored one: if they differ, the
 //! kept arrivals do not show all that the rules decide by, or other rules were in force then.
 //! `kept.rs` reads the arrivals, `differing.rs` compares what is rendered.
 
 mod differing;
 mod kept;
+mod output;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::base::clock::Timestamp;
 use crate::event::{ArrivalOutcome, Decision, EventId};
 use crate::pipeline::{Unknown, Verdict};
 use crate::plan::differing::differing;
+use crate::plan::kept::each_kept;
 use crate::rules::RuleSet;
+use crate::store::{History, StoreError};
 
 pub use differing::Difference;
-pub use kept::{Kept, Range, each_kept};
+pub use kept::{Kept, Range};
+
+/// The result of judging the arrivals that are kept, and what it is about.
+#[derive(Debug)]
+pub struct Plan {
+    /// Names of the old and the new rules.
+    pub old: String,
+    pub new: String,
+    pub report: Report,
+    /// Time of the oldest arrival that was judged. `None` if there is none.
+    pub oldest: Option<Timestamp>,
+    /// True if time ran out before the whole range was judged.
+    pub is_cut: bool,
+}
+
+/// The answer to the question whether the new rules act otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Same,
+    Different,
+    /// No arrival could tell, or of some it is not known.
+    Unknown,
+}
+
+/// A rule set with its name.
+pub type NamedRules<'r> = (&'r RuleSet, String);
+
+impl Plan {
+    /// Judges the arrivals of `range` by both rule sets, for as long as `in_time` says.
+    pub fn new(
+        (old, old_name): NamedRules<'_>,
+        (new, new_name): NamedRules<'_>,
+        history: &History,
+        range: Range,
+        in_time: impl Fn() -> bool,
+    ) -> Result<Self, StoreError> {
+        let mut comparison = Comparison::new(old, new);
+        let mut is_cut = false;
+        let oldest = each_kept(history, range, |kept| {
+            comparison.add(kept);
+            is_cut = !in_time();
+            !is_cut
+        })?;
+        Ok(Self {
+            old: old_name,
+            new: new_name,
+            report: comparison.report,
+            oldest,
+            is_cut,
+        })
+    }
+
+    pub fn answer(&self) -> Answer {
+        let report = &self.report;
+        if !report.changes.is_empty() {
+            Answer::Different
+        } else if report.judged == 0 || !report.unknown.is_empty() {
+            Answer::Unknown
+        } else {
+            Answer::Same
+        }
+    }
+}
 
 /// Ids that are listed of each group of arrivals.
 pub const IDS_LISTED: usize = 5;
 
 /// A comparison of two rule sets.
-pub struct Comparison<'r> {
+struct Comparison<'r> {
     old: &'r RuleSet,
     new: &'r RuleSet,
     report: Report,
@@ -106,25 +172,14 @@ impl Sample {
     }
 }
 
-impl Report {
-    /// True if a rule gains, loses or performs an arrival in another way.
-    pub fn has_changes(&self) -> bool {
-        !self.changes.is_empty()
-    }
-}
-
 impl<'r> Comparison<'r> {
-    pub fn new(old: &'r RuleSet, new: &'r RuleSet) -> Self {
+    fn new(old: &'r RuleSet, new: &'r RuleSet) -> Self {
         let report = Report::default();
         Self { old, new, report }
     }
 
-    pub fn finish(self) -> Report {
-        self.report
-    }
-
     /// Judges one arrival by both rule sets.
-    pub fn add(&mut self, kept: &Kept) {
+    fn add(&mut self, kept: &Kept) {
         if !is_decided(kept.outcome) {
             *self.report.left_out.entry(kept.outcome.name()).or_default() += 1;
             return;

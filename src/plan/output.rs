@@ -2,18 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::Plan;
 use crate::base::count::counted;
 use crate::event::EventId;
 use crate::pipeline::Unknown;
-use crate::plan::{Change, Changed, Difference, Sample};
+use crate::plan::{Answer, Change, Changed, Difference, Plan, Sample};
 
 /// Maximum characters of a value in text.
 const SHOWN: usize = 160;
 
 impl Plan {
     /// Formats the result as text.
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut lines = vec![self.heading()];
         for change in Change::ALL {
             let changes = self
@@ -46,6 +45,11 @@ impl Plan {
         let since = self
             .oldest
             .map_or_else(String::new, |oldest| format!(" since {oldest}"));
+        let cut = if self.is_cut {
+            " (older ones were not judged for lack of time)"
+        } else {
+            ""
+        };
         let left_out: Vec<String> = self
             .report
             .left_out
@@ -58,7 +62,7 @@ impl Plan {
             format!("; left out: {}", left_out.join(", "))
         };
         format!(
-            "{judged}{since}, judged by {} and by {}{left_out}",
+            "{judged}{since}{cut}, judged by {} and by {}{left_out}",
             self.old, self.new
         )
     }
@@ -105,16 +109,17 @@ impl Plan {
     }
 
     fn conclusion(&self) -> String {
-        match self.code() {
-            super::YES => "no difference".to_owned(),
-            super::NO => "the new rules act otherwise".to_owned(),
-            _ if self.report.judged == 0 => "no arrival is kept that could tell".to_owned(),
-            _ => "no difference is known".to_owned(),
+        match self.answer() {
+            Answer::Same => "no difference",
+            Answer::Different => "the new rules act otherwise",
+            Answer::Unknown if self.report.judged == 0 => "no arrival is kept that could tell",
+            Answer::Unknown => "no difference is known",
         }
+        .to_owned()
     }
 
     /// Formats the result as JSON.
-    pub(super) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let report = &self.report;
         let changes = report.changes.iter().flat_map(|((rule, change), reasons)| {
             reasons.iter().map(move |(reason, changed)| {
@@ -142,6 +147,7 @@ impl Plan {
             "new": self.new,
             "since": self.oldest.map(|oldest| oldest.to_string()),
             "judged": report.judged,
+            "cut": self.is_cut,
             "left_out": report.left_out,
             "changes": changes.collect::<Vec<_>>(),
             "unknown": unknown.collect::<Vec<_>>(),

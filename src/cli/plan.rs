@@ -1,16 +1,14 @@
 //! `hookyard plan`: what a change of the rules would have done with the arrivals that are kept.
 
-mod output;
-
 use std::path::{Path, PathBuf};
 
 use super::check::environment;
 use super::events::Since;
 use super::location::{StoreLocation, unusable};
 use super::{Format, NO, UNKNOWN, YES, complain, fail, naming, rules_path, say, wrong};
-use crate::base::clock::{Clock, Timestamp};
+use crate::base::clock::Clock;
 use crate::config;
-use crate::plan::{Comparison, Range, Report, each_kept};
+use crate::plan::{Answer, Plan, Range};
 use crate::rules::RuleSet;
 use crate::store::Records;
 
@@ -40,16 +38,6 @@ pub struct Arguments {
     format: Format,
 }
 
-/// The result, and what it is about.
-struct Plan {
-    /// Names of the old and the new rules.
-    old: String,
-    new: String,
-    report: Report,
-    /// Time of the oldest arrival that was judged. `None` if there is none.
-    oldest: Option<Timestamp>,
-}
-
 pub fn run(arguments: &Arguments) -> u8 {
     plan(arguments).unwrap_or_else(|code| code)
 }
@@ -76,36 +64,20 @@ fn plan(arguments: &Arguments) -> Result<u8, u8> {
     let history = Records::at(&store)
         .history()
         .map_err(|error| unusable(&store, &error))?;
-    let mut comparison = Comparison::new(&old, &new);
-    let oldest = each_kept(&history, Range { since, last }, |kept| {
-        comparison.add(kept);
-        true
-    });
-    let oldest = oldest.map_err(|error| unusable(&store, &error))?;
-    let plan = Plan {
-        old: rules.display().to_string(),
-        new: new_path.display().to_string(),
-        report: comparison.finish(),
-        oldest,
-    };
+    let named = |rules, path: &Path| (rules, path.display().to_string());
+    let (old, new) = (named(&old, &rules), named(&new, new_path));
+    let plan = Plan::new(old, new, &history, Range { since, last }, || true);
+    let plan = plan.map_err(|error| unusable(&store, &error))?;
     let text = match arguments.format {
         Format::Text => plan.text(),
         Format::Json => plan.json().to_string(),
     };
-    Ok(say(&text, plan.code()))
-}
-
-impl Plan {
-    /// Returns the exit code: 0 if nothing changes, 1 if something does, 2 if that is not known.
-    fn code(&self) -> u8 {
-        if self.report.has_changes() {
-            NO
-        } else if self.report.judged == 0 || !self.report.unknown.is_empty() {
-            UNKNOWN
-        } else {
-            YES
-        }
-    }
+    let code = match plan.answer() {
+        Answer::Same => YES,
+        Answer::Different => NO,
+        Answer::Unknown => UNKNOWN,
+    };
+    Ok(say(&text, code))
 }
 
 /// Loads a rules file as if it stood at `location`. The error is the exit code.
