@@ -10,7 +10,6 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::act;
-use crate::base::json_plan::Plan;
 use crate::base::url_path;
 use crate::event::Received;
 use crate::matching::Elements;
@@ -148,7 +147,12 @@ impl<'r> Taken<'r> {
             Err(error) if error.is_too_large() && arrival.is_whole => return Err(error.to_string()),
             Err(error) => Payload::unreadable(&error),
         };
-        let event = Event { received, payload };
+        let views = endpoint.decode_views(&received.headers, &received.body, &|_| true);
+        let event = Event {
+            received,
+            payload,
+            views,
+        };
         let unclear: Vec<bool> = endpoint
             .verifications
             .iter()
@@ -192,14 +196,13 @@ impl<'r> Taken<'r> {
 
     fn rendered(&self, index: usize, rule: &Rule) -> Value {
         let endpoint = self.endpoint;
-        let received = &self.event.received;
-        let plan = Arc::new(Plan::everything());
-        let (decode, unpack) = (endpoint.decode, endpoint.unpack.as_ref());
-        let decoded =
-            payload::decode_unpacked(decode, unpack, &received.headers, &received.body, u64::MAX, &plan);
-        let stored = Event {
-            received: Arc::new(without_credentials(endpoint, Received::clone(received))),
-            payload: decoded.unwrap_or_else(|error| Payload::unreadable(&error)),
+        let stripped = without_credentials(endpoint, Received::clone(&self.event.received));
+        let received = Arc::new(stripped);
+        let unpack = endpoint.unpack_in(rule.view);
+        let stored = Event::from_store(Arc::clone(&received), endpoint.decode.name(), unpack, &rule.plan);
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(error) => return json!({"error": error}),
         };
         let elements = endpoint.matcher.elements(&self.event, index);
         let indices = match &elements {
@@ -220,6 +223,10 @@ impl<'r> Taken<'r> {
             rendered.insert("on_failure".to_owned(), described(preview.on_failure).into());
         }
         if let Some(concurrency) = &rule.concurrency {
+            let stored = Event {
+                received,
+                ..self.event.seen_in(rule.view).into_owned()
+            };
             let items = rule
                 .for_each
                 .as_ref()
