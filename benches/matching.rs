@@ -154,6 +154,7 @@ fn github() -> Verification {
         public_url: None,
         max_body: 1 << 20,
         decompress_unverified: false,
+        beside_others: false,
     };
     Document::parse(source, &mut diagnostics)
         .and_then(|document| Verification::compile(document.root(), &scheme_context, &mut diagnostics))
@@ -196,6 +197,7 @@ fn event(repository: &str) -> Event {
     Event {
         received: received.into(),
         payload: payload.unwrap_or_else(|error| panic!("{error}")),
+        views: Vec::new(),
     }
 }
 

@@ -66,6 +66,7 @@ fn verification(scheme: &str) -> Verification {
         public_url: Some("https://hooks.example.com"),
         max_body: 1 << 20,
         decompress_unverified: false,
+        beside_others: false,
     };
     let source = Source {
         path: "verify".into(),

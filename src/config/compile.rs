@@ -122,6 +122,7 @@ fn schemes<'d>(
         public_url: server.public_url.as_deref(),
         max_body: u64::MAX,
         decompress_unverified: false,
+        beside_others: false,
     };
     Verification::check_definitions(&context, diagnostics);
     schemes

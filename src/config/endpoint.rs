@@ -1,6 +1,6 @@
 //! An endpoint while the file is being read: its settings, verifications and rules.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -206,6 +206,7 @@ impl<'d> EndpointBuilder<'d> {
             public_url: self.public_url.as_deref().or(public_url),
             max_body: self.max_body.0,
             decompress_unverified: self.shape.decompress_unverified == Some(true),
+            beside_others: false,
         };
         let compiled = Verification::compile_alternative(node, mode, &scheme_context, diagnostics);
         let index = compiled.map(|verification| {
@@ -277,6 +278,23 @@ impl<'d> EndpointBuilder<'d> {
             origin,
             reads,
         })
+    }
+
+    /// Pairs of alternatives of a rule of which the first one weakens the second one.
+    pub fn weak_alternatives(&self) -> BTreeSet<(usize, usize)> {
+        let mut pairs = BTreeSet::new();
+        for rule in self.rules.iter().filter(|rule| rule.alternatives.len() > 1) {
+            let indices = || rule.alternatives.iter().map(|known| known.verification);
+            let all = indices().flat_map(|weak| indices().map(move |strong| (weak, strong)));
+            let weakens = |(weak, strong): &(usize, usize)| {
+                let at = |index: usize| self.verifications.get(index);
+                at(*weak)
+                    .zip(at(*strong))
+                    .is_some_and(|(weak, strong)| weak.weakens(strong))
+            };
+            pairs.extend(all.filter(weakens));
+        }
+        pairs
     }
 
     /// The rules of the verification at `index`.

@@ -25,6 +25,26 @@ pub fn check(builders: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
         }
     }
     open_handshakes(builders, diagnostics);
+    for builder in builders {
+        weak_alternatives(builder, diagnostics);
+    }
+}
+
+/// Reports an alternative without a signed time beside one that has it, by the same secret.
+fn weak_alternatives(builder: &EndpointBuilder<'_>, diagnostics: &mut Diagnostics) {
+    for (weak, strong) in builder.weak_alternatives() {
+        let (Some(weak), Some(strong)) = (builder.written().nth(weak), builder.written().nth(strong)) else {
+            continue;
+        };
+        let message = format!(
+            "`{}` has the secret of `{}`, but no signed time: of a captured request with both proofs, the one \
+             with the time can be removed",
+            weak.verification.scheme(),
+            strong.verification.scheme()
+        );
+        let hint = "give each alternative a secret of its own, or remove this one once the sender signs by the other";
+        diagnostics.push(Diagnostic::warning(weak.origin.clone(), "weak-alternative", message).hint(hint));
+    }
 }
 
 /// Reports request parts that rules read although the signature does not cover them.

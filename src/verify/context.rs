@@ -17,6 +17,8 @@ pub struct SchemeContext<'s> {
     pub max_body: u64,
     /// If true, a compressed body may be decompressed before the request is verified.
     pub decompress_unverified: bool,
+    /// True for an alternative: the same content may arrive with the proof of another one.
+    pub beside_others: bool,
 }
 
 impl SchemeContext<'_> {

@@ -104,7 +104,11 @@ impl Verification {
         context: &SchemeContext<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let compiled = Self::compile(node, context, diagnostics)?;
+        let context = SchemeContext {
+            beside_others: mode.is_some(),
+            ..*context
+        };
+        let compiled = Self::compile(node, &context, diagnostics)?;
         Some(Self {
             mode: mode.unwrap_or(compiled.mode),
             ..compiled
@@ -216,6 +220,25 @@ impl Verification {
     /// day.
     pub fn default_window(&self) -> Duration {
         self.scheme.default_window().unwrap_or(DAY)
+    }
+
+    /// Returns true if a request that carries the proof of `other` may carry that of this
+    /// verification too, by the same secret, but without a signed time. A client that has captured
+    /// such a request could remove the other proof, and so the time.
+    pub fn weakens(&self, other: &Self) -> bool {
+        let named = |one: &Self| -> Vec<Arc<str>> {
+            let secrets = one.scheme.secrets().into_iter();
+            secrets
+                .map(|(source, _)| source)
+                .filter(|source| source.contains(':'))
+                .collect()
+        };
+        let others = named(other);
+        let shares = || {
+            named(self).iter().any(|source| others.contains(source))
+                || share_a_secret(&*self.scheme, &*other.scheme)
+        };
+        other.scheme.signs_time() && !self.scheme.signs_time() && shares()
     }
 
     /// Returns true if the sender may sign identical content for a new event. The signed content

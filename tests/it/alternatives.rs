@@ -300,3 +300,56 @@ fn check_finds_alternatives_that_cannot_work_and_explain_names_them() {
         "{text}"
     );
 }
+
+#[test]
+fn the_same_content_is_one_event_whichever_secret_signs_it() {
+    let daemon = scenario(
+        r"
+rules:
+  - name: a
+    endpoint: /gitlab
+    verify: {any: [{hmac: {secret: one, header: X-New}}, {hmac: {secret: two, header: X-Old}}]}
+    actions: [append: out.jsonl]
+",
+    )
+    .start();
+    let new = |body: &str| ("X-New", hmac_hex("one", body.as_bytes()));
+    let old = |body: &str| ("X-Old", hmac_hex("two", body.as_bytes()));
+    for (body, first, again) in [("0", new("0"), old("0")), ("1", old("1"), new("1"))] {
+        assert_eq!(post(&daemon, body, &[first]), (200, "accepted".into()), "{body}");
+        assert_eq!(post(&daemon, body, &[again]), (200, "duplicate".into()), "{body}");
+    }
+    assert_eq!(post(&daemon, "2", &[new("2")]), (200, "accepted".into()));
+    daemon.eventually("three have run", || daemon.lines("out.jsonl") == 3);
+}
+
+#[test]
+fn an_alternative_without_the_signed_time_of_another_by_the_same_secret_is_a_warning() {
+    let check = |any: &str| {
+        let rules = format!(
+            "rules:\n  - name: a\n    endpoint: /a\n    verify: {{any: [{any}]}}\n    actions: [append: out.jsonl]\n"
+        );
+        said(
+            &scenario(&rules)
+                .env("K", "0123456789abcdef0123")
+                .hookyard(&["check", "rules.yaml"]),
+        )
+    };
+    let timed = |secret: &str| {
+        format!(
+            "{{hmac: {{secret: {secret}, content: '{{timestamp}}.{{body}}', timestamp: {{header: X-At}}, header: X-New}}}}"
+        )
+    };
+    let plain = |secret: &str| format!("{{hmac: {{secret: {secret}, header: X-Old}}}}");
+    let token = "{token: {header: X-Token, secret: env:K, id: {header: X-Id}}}";
+    let weak = "no signed time";
+    let found = check(&[timed("env:K"), plain("env:K")].join(", "));
+    assert!(found.contains(weak) && found.contains("rules.yaml:5:118"), "{found}");
+    assert!(found.contains("a secret of its own"), "{found}");
+    assert!(check(&[timed("abcdefghij0123456789"), plain("abcdefghij0123456789")].join(", ")).contains(weak));
+    assert!(check(&[token, &timed("env:K")].join(", ")).contains(weak));
+    // Another secret, or a time in both: nothing is weakened.
+    assert!(!check(&[timed("env:K"), plain("env:OLD")].join(", ")).contains(weak));
+    let both = [timed("env:K"), timed("env:K").replace("X-New", "X-Old")].join(", ");
+    assert!(!check(&both).contains(weak));
+}

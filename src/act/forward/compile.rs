@@ -228,6 +228,7 @@ fn read_sign(
         public_url: Some(""),
         max_body: u64::MAX,
         decompress_unverified: false,
+        beside_others: false,
     };
     let scheme = Verification::compile(node, &scheme_context, diagnostics)?;
     if scheme.is_none() {

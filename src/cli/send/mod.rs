@@ -253,6 +253,7 @@ fn compiled(scheme: &str, secret: Option<&str>, url: &str) -> Result<Verificatio
             public_url,
             max_body: u64::MAX,
             decompress_unverified: false,
+            beside_others: false,
         };
         Verification::compile(document.root(), &context, &mut diagnostics)
     })

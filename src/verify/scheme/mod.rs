@@ -101,6 +101,11 @@ pub trait Scheme: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Returns true if a time is signed, so that a captured request becomes stale.
+    fn signs_time(&self) -> bool {
+        false
+    }
+
     /// Returns true if neither a timestamp nor an id is signed.
     fn signs_content_alone(&self) -> bool {
         false

@@ -77,6 +77,7 @@ fn compiled_with(
             public_url,
             max_body: 1 << 20,
             decompress_unverified: false,
+            beside_others: false,
         };
         Verification::check_definitions(&scheme_context, &mut diagnostics);
         let verification = Verification::compile(node, &scheme_context, &mut diagnostics);

@@ -308,6 +308,10 @@ impl Scheme for Jwt {
         Ok(added)
     }
 
+    fn signs_time(&self) -> bool {
+        self.timestamp.is_some()
+    }
+
     fn default_window(&self) -> Option<Duration> {
         self.timestamp.as_ref().map(|_| WINDOW)
     }

@@ -242,6 +242,10 @@ impl Scheme for MessageSignature {
         first.is_some_and(|held| held.key.algorithm == SignatureAlgorithm::HmacSha256)
     }
 
+    fn signs_time(&self) -> bool {
+        self.needs_created
+    }
+
     fn default_window(&self) -> Option<Duration> {
         self.needs_created.then_some(self.window)
     }

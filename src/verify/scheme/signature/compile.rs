@@ -56,6 +56,7 @@ pub fn compile(
         prefix: read.prefix,
         separator: read.separator,
         timestamp_signed,
+        keyed_by_content: scheme_context.beside_others,
         takes_any_secret,
         forbidden_in_id: content.forbidden_in_id().unwrap_or_default(),
         form_field: read.form_field,

@@ -65,6 +65,8 @@ pub struct Signature {
     pub forbidden_in_id: Vec<u8>,
     /// Field of a form that is signed instead of the body.
     pub form_field: Option<String>,
+    /// True if the digest of the content is a dedup key, which other alternatives have in common.
+    pub keyed_by_content: bool,
     /// True if any text is a valid secret.
     pub takes_any_secret: bool,
     /// Public URL without a trailing slash.
@@ -125,6 +127,10 @@ impl Scheme for Signature {
 
     fn signs_body_alone(&self) -> bool {
         self.content.is_body_alone() && self.form_field.is_none()
+    }
+
+    fn signs_time(&self) -> bool {
+        self.timestamp.is_some() && self.timestamp_signed
     }
 
     fn default_window(&self) -> Option<Duration> {
