@@ -23,7 +23,7 @@ mod status;
 mod store;
 mod table;
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -31,6 +31,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::base::diagnostic::Diagnostics;
 use crate::base::escape;
+use crate::base::file::{self, ReadError};
 use crate::config;
 
 /// Exit code: yes.
@@ -268,17 +269,38 @@ fn may_be_coloured(is_terminal: bool, variable: impl Fn(&str) -> Option<String>)
     is_terminal && variable("NO_COLOR").is_none() && term.is_some_and(|term| term != "dumb")
 }
 
+/// Maximum size of a file that an argument names, and of standard input, in bytes.
+const MAX_INPUT: u64 = 256 << 20;
+
 /// Reads a body from a file, or from standard input for `-`. Without a path, it is empty.
 fn body(path: Option<&Path>) -> Result<Vec<u8>, String> {
     let Some(path) = path else { return Ok(Vec::new()) };
     if path == Path::new("-") {
-        let mut body = Vec::new();
-        let read = std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut body);
-        return read
-            .map(|_| body)
-            .map_err(|error| format!("cannot read standard input: {error}"));
+        return standard_input(MAX_INPUT);
     }
-    std::fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+    let shown = path.display();
+    let mut contents = file::read(path, MAX_INPUT).map_err(|error| match error {
+        ReadError::Io(error) => format!("cannot read `{shown}`: {error}"),
+        ReadError::NotAFile(kind) => format!("`{shown}` is {kind}, not a file; `-` reads standard input"),
+        ReadError::TooLarge(_) => too_large(&format!("`{shown}`"), MAX_INPUT),
+        ReadError::Slow => file::slow(path),
+    })?;
+    Ok(std::mem::take(&mut *contents.bytes))
+}
+
+/// Reads standard input, of at most `max` bytes.
+fn standard_input(max: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(max + 1).read_to_end(&mut bytes);
+    let read = read.map_err(|error| format!("cannot read standard input: {error}"))?;
+    if read as u64 > max {
+        return Err(too_large("standard input", max));
+    }
+    Ok(bytes)
+}
+
+fn too_large(what: &str, max: u64) -> String {
+    format!("{what} is larger than {} MiB", max >> 20)
 }
 
 /// Parses a method, in any case.

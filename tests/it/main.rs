@@ -51,6 +51,7 @@ mod handshakes;
 mod importing;
 mod imports;
 mod include;
+mod inputs;
 mod integers;
 mod interrupted;
 mod jobs;
