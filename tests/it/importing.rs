@@ -243,3 +243,32 @@ fn each_property_of_a_fork_is_translated_or_reported_at_its_place() {
     let checked = scenario.hookyard(&["check", "rules.yaml"]);
     assert_eq!(checked.status.code(), Some(0), "{}", said(&checked));
 }
+
+#[test]
+fn every_valid_json_file_is_read_with_its_places() {
+    let hooks = "\u{feff}[{\"id\"\n: \"a\", \"execute-command\": \"/bin/true\",\n\"response-message\": \"\\ud83d\\ude00 \u{7f} \\ud800\",\n\"pass-arguments-to-command\": [{\"source\":\"nowhere\",\"name\":\"x\"}],\t\"trigger-rule\": {\"match\": {\"type\": \"value\", \"value\": \"a-long-token\", \"parameter\": {\"source\": \"header\", \"name\": \"X-Token\"}}}}]";
+    let scenario = Scenario::new().file("hooks.json", hooks).file("hooks", hooks);
+    for name in ["hooks.json", "hooks"] {
+        let output = scenario.hookyard(&["import", name]);
+        let words = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        assert!(words.contains(&format!("{name}:4:41")), "{words}");
+        assert!(words.contains("\u{1f600}"), "{words}");
+    }
+}
+
+#[test]
+fn rules_that_are_written_as_comments_are_not_counted() {
+    let hooks = r#"[
+      {"id": "good", "execute-command": "/bin/true", "trigger-rule": {"match": {"type": "value", "value": "a-long-token",
+        "parameter": {"source": "header", "name": "X-Token"}}}},
+      {"id": "bad", "execute-command": "/bin/sh", "pass-arguments-to-command": [{"source": "string", "name": "-c"},
+        {"source": "payload", "name": "x"}], "trigger-rule": {"match": {"type": "value", "value": "a-long-token",
+        "parameter": {"source": "header", "name": "X-Token"}}}}
+    ]"#;
+    let scenario = Scenario::new().file("hooks.json", hooks);
+    let output = scenario.hookyard(&["import", "hooks.json"]);
+    let words = said(&output);
+    let commented = words.matches("written as a comment").count();
+    assert!(commented > 0 && words.contains("1 rule, "), "{words}");
+}

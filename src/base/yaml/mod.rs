@@ -8,6 +8,7 @@
 //! Bounds: [`MAX_TEXT`], [`MAX_DEPTH`], [`MAX_NODES`], [`MAX_EXPANDED`], [`MAX_DIRECTIVES`], and
 //! `serde_yaml`'s own limit on repeated aliases.
 
+mod json_text;
 mod merge;
 mod read;
 mod values;

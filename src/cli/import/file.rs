@@ -21,8 +21,8 @@ const HEAD: [&str; 2] = [
     "Secrets are better kept out of this file: `secret: env:NAME`.",
 ];
 
-/// Writes the rules. `from` names the hooks files.
-pub(super) fn write(from: &str, rules: &[Written<'_>], diagnostics: &mut Diagnostics) -> String {
+/// Writes the rules. `from` names the hooks files. The number is that of the rules that load.
+pub(super) fn write(from: &str, rules: &[Written<'_>], diagnostics: &mut Diagnostics) -> (String, usize) {
     let mut out = String::new();
     comment_lines(
         &mut out,
@@ -69,7 +69,7 @@ pub(super) fn write(from: &str, rules: &[Written<'_>], diagnostics: &mut Diagnos
             }
         }
     }
-    out
+    (out, loading().count())
 }
 
 /// Writes a rule as a comment.

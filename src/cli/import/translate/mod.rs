@@ -11,7 +11,7 @@ use crate::base::yaml::{Document, Node};
 pub(super) struct Translation {
     /// The rules. `None` if no file could be read.
     pub(super) text: Option<String>,
-    /// Number of hooks that were translated.
+    /// Number of rules, without those that are written as comments.
     pub(super) rules: usize,
     pub(super) diagnostics: Diagnostics,
 }
@@ -43,10 +43,11 @@ pub(super) fn translate(sources: Vec<Source>, are_templates: bool, defaults: &De
             }
         }
     }
-    let text = is_read.then(|| file::write(&names.join(" "), &rules, &mut diagnostics));
+    let written = is_read.then(|| file::write(&names.join(" "), &rules, &mut diagnostics));
+    let (text, rules) = written.unzip();
     Translation {
         text,
-        rules: rules.len(),
+        rules: rules.unwrap_or_default(),
         diagnostics,
     }
 }
@@ -70,7 +71,8 @@ fn document(source: Source, is_template: bool, diagnostics: &mut Diagnostics) ->
     let source = Arc::new(source);
     let parse = |text: String, diagnostics: &mut Diagnostics| {
         let path = source.path.clone();
-        Document::parse(Source { path, text }, diagnostics)
+        let source = Source { path, text };
+        Document::parse_json(&source).or_else(|| Document::parse(source, diagnostics))
     };
     if is_template {
         let text = go_template::expanded(&source, diagnostics);
