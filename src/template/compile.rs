@@ -295,6 +295,7 @@ impl Templates {
             ));
             return Err(error.hint(match function.as_str() {
                 "secret" => "write `secret('NAME')`",
+                "map" => "write `list | map('upper')` or `list | map(attribute='name')`",
                 "regex_replace" => "write `value | regex_replace('pattern', 'text')`",
                 _ => "write `jsonpath('$.path')`",
             }));

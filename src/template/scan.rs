@@ -226,6 +226,30 @@ fn note_filter(filter: &str, rest: &[TagToken], found: &mut Scan) {
             found.regexes.push(pattern.clone());
         }
         ("regex_replace", _) => found.not_literal.push(filter.to_owned()),
+        // `map('regex_replace', 'a', 'b')` calls the filter with the arguments that follow.
+        ("map", [TagToken::Sign('('), TagToken::Text(inner), rest @ ..]) => {
+            found.filters.push(inner.clone());
+            let mut arguments = rest.to_vec();
+            if let Some(first @ TagToken::Sign(',')) = arguments.first_mut() {
+                *first = TagToken::Sign('(');
+            }
+            note_filter(inner, &arguments, found);
+        }
+        ("select" | "reject", [TagToken::Sign('('), TagToken::Text(test), ..])
+        | (
+            "selectattr" | "rejectattr",
+            [
+                TagToken::Sign('('),
+                TagToken::Text(_),
+                TagToken::Sign(','),
+                TagToken::Text(test),
+                ..,
+            ],
+        ) => found.tests.push(test.clone()),
+        // A computed name could be that of a filter whose arguments are compiled.
+        ("map", [TagToken::Sign('('), TagToken::Word(name), TagToken::Sign('='), ..])
+            if name == "attribute" => {}
+        ("map", [TagToken::Sign('('), ..]) => found.not_literal.push(filter.to_owned()),
         ("datetimeformat", [TagToken::Sign('('), TagToken::Text(format), ..]) => {
             found.formats.push(format.clone());
         }

@@ -376,3 +376,47 @@ fn a_separator_from_the_event_does_not_multiply_the_text() {
     assert!(error.contains("join"), "{error}");
     assert!(compile("{% set ns = namespace(x=[1]) %}{{ ns.x }}").is_err());
 }
+
+#[test]
+fn a_filter_that_map_names_is_checked_and_compiled_like_one_that_is_written() {
+    for (source, expected) in [
+        (
+            "{{ payload.commits | map(attribute='id') | map('regex_replace', '[0-9]', '-') | join(' ') }}",
+            "c- c-",
+        ),
+        ("{{ [0] | map('datetimeformat', '%Y') | join }}", "1970"),
+        ("{{ ['a'] | map('upper') | join }}", "A"),
+        ("{{ [1, 2] | select('odd') | join }}", "1"),
+        (
+            "{{ payload.commits | selectattr('id', '==', 'c2') | map(attribute='id') | join }}",
+            "c2",
+        ),
+    ] {
+        assert_eq!(render(source).as_deref(), Ok(expected), "{source}");
+    }
+    for (source, reason) in [
+        (
+            "{{ [] | map('regex_replace', '(', '') }}",
+            "the pattern `(` of `regex_replace`",
+        ),
+        (
+            "{{ [] | map('regex_replace', payload.ref, '') }}",
+            "`regex_replace` takes one text, written out",
+        ),
+        (
+            "{{ [] | map('regex_replace') }}",
+            "`regex_replace` takes one text, written out",
+        ),
+        ("{{ [] | map(payload.ref) }}", "`map` takes one text, written out"),
+        ("{{ [] | map('datetimeformat', '%Q') }}", "is no format such as"),
+        ("{{ [] | map('uper') }}", "unknown filter `uper`"),
+        ("{{ [] | select('od') }}", "unknown test `od`"),
+        ("{{ [] | rejectattr('a', 'od') }}", "unknown test `od`"),
+    ] {
+        let message = compile(source)
+            .err()
+            .map(|error| error.message)
+            .unwrap_or_default();
+        assert!(message.contains(reason), "{source}: {message}");
+    }
+}
