@@ -198,6 +198,7 @@ fn event(repository: &str) -> Event {
         received: received.into(),
         payload: payload.unwrap_or_else(|error| panic!("{error}")),
         views: Vec::new(),
+        fired_by: None,
     }
 }
 

@@ -143,5 +143,6 @@ fn event() -> Event {
         }),
         payload: Payload::new(BodyKind::Json, Arc::new(serde_json::Value::Null)),
         views: Vec::new(),
+        fired_by: None,
     }
 }

@@ -15,8 +15,21 @@ use crate::base::jsonpath::JsonPath;
 use crate::payload::{Event, EventNameReader};
 use crate::template::{document_items, document_value};
 
-/// An element of `for_each`, as templates see it.
-pub type Item = Value;
+/// An element of `for_each`.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The element, as templates see it.
+    pub value: Value,
+    /// Its index among the elements of the event. `None` for the failure of a whole event.
+    pub index: Option<usize>,
+}
+
+impl Item {
+    /// The element as JSON text.
+    pub fn json(&self) -> Result<String, String> {
+        serde_json::to_string(&self.value).map_err(|error| error.to_string())
+    }
+}
 
 /// Event, rule and attempt for which an action runs.
 #[derive(Clone, Debug)]
@@ -84,7 +97,7 @@ impl ActionContext<'_> {
             verified: self.verified,
             replays: self.replays,
             actions: ActionList::value(self.actions),
-            item: self.item.clone(),
+            item: self.item.as_ref().map(|item| item.value.clone()),
             failure: self.failure.map(|failure| {
                 Value::from_pairs([
                     ("action", failure.action),
@@ -140,6 +153,13 @@ impl Object for TemplateRoot {
                     ("id", Value::from(received.id.to_string())),
                     ("received_at", Value::from(received.at.to_string())),
                     ("name", name.map_or(Value::UNDEFINED, Value::from)),
+                    (
+                        "fired_by",
+                        self.event
+                            .fired_by
+                            .as_deref()
+                            .map_or(Value::UNDEFINED, Value::from),
+                    ),
                 ])
             }
             "client" => {
@@ -220,12 +240,20 @@ impl Object for RequestPart {
 
 /// Returns the elements of the payload that `path` selects, as the `item` of templates.
 pub fn items(event: &Event, path: &JsonPath) -> Vec<Item> {
-    document_items(&event.payload.document, path)
+    let values = document_items(&event.payload.document, path).into_iter();
+    let item = |(index, value)| Item {
+        value,
+        index: Some(index),
+    };
+    values.enumerate().map(item).collect()
 }
 
 /// The `item` for the failure of a delivery of a whole event, which has none.
 pub fn no_item() -> Item {
-    Value::from(())
+    Item {
+        value: Value::from(()),
+        index: None,
+    }
 }
 
 /// Formats the error for a payload that cannot be read.

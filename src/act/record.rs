@@ -6,7 +6,7 @@ use memchr::memchr2;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::act::action_context::{ActionContext, payload_error};
+use crate::act::action_context::{ActionContext, Item, payload_error};
 use crate::base::json::{self, JsonTree};
 use crate::payload::{BodyKind, Event};
 
@@ -62,6 +62,19 @@ pub fn json(action_context: &ActionContext<'_>) -> Result<Vec<u8>, String> {
     } else {
         let JsonTree { value, integers } = event.payload.whole();
         write(&mut written, &integers.exactly(value))?;
+    }
+    if let Some(Item {
+        value,
+        index: Some(index),
+    }) = &action_context.item
+    {
+        written.extend_from_slice(b",\"item\":");
+        write(&mut written, value)?;
+        written.extend_from_slice(format!(",\"item_index\":{index}").as_bytes());
+    }
+    if let Some(by) = &event.fired_by {
+        written.extend_from_slice(b",\"fired_by\":");
+        write(&mut written, by)?;
     }
     if let Some(failure) = failure {
         written.extend_from_slice(b",\"failure\":");

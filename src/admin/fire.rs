@@ -17,6 +17,8 @@ pub struct FireRequest {
     pub rule: String,
     /// Name of the event, put where the sender puts it.
     pub event_name: Option<String>,
+    /// The method. `None`: the first one of the endpoint.
+    pub method: Option<String>,
     pub headers: Vec<(String, String)>,
     pub query: Vec<(String, String)>,
     /// Values of the parameters of the endpoint's path.

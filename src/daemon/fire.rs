@@ -74,7 +74,11 @@ fn firing(request: FireRequest, by: String) -> Result<Firing, String> {
     let body = BASE64
         .decode(request.body.as_bytes())
         .map_err(|error| format!("the body is not Base64: {error}"))?;
+    let method = request.method.map(|method| method.parse());
+    let method = method.transpose();
+    let method = method.map_err(|error| format!("the method is not valid: {error}"))?;
     Ok(Firing {
+        method,
         rule: request.rule,
         by: by.into(),
         event_name: request.event_name,

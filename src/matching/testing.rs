@@ -77,5 +77,6 @@ fn event_of(payload: Payload) -> Event {
         }),
         payload,
         views: Vec::new(),
+        fired_by: None,
     }
 }

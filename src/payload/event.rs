@@ -18,6 +18,8 @@ pub struct Event {
     pub payload: Payload,
     /// Payloads of rules that unpack fields themselves, by their views.
     pub views: Vec<(View, Payload)>,
+    /// Name of the operator who made the event by hand. `None`: it arrived.
+    pub fired_by: Option<Arc<str>>,
 }
 
 /// The number of a way to unpack payloads, among those that rules of an endpoint add to the
@@ -46,6 +48,7 @@ impl Event {
             received: Arc::clone(&self.received),
             payload: self.payload_in(view).clone(),
             views: Vec::new(),
+            fired_by: self.fired_by.clone(),
         })
     }
 
@@ -67,6 +70,7 @@ impl Event {
             received,
             payload,
             views: Vec::new(),
+            fired_by: None,
         })
     }
 }

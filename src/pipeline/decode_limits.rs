@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::base::network::client_network;
 use crate::event::Received;
 use crate::payload::{Unpack, content_encoding};
+use crate::pipeline::event_cache::EventCache;
 use crate::rules::{Endpoint, Rule};
 
 /// Maximum size of a body that is decoded on the async thread, in bytes.
@@ -48,6 +49,8 @@ pub struct DecodeLimits {
     decoded: Arc<Semaphore>,
     /// Clients with large or compressed bodies.
     clients: Mutex<ClientQueues>,
+    /// Decoded events of deliveries, which hold memory.
+    pub(super) events: EventCache,
 }
 
 impl Default for DecodeLimits {
@@ -58,6 +61,7 @@ impl Default for DecodeLimits {
             slots: Semaphore::new((processors / 2).max(1)),
             decoded: Arc::new(Semaphore::new(DECODED_KIB as usize)),
             clients: Mutex::default(),
+            events: EventCache::default(),
         }
     }
 }
@@ -122,6 +126,10 @@ impl DecodeLimits {
         if kib <= if is_light { SMALL_LIGHT_KIB } else { SMALL_KIB } {
             return None;
         }
+        if let Ok(free) = Arc::clone(&self.decoded).try_acquire_many_owned(kib) {
+            return Some(free);
+        }
+        let _waiting = self.events.make_room();
         Arc::clone(&self.decoded).acquire_many_owned(kib).await.ok()
     }
 }

@@ -118,6 +118,9 @@ impl Dispatcher {
                 } else {
                     LOOK_AGAIN
                 };
+                if leased.leases.is_empty() && running.is_empty() {
+                    self.decode_limits.events.clear();
+                }
                 let for_room = leased.held_back;
                 self.begin(leased, running, abort);
                 DispatchPause { at_most, for_room }

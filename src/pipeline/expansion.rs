@@ -70,6 +70,10 @@ impl Dispatcher {
         };
         let unreadable = |error: &str| format!("the stored body cannot be decoded: {error}");
         let event = DecodeLimits::aside(received, decode).map_err(|error| unreadable(&error))?;
+        let event = Event {
+            fired_by: lease.fired_by.clone(),
+            ..event
+        };
         if let Some(error) = &event.payload.decode_error {
             return Err(unreadable(error));
         }

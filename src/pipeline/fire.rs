@@ -70,6 +70,7 @@ impl Ingest {
             received: Arc::new(received),
             payload,
             views,
+            fired_by: Some(Arc::clone(&firing.by)),
         };
         let missed = endpoint.matcher.explain(&event, index).failed;
         let missed = missed.map(|miss| miss.to_string());

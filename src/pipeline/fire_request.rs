@@ -27,6 +27,8 @@ pub struct Firing {
     pub by: Arc<str>,
     /// Name of the event, put where the sender puts it.
     pub event_name: Option<String>,
+    /// Method of the request. `None`: the first one of the endpoint.
+    pub method: Option<Method>,
     pub headers: HeaderMap,
     pub query: Vec<(String, String)>,
     /// Values of the parameters of the endpoint's path.
@@ -51,6 +53,16 @@ impl Firing {
         if size > endpoint.max_body {
             let limit = endpoint.max_body;
             return Err(format!("the body has {size} bytes, and `max_body` is {limit}"));
+        }
+        let first = endpoint.methods.first();
+        let method = self.method.as_ref().or(first).unwrap_or(&Method::POST);
+        if !endpoint.methods.contains(method) {
+            let methods: Vec<&str> = endpoint.methods.iter().map(Method::as_str).collect();
+            let methods = methods.join(", ");
+            return Err(format!(
+                "the endpoint `{}` takes {methods}, not {method}",
+                endpoint.path
+            ));
         }
         let mut headers = self.headers.clone();
         if let Some(event) = &self.event_name {
@@ -77,7 +89,7 @@ impl Firing {
             id: EventId::new(at),
             at,
             endpoint: Arc::clone(&endpoint.path),
-            method: endpoint.methods.first().cloned().unwrap_or(Method::POST),
+            method: method.clone(),
             path,
             query: form_urlencoded::Serializer::new(String::new())
                 .extend_pairs(&self.query)

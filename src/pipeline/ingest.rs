@@ -105,6 +105,7 @@ impl Ingest {
             received: Arc::new(received),
             payload,
             views,
+            fired_by: None,
         };
         let considered = |index: usize| authorization.trusts(index) && endpoint.can_act(index, &event);
         let matched = endpoint.matcher.matching(&event, &considered);
@@ -202,6 +203,7 @@ impl Ingest {
             received,
             payload,
             views,
+            fired_by,
         } = event;
         let id = received.id;
         // No other owner is left, so nothing is copied.
@@ -210,6 +212,7 @@ impl Ingest {
             received: Arc::clone(&kept),
             payload,
             views,
+            fired_by,
         };
         let reply = ResponseBuilder {
             endpoint,

@@ -14,6 +14,7 @@ mod decode_limits;
 mod dispatch;
 mod duplicate;
 mod enroll;
+mod event_cache;
 mod expansion;
 mod fire;
 mod fire_request;

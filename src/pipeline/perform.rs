@@ -13,6 +13,7 @@ use crate::act::{self, Action, ActionContext, Item, Outcome, PerformedAction, Ve
 use crate::payload::Event;
 use crate::pipeline::decode_limits::{BodyLimits, DecodeLimits};
 use crate::pipeline::dispatch::Dispatcher;
+use crate::pipeline::event_cache::DecodedEvent;
 use crate::rules::{Endpoint, Rule};
 use crate::store::Lease;
 
@@ -29,37 +30,30 @@ impl Dispatcher {
         action: &Action,
         stop: &CancellationToken,
     ) -> Outcome {
-        let received = &lease.received;
-        let _memory = tokio::select! {
-            memory = self.decode_limits.delivery_memory(received, BodyLimits::of_rule(endpoint, rule), action.is_light()) => memory,
+        let decoded = tokio::select! {
+            decoded = self.decoded(lease, endpoint, rule, action) => decoded,
             () = stop.cancelled() => {
                 return Outcome::new(Verdict::Stopped, "stopped before it began", Duration::ZERO);
             }
         };
-        let decode = || {
-            Event::from_store(
-                Arc::clone(received),
-                &lease.decode,
-                endpoint.unpack_in(rule.view),
-                &rule.plan,
-            )
+        let decoded = match decoded {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                let message = format!("the stored body cannot be decoded: {error}");
+                return Outcome::new(Verdict::Dead, message, Duration::ZERO);
+            }
         };
-        let decoded = DecodeLimits::aside(received, decode);
-        let decoded = decoded.map_err(|error| format!("the stored body cannot be decoded: {error}"));
-        let event = match decoded {
-            Ok(event) => event,
-            Err(message) => return Outcome::new(Verdict::Dead, message, Duration::ZERO),
-        };
+        let event = &decoded.event;
         let earlier = match self.earlier(lease, rule, action).await {
             Ok(earlier) => earlier,
             Err(message) => return Outcome::new(Verdict::FAILED, message, Duration::ZERO),
         };
-        let item = match item(lease, rule, &event) {
+        let item = match item(lease, rule, &decoded) {
             Ok(item) => item,
             Err(message) => return Outcome::new(Verdict::Dead, message, Duration::ZERO),
         };
         let action_context = ActionContext {
-            event: &event,
+            event,
             rule: &lease.rule,
             delivery: lease.delivery.to_string(),
             attempt: lease.attempt,
@@ -91,6 +85,45 @@ impl Dispatcher {
         let end = outcome.detail.floor_char_boundary(DETAIL_KEPT);
         outcome.detail.truncate(end);
         outcome
+    }
+
+    /// The event as the rule reads it. Deliveries of elements share it.
+    async fn decoded(
+        &self,
+        lease: &Lease,
+        endpoint: &Endpoint,
+        rule: &Rule,
+        action: &Action,
+    ) -> Result<Arc<DecodedEvent>, String> {
+        let (received, limits) = (&lease.received, &self.decode_limits);
+        let known = || {
+            limits
+                .events
+                .get(received.id, &rule.plan)
+                .filter(|_| rule.for_each.is_some())
+        };
+        if let Some(known) = known() {
+            return Ok(known);
+        }
+        let body_limits = BodyLimits::of_rule(endpoint, rule);
+        let memory = limits
+            .delivery_memory(received, body_limits, action.is_light())
+            .await;
+        // Another attempt may have decoded it during the wait.
+        if let Some(known) = known() {
+            return Ok(known);
+        }
+        let unpack = endpoint.unpack_in(rule.view);
+        let decode = || Event::from_store(Arc::clone(received), &lease.decode, unpack, &rule.plan);
+        let event = Event {
+            fired_by: lease.fired_by.clone(),
+            ..DecodeLimits::aside(received, decode)?
+        };
+        let decoded = Arc::new(DecodedEvent::new(event, memory));
+        if rule.for_each.is_some() {
+            limits.events.keep(received.id, &rule.plan, &decoded);
+        }
+        Ok(decoded)
     }
 
     /// The outcomes of the delivery's earlier actions from the store, if the action reads them.
@@ -128,15 +161,14 @@ impl Dispatcher {
 
 /// The element that a delivery is about, selected from the event again. For the failure of a
 /// delivery of a whole event it is none.
-fn item(lease: &Lease, rule: &Rule, event: &Event) -> Result<Option<Item>, String> {
+fn item(lease: &Lease, rule: &Rule, decoded: &DecodedEvent) -> Result<Option<Item>, String> {
     let Some(for_each) = &rule.for_each else {
         return Ok(None);
     };
     let Some(index) = lease.item else {
         return Ok(Some(act::no_item()));
     };
-    let mut items = act::items(event, &for_each.path).into_iter();
-    let item = usize::try_from(index).ok().and_then(|index| items.nth(index));
+    let item = decoded.item(&for_each.path, index);
     item.map(Some)
         .ok_or_else(|| format!("`for_each: {}` selects no element {index}", for_each.written))
 }

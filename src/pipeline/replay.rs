@@ -61,6 +61,7 @@ impl Ingest {
             received: Arc::clone(&received),
             payload,
             views,
+            fired_by: None,
         };
         let considered = |index: usize| authorization.trusts(index) && endpoint.can_act(index, &event);
         let matched = endpoint.matcher.matching(&event, &considered);

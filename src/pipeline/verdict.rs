@@ -152,6 +152,7 @@ impl<'r> Taken<'r> {
             received,
             payload,
             views,
+            fired_by: None,
         };
         let unclear: Vec<bool> = endpoint
             .verifications

@@ -3,7 +3,7 @@
 use crate::reference::markdown::table;
 
 /// Variables that every command gets.
-pub const COMMAND: [(&str, &str); 15] = [
+pub const COMMAND: [(&str, &str); 18] = [
     (
         "PATH",
         "`/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`, unless the daemon has another",
@@ -28,6 +28,18 @@ pub const COMMAND: [(&str, &str); 15] = [
     (
         "HOOKYARD_EVENT_NAME",
         "the sender's name of the event; not set if its scheme does not say where it stands",
+    ),
+    (
+        "HOOKYARD_FIRED_BY",
+        "the user who made the event by `hookyard fire`; not set if it arrived",
+    ),
+    (
+        "HOOKYARD_ITEM",
+        "with `for_each`: the element as JSON; not set if it is longer than 64 KiB",
+    ),
+    (
+        "HOOKYARD_ITEM_INDEX",
+        "with `for_each`: the index of the element, from 0",
     ),
     (
         "HOOKYARD_FAILURE_ACTION",

@@ -2,7 +2,7 @@
 
 use crate::reference::markdown::table;
 
-const FIELDS: [(&str, &str, &str); 12] = [
+const FIELDS: [(&str, &str, &str); 15] = [
     ("id", "text", "the event's id"),
     ("received_at", "text", "the time of arrival, RFC 3339"),
     ("endpoint", "text", "the path of the endpoint"),
@@ -22,6 +22,17 @@ const FIELDS: [(&str, &str, &str); 12] = [
         "headers by name, in lower case; several of one name are joined with `, `",
     ),
     ("payload", "any", "the decoded body"),
+    ("item", "any", "with `for_each`: the element"),
+    (
+        "item_index",
+        "number",
+        "with `for_each`: the index of the element, from 0",
+    ),
+    (
+        "fired_by",
+        "text",
+        "the user who made the event by `hookyard fire`",
+    ),
     (
         "failure",
         "object",

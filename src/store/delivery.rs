@@ -225,6 +225,8 @@ pub struct Lease {
     pub received: Arc<Received>,
     /// The decoding of the body, as given in the [`NewEvent`].
     pub decode: String,
+    /// Name of the operator who made the event, as given in the [`NewEvent`].
+    pub fired_by: Option<Arc<str>>,
     /// The reason why an unverified event is delivered, as given in the [`NewDelivery`].
     pub unverified: Option<Arc<str>>,
     /// True if the delivery belongs to a concurrency group, in which others may wait for its end.

@@ -18,7 +18,7 @@ use crate::template::{
 };
 
 /// Fields of `event`.
-const EVENT: [&str; 3] = ["event.id", "event.received_at", "event.name"];
+const EVENT: [&str; 4] = ["event.id", "event.received_at", "event.name", "event.fired_by"];
 /// Fields of `client`.
 const CLIENT: [&str; 1] = ["client.ip"];
 /// Fields of `failure`.

@@ -344,7 +344,10 @@ fn an_alternative_without_the_signed_time_of_another_by_the_same_secret_is_a_war
     let token = "{token: {header: X-Token, secret: env:K, id: {header: X-Id}}}";
     let weak = "no signed time";
     let found = check(&[timed("env:K"), plain("env:K")].join(", "));
-    assert!(found.contains(weak) && found.contains("rules.yaml:5:118"), "{found}");
+    assert!(
+        found.contains(weak) && found.contains("rules.yaml:5:118"),
+        "{found}"
+    );
     assert!(found.contains("a secret of its own"), "{found}");
     assert!(check(&[timed("abcdefghij0123456789"), plain("abcdefghij0123456789")].join(", ")).contains(weak));
     assert!(check(&[token, &timed("env:K")].join(", ")).contains(weak));

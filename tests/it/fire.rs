@@ -1,7 +1,7 @@
 //! `hookyard fire`: rules that the operator runs by hand.
 
 use std::io::Write;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ fn fired(daemon: &Daemon, arguments: &[&str]) -> Value {
 
 /// The name of the user who runs the tests.
 fn user() -> String {
-    let output = std::process::Command::new("id").arg("-un").output().unwrap();
+    let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -348,5 +348,45 @@ fn a_bodys_kind_is_told_by_its_header() {
         daemon
             .read("rebuilds.jsonl")
             .contains(r#""payload":{"text":"a b"}"#)
+    );
+}
+
+#[test]
+fn an_action_knows_who_fired_it_and_the_method_is_chosen() {
+    let rules = r#"
+endpoints: {/hand: {verify: none, methods: [POST, PUT]}}
+rules:
+  - name: hand
+    endpoint: /hand
+    concurrency: {group: "{{ event.fired_by | default('nobody') }}"}
+    actions:
+      - {run: [/bin/sh, -c, 'echo "$HOOKYARD_METHOD ${HOOKYARD_FIRED_BY-nobody}" >> noted']}
+      - {append: lines.log, line: "{{ method }} {{ event.fired_by | default('nobody') }}"}
+      - {append: records.jsonl}
+"#;
+    let daemon = Scenario::new().rules(rules).start();
+    let user = Command::new("id").arg("-un").output().unwrap();
+    let user = String::from_utf8(user.stdout).unwrap().trim().to_owned();
+    let first = fire(&daemon, &["hand", "--wait"]);
+    assert!(first.status.success(), "{}", said(&first));
+    let put = fire(&daemon, &["hand", "--wait", "--method", "put"]);
+    assert!(put.status.success(), "{}", said(&put));
+    assert_eq!(daemon.post("/hand").json("{}").send().status, 200);
+    daemon.eventually("three records", || daemon.lines("records.jsonl") == 3);
+    let expected = format!("POST {user}\nPUT {user}\nPOST nobody\n");
+    assert_eq!(daemon.read("noted"), expected);
+    assert_eq!(daemon.read("lines.log"), expected);
+    let records = daemon.read("records.jsonl");
+    let by: Vec<Value> = records
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["fired_by"].clone())
+        .collect();
+    assert_eq!(by, [json!(user), json!(user), Value::Null]);
+    let other = fire(&daemon, &["hand", "--method", "GET"]);
+    assert_eq!(other.status.code(), Some(2), "{}", said(&other));
+    assert!(
+        said(&other).contains("takes POST, PUT, not GET"),
+        "{}",
+        said(&other)
     );
 }

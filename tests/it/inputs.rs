@@ -20,7 +20,7 @@ const COMMANDS: [&[&str]; 9] = [
     &["explain", "rules.yaml", "--captured", "FILE"],
     &["fire", "a", "--body", "FILE"],
     &["fire", "a", "--json", "FILE"],
-    &["send", "http://127.0.0.1:9/a", "--body", "FILE"],
+    &["send", "http://127.0.0.1:9/a", "--as", "none", "--body", "FILE"],
 ];
 
 #[test]

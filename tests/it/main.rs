@@ -38,6 +38,7 @@ mod crash;
 mod debounce;
 mod displaced;
 mod edge;
+mod elements;
 mod events;
 mod exit_codes;
 mod failing;

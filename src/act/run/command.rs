@@ -15,6 +15,9 @@ use crate::act::run::confinement::{Confinement, variable};
 use crate::act::run::needs::ResolvedNeeds;
 use crate::act::run::{Run, Stdin};
 
+/// Maximum size of `HOOKYARD_ITEM`, in bytes. The kernel refuses a variable of 128 KiB.
+const MAX_ITEM: usize = 64 << 10;
+
 impl Run {
     /// Builds the command with all values filled in.
     pub(super) fn command(
@@ -99,6 +102,18 @@ impl Run {
         if let Some(name) = action_context.event_name() {
             let name = without_nul(name, || "the event's name".to_owned())?;
             set("HOOKYARD_EVENT_NAME", name.as_ref());
+        }
+        if let Some(by) = &action_context.event.fired_by {
+            set("HOOKYARD_FIRED_BY", (**by).as_ref());
+        }
+        if let Some(item) = &action_context.item
+            && let Some(index) = item.index
+        {
+            set("HOOKYARD_ITEM_INDEX", index.to_string().as_ref());
+            // A longer one would make every command of the rule fail, also those that do not read it.
+            if let Some(json) = Some(item.json()?).filter(|json| json.len() <= MAX_ITEM) {
+                set("HOOKYARD_ITEM", json.as_ref());
+            }
         }
         if let Some(failure) = action_context.failure {
             set("HOOKYARD_FAILURE_ACTION", failure.action.as_ref());

@@ -92,6 +92,7 @@ fn event(payload: serde_json::Value, headers: &[(&str, &str)]) -> Event {
         }),
         payload: Payload::new(BodyKind::Json, Arc::new(payload)),
         views: Vec::new(),
+        fired_by: None,
     }
 }
 

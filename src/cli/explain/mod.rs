@@ -160,6 +160,7 @@ pub(super) fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>
         received: Arc::new(without_credentials(endpoint, Received::clone(&event.received))),
         payload: event.payload.clone(),
         views: event.views.clone(),
+        fired_by: None,
     };
     let rules = endpoint.rules.iter().enumerate();
     let explained: Vec<Explained> = rules

@@ -141,6 +141,7 @@ impl<'r> ExplainedRequest<'r> {
             received: Arc::new(received),
             payload,
             views,
+            fired_by: None,
         })
     }
 }

@@ -32,6 +32,9 @@ pub struct Arguments {
     /// A file with a body of any kind. Its `Content-Type` is a `--header`. `-` reads standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     body: Option<PathBuf>,
+    /// The method [default: the first one of the endpoint].
+    #[arg(long, value_parser = super::method)]
+    method: Option<http::Method>,
     /// A header of the request, `Name: value`. Repeatable.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -118,6 +121,7 @@ fn request(arguments: &Arguments) -> Result<FireRequest, String> {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
     Ok(FireRequest {
+        method: arguments.method.as_ref().map(ToString::to_string),
         rule: arguments.rule.clone(),
         event_name: arguments.event.clone(),
         headers,

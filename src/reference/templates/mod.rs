@@ -19,7 +19,7 @@ type Row = (
     &'static str,
 );
 
-const VARIABLES: [Row; 18] = [
+const VARIABLES: [Row; 19] = [
     (
         "`payload`",
         "the decoded body; [bodies](bodies.md) says how it is read",
@@ -75,6 +75,13 @@ const VARIABLES: [Row; 18] = [
         "everywhere",
         "{{ event.name }}",
         "push",
+    ),
+    (
+        "`event.fired_by`",
+        "the user who made the event by `hookyard fire`; undefined if it arrived",
+        "everywhere",
+        "{{ event.fired_by | default('-') }}",
+        "-",
     ),
     (
         "`client.ip`",

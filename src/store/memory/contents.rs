@@ -50,6 +50,8 @@ pub(super) struct KeptEvent {
     pub received: Arc<Received>,
     /// The decoding of the body.
     pub decode: String,
+    /// Name of the operator who made the event.
+    pub fired_by: Option<Arc<str>>,
 }
 
 impl MemoryContents {
@@ -83,9 +85,12 @@ impl MemoryContents {
             if new_event.is_replay {
                 self.arrivals.retain(|record| record.received.id != event);
             }
-            let received = new_event.received;
-            let decode = new_event.decode;
-            self.events.insert(event, KeptEvent { received, decode });
+            let kept = KeptEvent {
+                received: new_event.received,
+                decode: new_event.decode,
+                fired_by: new_event.fired_by,
+            };
+            self.events.insert(event, kept);
         }
         Ok(enqueued)
     }
@@ -228,6 +233,7 @@ impl MemoryContents {
                 attempt: stored.delivery.attempt,
                 received: Arc::clone(&event.received),
                 decode: event.decode.clone(),
+                fired_by: event.fired_by.clone(),
                 unverified: stored.delivery.unverified.clone(),
                 in_group: stored.group.is_some(),
                 superseded: stored.superseded.clone(),

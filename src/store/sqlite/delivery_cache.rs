@@ -26,6 +26,8 @@ pub(super) struct FirstAttempt {
     pub received: Arc<Received>,
     /// The decoding of the body.
     pub decode: String,
+    /// Name of the operator who made the event.
+    pub fired_by: Option<Arc<str>>,
     /// The reason why an unverified event is delivered.
     pub unverified: Option<Arc<str>>,
     /// True if the delivery belongs to a concurrency group.
@@ -43,6 +45,7 @@ impl FirstAttempt {
             attempt: 1,
             received: self.received,
             decode: self.decode,
+            fired_by: self.fired_by,
             unverified: self.unverified,
             in_group: self.in_group,
             superseded: None,

@@ -170,6 +170,7 @@ impl Enqueue {
             item: delivery.item,
             received: Arc::clone(&self.new_event.received),
             decode: self.new_event.decode.clone(),
+            fired_by: self.new_event.fired_by.clone(),
             unverified: delivery.unverified.clone(),
             in_group: delivery.group.is_some(),
         }

@@ -14,7 +14,7 @@ use super::arrivals;
 use super::columns::{self, Unreadable, parsed};
 use super::listing;
 use super::lock;
-use super::reading::{self, STATE_NAME};
+use super::reading::{self, STATE_NAME, StoredRequest};
 use super::schema::{self, STEPS};
 use super::validate::{check_header, read_only};
 use crate::base::clock::Timestamp;
@@ -124,7 +124,7 @@ impl History {
             return Ok(None);
         };
         let read = reading::event(&self.connection, row).map_err(|error| self.map_error(&error))?;
-        let stored = read.and_then(|(received, decode)| {
+        let stored = read.and_then(|StoredRequest { received, decode, .. }| {
             Ok(StoredEvent {
                 received,
                 decode,

@@ -9,16 +9,15 @@ use super::columns::{Unreadable, parsed};
 use super::debounce::DebounceElapsed;
 use super::leases::{AttemptStart, LeasedDelivery};
 use super::queue_key::ReadyEntry;
-use super::reading;
+use super::reading::{self, StoredRequest};
 use super::settling::Settle;
 use super::writer::Writer;
 use crate::base::clock::Timestamp;
-use crate::event::Received;
 use crate::store::decide::turns::LeaseCost;
 use crate::store::{DeliveryId, Displaced, Lease, Leased, Settled, Settlement, StoreError, Wanted};
 
 /// Events that were read for a call, by their rows.
-type Events = HashMap<i64, (Arc<Received>, String)>;
+type Events = HashMap<i64, StoredRequest>;
 
 /// The content of a queue entry.
 enum QueueSlot {
@@ -177,11 +176,15 @@ impl Writer {
             }
         };
         let mut bytes = 0;
-        let (received, decode) = match events.get(&waiting.event) {
+        let StoredRequest {
+            received,
+            decode,
+            fired_by,
+        } = match events.get(&waiting.event) {
             Some(event) => event.clone(),
             None => match reading::event(connection, waiting.event)? {
                 Ok(event) => {
-                    bytes = event.0.body.len();
+                    bytes = event.received.body.len();
                     events.insert(waiting.event, event.clone());
                     event
                 }
@@ -208,6 +211,7 @@ impl Writer {
             attempt: waiting.attempt,
             received,
             decode,
+            fired_by,
             unverified: waiting.unverified.map(Arc::from),
             in_group: waiting.in_group,
             superseded: waiting.superseded,

@@ -160,17 +160,32 @@ pub(super) fn interruption(in_a_row: u32, since: Option<i64>) -> Option<Interrup
     (in_a_row > 0).then_some(Interruption { in_a_row, since })
 }
 
-/// Reads an event with its body and decoding. The outer error is one of the disk.
+/// A stored request, with all that its deliveries need.
+#[derive(Clone, Debug)]
+pub(super) struct StoredRequest {
+    pub received: Arc<Received>,
+    /// The decoding of the body.
+    pub decode: String,
+    /// Name of the operator who made the event.
+    pub fired_by: Option<Arc<str>>,
+}
+
+/// Reads an event with its body. The outer error is one of the disk.
 pub(super) fn event(
     connection: &Connection,
     event: i64,
-) -> rusqlite::Result<Result<(Arc<Received>, String), Unreadable>> {
+) -> rusqlite::Result<Result<StoredRequest, Unreadable>> {
     let sql = format!(
-        "SELECT {RECEIVED}, e.decode FROM events e JOIN bodies b ON b.event = e.seq WHERE e.seq = ?1"
+        "SELECT {RECEIVED}, e.decode, e.fired_by FROM events e JOIN bodies b ON b.event = e.seq WHERE e.seq = ?1"
     );
     connection.prepare_cached(&sql)?.query_row([event], |row| {
         let decode: String = row.get(11)?;
-        Ok(columns::received(row).map(|received| (Arc::new(received), decode)))
+        let fired_by: Option<String> = row.get(12)?;
+        Ok(columns::received(row).map(|received| StoredRequest {
+            received: Arc::new(received),
+            decode,
+            fired_by: fired_by.map(Arc::from),
+        }))
     })
 }
 
