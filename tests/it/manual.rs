@@ -437,6 +437,8 @@ fn the_rules_of_the_explanations_load_and_their_notes_are_those_that_check_print
         let scenario = Scenario::new()
             .env("GITHUB_SECRET", secret)
             .env("WORK_SECRET", secret)
+            .env("NEW_SECRET", secret)
+            .env("OLD_SECRET", "another-secret-of-many-letters-and-digits-8")
             .rules(&block);
         let output = scenario.hookyard(&["check", "--format", "json"]);
         let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
