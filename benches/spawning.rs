@@ -115,6 +115,7 @@ fn action(text: &str) -> Action {
         templates: &Templates::new(),
         schemes: &hookyard::verify::Definitions::default(),
         excludes_dash: None,
+        timeout: None,
     };
     let source = Source {
         path: "bench".into(),

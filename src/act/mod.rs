@@ -61,6 +61,8 @@ pub struct CompileContext<'w> {
     pub schemes: &'w Definitions<'w>,
     /// Returns true if the rule's condition excludes a leading `-` in the text at this event path.
     pub excludes_dash: Option<&'w dyn Fn(&Place) -> bool>,
+    /// Timeout of commands and forwards that do not state one. `None`: by the kind of the action.
+    pub timeout: Option<std::time::Duration>,
 }
 
 /// Performs actions. The daemon has a single one, because it holds the connections.

@@ -10,22 +10,23 @@ use crate::template::{KnownActions, NamedAction};
 /// Maximum number of actions in a list.
 const MAX_ACTIONS: usize = 64;
 
-/// Compiles `actions:`, each with its retries.
+/// Compiles `actions:`, each with its retries. `retry`: that of the rule or of the defaults.
 pub fn compile(
     node: Node<'_>,
+    retry: Option<&Retry>,
     awaited: bool,
     names: &Arc<[NamedAction]>,
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Action>, Vec<Retry>) {
-    let retry = node
-        .given("retry")
-        .map(|retry| Retry::compile(retry, diagnostics));
-    let actions = list(node, "actions", names, context, diagnostics);
+    let actions = match node.given("actions") {
+        Some(node) => list(node, "actions", names, context, diagnostics),
+        None => Vec::new(),
+    };
     let mut retries = Vec::new();
     for (action, own) in &actions {
-        retries.push(match (own, &retry) {
-            (Some(retry), _) | (None, Some(Some(retry))) => retry.clone(),
+        retries.push(match (own.as_ref(), retry) {
+            (Some(retry), _) | (None, Some(retry)) => retry.clone(),
             // The sender waits and retries itself: one attempt, unless the rule sets `retry`.
             _ if awaited => Retry {
                 attempts: 1,
@@ -37,7 +38,7 @@ pub fn compile(
     (actions.into_iter().map(|(action, _)| action).collect(), retries)
 }
 
-/// Compiles `on_failure:`, each action with its own retries or the default ones. The rule's `retry`
+/// Compiles the list `on_failure:`, each action with its own retries or the default ones. The rule's `retry`
 /// applies to `actions` only.
 pub fn on_failure(
     node: Node<'_>,
@@ -58,17 +59,14 @@ pub fn on_failure(
         .collect()
 }
 
-/// Compiles a list of actions, each with its own `retry`. Empty if the key is missing.
+/// Compiles a list of actions, each with its own `retry`.
 fn list(
-    node: Node<'_>,
+    list: Node<'_>,
     key: &'static str,
     names: &Arc<[NamedAction]>,
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<(Action, Option<Retry>)> {
-    let Some(list) = node.given(key) else {
-        return Vec::new();
-    };
     if !list.value().is_sequence() {
         let diagnostic = list.error("actions", format!("`{key}` is a list"));
         diagnostics.push(diagnostic.hint(format!("write `{key}:`, then `- run: [program, argument]`")));

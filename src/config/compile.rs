@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::cross_checks::CrossChecks;
+use super::defaults::Defaults;
 use super::document::RulesFile;
 use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
@@ -50,10 +51,22 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
         templates,
         schemes: &schemes,
         excludes_dash: None,
+        timeout: None,
     };
-    let contexts: Vec<CompileContext<'_>> = templates.iter().map(context).collect();
+    let mut contexts: Vec<CompileContext<'_>> = templates.iter().map(context).collect();
+    let defaults = Defaults::read(root.given("defaults"), &wanted, contexts.first()?, diagnostics);
+    for context in &mut contexts {
+        context.timeout = defaults.timeout();
+    }
     let patterns = Patterns::default();
-    let mut builders = EndpointBuilders::new(&server, max_body, &wanted, contexts.first()?, &patterns);
+    let mut builders = EndpointBuilders::new(
+        &server,
+        max_body,
+        &wanted,
+        &defaults,
+        contexts.first()?,
+        &patterns,
+    );
     let files = || documents.iter().map(Document::root).zip(&contexts);
     for (root, context) in files() {
         builders.context = context;

@@ -22,6 +22,7 @@ use crate::rules::{LogFormat, LogRotation, OnDuplicate};
 )]
 pub struct RulesFile {
     pub include: Option<IgnoredAny>,
+    pub defaults: Option<IgnoredAny>,
     pub server: Option<IgnoredAny>,
     pub store: Option<IgnoredAny>,
     pub deliveries: Option<IgnoredAny>,
@@ -198,6 +199,19 @@ pub struct RuleShape {
     pub debounce: Option<IgnoredAny>,
     pub respond: Option<IgnoredAny>,
     pub enabled: Option<bool>,
+}
+
+/// `defaults:`, for rules that do not state the key, and for their actions.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read from the node: its place is needed")]
+pub struct DefaultsShape {
+    pub replay_window: Option<HumanDuration>,
+    pub on_duplicate: Option<OnDuplicate>,
+    pub on_failure: Option<IgnoredAny>,
+    pub retry: Option<IgnoredAny>,
+    pub timeout: Option<HumanDuration>,
+    pub concurrency: Option<IgnoredAny>,
 }
 
 /// `wait: true`, `wait: false`, or a maximum: `wait: 20s`.

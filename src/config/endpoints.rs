@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::defaults::Defaults;
 use super::document::EndpointShape;
 use super::endpoint::{BodyLimits, EndpointBuilder};
 use super::unpack;
@@ -26,6 +27,8 @@ pub struct EndpointBuilders<'d, 'w> {
     pub public_url: Option<&'w str>,
     /// Limits on deliveries that run at once.
     pub wanted: &'w Wanted,
+    /// Values of rules that do not state their own.
+    pub defaults: &'w Defaults<'d, 'w>,
     /// Context in which actions and templates are compiled.
     pub context: &'w CompileContext<'w>,
     /// The patterns of all conditions.
@@ -41,12 +44,14 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
         server: &'w Server,
         max_body: Option<Size>,
         wanted: &'w Wanted,
+        defaults: &'w Defaults<'d, 'w>,
         context: &'w CompileContext<'w>,
         patterns: &'w Patterns,
     ) -> Self {
         Self {
             public_url: server.public_url.as_deref(),
             wanted,
+            defaults,
             context,
             patterns,
             body_limits: BodyLimits {

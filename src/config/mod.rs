@@ -14,6 +14,7 @@ mod concurrency;
 mod cross_checks;
 mod debounce;
 mod declared_paths;
+mod defaults;
 mod document;
 mod early_answers;
 mod endpoint;

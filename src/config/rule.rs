@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::action_names::{ActionNames, ids};
 use super::cross_checks::CrossChecks;
+use super::defaults::Defaults;
 use super::document::RuleShape;
 use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
@@ -58,10 +59,11 @@ pub fn compile<'d>(
         node,
         public_url: builders.public_url,
         wanted: builders.wanted,
+        defaults: builders.defaults,
         context: builders.context,
         patterns: builders.patterns,
     };
-    let on_duplicate = shape.on_duplicate;
+    let on_duplicate = shape.on_duplicate.or(builders.defaults.on_duplicate());
     if let Some(builder) = index.and_then(|index| builders.at(index)) {
         if let Some((rule, condition)) = compiler.rule(shape, builder, true, diagnostics) {
             cross_checks.check(&rule, node, diagnostics);
@@ -81,6 +83,7 @@ struct RuleCompiler<'d, 'w> {
     node: Node<'d>,
     public_url: Option<&'w str>,
     wanted: &'w Wanted,
+    defaults: &'w Defaults<'d, 'w>,
     context: &'w CompileContext<'w>,
     patterns: &'w Patterns,
 }
@@ -119,7 +122,7 @@ impl<'d> RuleCompiler<'d, '_> {
         let allow = node
             .given("allow")
             .and_then(|node| allow(node, endpoint, diagnostics));
-        let names = ActionNames::read(node, diagnostics);
+        let names = ActionNames::read(node, self.defaults.given("on_failure"), diagnostics);
         let respond = self.respond(name, &names, endpoint, diagnostics);
         let awaited = respond.wait.is_some();
         let for_each = elements.and_then(|node| for_each::compile(node, awaited, self.patterns, diagnostics));
@@ -155,6 +158,7 @@ impl<'d> RuleCompiler<'d, '_> {
             on_duplicate: shape
                 .on_duplicate
                 .or(endpoint.shape.on_duplicate)
+                .or(self.defaults.on_duplicate())
                 .unwrap_or_default(),
             needs_structure: condition.needs_structure(),
             payload_use: payload_use(&condition, &actions),
@@ -203,14 +207,17 @@ impl<'d> RuleCompiler<'d, '_> {
         respond
     }
 
-    /// Returns the replay window of the rule or of its endpoint.
+    /// Returns the replay window of the rule, of its endpoint or of the defaults.
     fn replay_window(
         &self,
         own: Option<HumanDuration>,
         endpoint: &EndpointBuilder<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Duration> {
-        let window = own.or(endpoint.shape.replay_window)?.0;
+        let window = own.or(endpoint.shape.replay_window);
+        let Some(HumanDuration(window)) = window else {
+            return self.defaults.replay_window().map(|window| window.0);
+        };
         if window.is_zero() {
             let node = self.node.get("replay_window").unwrap_or(self.node);
             diagnostics.push(node.error("replay-window", "a window of `0s` would call every event stale"));
@@ -231,13 +238,37 @@ impl<'d> RuleCompiler<'d, '_> {
         } else {
             self.wanted.concurrency
         };
-        let concurrency = self.node.given("concurrency");
-        let concurrency =
-            concurrency.and_then(|node| concurrency::compile(node, awaited, limits, context, diagnostics));
+        let concurrency = self.own_or_default("concurrency", context, diagnostics, |node, context, found| {
+            concurrency::compile(node, awaited, limits, context, found)
+        });
         let has_elements = self.node.given("for_each").is_some();
         let debounce = self.node.given("debounce");
         let debounce = debounce.and_then(|node| debounce::compile(node, awaited, has_elements, diagnostics));
-        (concurrency, debounce)
+        (concurrency.flatten(), debounce)
+    }
+
+    /// Compiles the rule's `key`, else that of the defaults.
+    fn own_or_default<T>(
+        &self,
+        key: &str,
+        context: &CompileContext<'_>,
+        diagnostics: &mut Diagnostics,
+        compile: impl FnOnce(Node<'d>, &CompileContext<'_>, &mut Diagnostics) -> T,
+    ) -> Option<T> {
+        if self.node.get(key).is_some() {
+            let own = self.node.given(key);
+            return own.map(|node| compile(node, context, diagnostics));
+        }
+        let default = self.defaults.given(key)?;
+        let templates = self.defaults.templates(self.node.given("for_each").is_some());
+        let context = CompileContext {
+            templates: &templates,
+            ..*context
+        };
+        let mut found = Diagnostics::new();
+        let compiled = compile(default, &context, &mut found);
+        self.defaults.report(key, self.node, &found, diagnostics);
+        Some(compiled)
     }
 
     /// Compiles `verify` of the rule or of its endpoint.
@@ -310,9 +341,26 @@ impl<'d> RuleCompiler<'d, '_> {
             excludes_dash: Some(&excludes_dash),
             ..*context
         };
-        let (actions, retries) = actions::compile(self.node, awaited, &names.actions, &context, diagnostics);
-        let on_failure = actions::on_failure(self.node, &names.on_failure, &context, diagnostics);
-        (actions, retries, on_failure)
+        let retry = self.own_or_default("retry", &context, diagnostics, |node, _, found| {
+            Retry::compile(node, found)
+        });
+        let retry = retry.flatten();
+        let (actions, retries) = actions::compile(
+            self.node,
+            retry.as_ref(),
+            awaited,
+            &names.actions,
+            &context,
+            diagnostics,
+        );
+        let is_empty = |list: Node<'_>| list.value().as_sequence().is_some_and(Vec::is_empty);
+        if self.defaults.given("on_failure").is_some() && self.node.get("on_failure").is_some_and(is_empty) {
+            return (actions, retries, Vec::new());
+        }
+        let on_failure = self.own_or_default("on_failure", &context, diagnostics, |list, context, found| {
+            actions::on_failure(list, &names.on_failure, context, found)
+        });
+        (actions, retries, on_failure.unwrap_or_default())
     }
 }
 

@@ -36,6 +36,7 @@ mod commands;
 mod concurrency;
 mod crash;
 mod debounce;
+mod defaults;
 mod displaced;
 mod edge;
 mod elements;

@@ -119,7 +119,8 @@ impl Forward {
         let status = node
             .given("status")
             .map(|status| StatusMeanings::compile(status, diagnostics));
-        let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, diagnostics);
+        let timeout = context.timeout.unwrap_or(DEFAULT_TIMEOUT);
+        let timeout = settings::limit(node, "timeout", fields.timeout, timeout, diagnostics);
         let forward = Self {
             method: method?,
             url: url?,

@@ -70,7 +70,8 @@ impl Run {
             Some(node) => variables(node, context, diagnostics),
             None => Vec::new(),
         };
-        let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, diagnostics);
+        let timeout = context.timeout.unwrap_or(DEFAULT_TIMEOUT);
+        let timeout = settings::limit(node, "timeout", fields.timeout, timeout, diagnostics);
         let grace = fields.grace.map_or(DEFAULT_GRACE, |HumanDuration(grace)| grace);
         let exit = exit_codes(node, fields.exit, diagnostics);
         let account = RequestedAccount::compile(node.get("user"), node.get("group"), diagnostics);

@@ -44,6 +44,7 @@ fn compile_with(folder: &Path, more: &[(&str, &str)], yaml: &str) -> Result<Acti
         templates: &templates,
         schemes: &Definitions::default(),
         excludes_dash: None,
+        timeout: None,
     };
     let mut diagnostics = Diagnostics::new();
     let source = Source {
