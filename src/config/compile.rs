@@ -9,7 +9,7 @@ use super::defaults::Defaults;
 use super::document::RulesFile;
 use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
-use super::{admin, replays, rule, settings};
+use super::{admin, lint, replays, rule, settings};
 use crate::act::CompileContext;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::patterns::Patterns;
@@ -86,6 +86,7 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
         for builder in &builders {
             builder.check_answers(diagnostics);
         }
+        lint::check(&builders, diagnostics);
     }
     replays::check(&builders, diagnostics);
     check_client_certificates(root, &builders, diagnostics);

@@ -199,6 +199,7 @@ pub struct RuleShape {
     pub debounce: Option<IgnoredAny>,
     pub respond: Option<IgnoredAny>,
     pub enabled: Option<bool>,
+    pub allow_warnings: Option<IgnoredAny>,
 }
 
 /// `defaults:`, for rules that do not state the key, and for their actions.

@@ -58,9 +58,13 @@ pub struct EndpointBuilder<'d> {
     origins: Vec<Origin>,
     /// Request parts that the rules of each verification read, in the same order.
     reads: Vec<Reads>,
+    /// Those of rules that do not allow a note about them.
+    noted: Vec<Reads>,
     /// True for each verification with a rule that does not set `on_duplicate`.
     silent: Vec<bool>,
     rules: Vec<Rule>,
+    /// Mappings of the rules, in the same order.
+    nodes: Vec<Node<'d>>,
     conditions: Vec<Condition>,
 }
 
@@ -77,7 +81,7 @@ pub struct BodyLimits {
 pub struct DeclaredVerification<'v> {
     pub verification: &'v Verification,
     pub origin: &'v Origin,
-    /// Request parts that its rules read.
+    /// Request parts that its rules read, unless they allow it.
     pub reads: &'v Reads,
 }
 
@@ -150,8 +154,10 @@ impl<'d> EndpointBuilder<'d> {
             verifications: Vec::new(),
             origins: Vec::new(),
             reads: Vec::new(),
+            noted: Vec::new(),
             silent: Vec::new(),
             rules: Vec::new(),
+            nodes: Vec::new(),
             conditions: Vec::new(),
         }
     }
@@ -213,6 +219,7 @@ impl<'d> EndpointBuilder<'d> {
             self.verifications.push(verification);
             self.origins.push(node.origin());
             self.reads.push(Reads::default());
+            self.noted.push(Reads::default());
             self.silent.push(false);
             self.verifications.len() - 1
         });
@@ -272,7 +279,7 @@ impl<'d> EndpointBuilder<'d> {
 
     /// The verifications with their positions and the parts that their rules read.
     pub fn written(&self) -> impl Iterator<Item = DeclaredVerification<'_>> {
-        let all = self.verifications.iter().zip(&self.origins).zip(&self.reads);
+        let all = self.verifications.iter().zip(&self.origins).zip(&self.noted);
         all.map(|((verification, origin), reads)| DeclaredVerification {
             verification,
             origin,
@@ -304,13 +311,18 @@ impl<'d> EndpointBuilder<'d> {
             .filter(move |rule| rule.alternative(index).is_some())
     }
 
+    /// The rules with their mappings.
+    pub fn rules_with_nodes(&self) -> impl Iterator<Item = (&Rule, Node<'d>)> {
+        self.rules.iter().zip(self.nodes.iter().copied())
+    }
+
     /// True if a rule of the verification at `index` does not set `on_duplicate`.
     pub fn is_silent_on_duplicates(&self, index: usize) -> bool {
         self.silent.get(index).copied().unwrap_or(false)
     }
 
     /// Adds a rule with its condition. `silent`: it does not set `on_duplicate`.
-    pub fn add(&mut self, rule: Rule, condition: Condition, silent: bool) {
+    pub fn add(&mut self, rule: Rule, node: Node<'d>, condition: Condition, silent: bool) {
         let reads = reads::of(&rule, &condition, &self.respond, &self.methods);
         for Alternative { verification, .. } in &rule.alternatives {
             if let Some(known) = self.silent.get_mut(*verification) {
@@ -319,8 +331,13 @@ impl<'d> EndpointBuilder<'d> {
             if let Some(known) = self.reads.get_mut(*verification) {
                 known.extend(reads.clone());
             }
+            let noted = self.noted.get_mut(*verification);
+            if let Some(noted) = noted.filter(|_| !rule.allows_warning("unsigned-part")) {
+                noted.extend(reads.clone());
+            }
         }
         self.rules.push(rule);
+        self.nodes.push(node);
         self.conditions.push(condition);
     }
 

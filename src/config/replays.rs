@@ -19,9 +19,15 @@ pub fn check(builders: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
             if rules.is_empty() {
                 continue;
             }
-            diagnostics.extend(unsigned_parts(&declared, &rules));
-            diagnostics.extend(repeated_content(&declared, builder, index));
-            diagnostics.extend(no_dedup_id(&declared, &rules));
+            let minding = |code: &str| -> Vec<&Rule> {
+                let rules = rules.iter().copied();
+                rules.filter(|rule| !rule.allows_warning(code)).collect()
+            };
+            diagnostics.extend(unsigned_parts(&declared, &minding("unsigned-part")));
+            if !minding("repeated-content").is_empty() {
+                diagnostics.extend(repeated_content(&declared, builder, index));
+            }
+            diagnostics.extend(no_dedup_id(&declared, &minding("no-id")));
         }
     }
     open_handshakes(builders, diagnostics);
@@ -49,6 +55,9 @@ fn weak_alternatives(builder: &EndpointBuilder<'_>, diagnostics: &mut Diagnostic
 
 /// Reports request parts that rules read although the signature does not cover them.
 fn unsigned_parts(declared: &DeclaredVerification<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
+    if rules.is_empty() {
+        return None;
+    }
     let unsigned_parts = declared.reads.clone().unsigned(declared.verification);
     let headers = unsigned_parts
         .headers
@@ -162,7 +171,7 @@ fn open_handshakes(builders: &[EndpointBuilder<'_>], diagnostics: &mut Diagnosti
 }
 
 /// Joins names, in backticks unless they are phrases. Long lists are cut.
-fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+pub fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let all: Vec<String> = names
         .map(|name| {
             if name.contains(['`', ' ']) {

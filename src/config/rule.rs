@@ -13,7 +13,7 @@ use super::document::RuleShape;
 use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
 use super::respond::RuleAnswers;
-use super::{actions, concurrency, debounce, event_name, for_each, respond, unpack};
+use super::{actions, concurrency, debounce, event_name, for_each, lint, respond, unpack, warnings};
 use crate::act::{Action, CompileContext, Retry};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::base::json_plan::Plan;
@@ -64,11 +64,15 @@ pub fn compile<'d>(
         patterns: builders.patterns,
     };
     let on_duplicate = shape.on_duplicate.or(builders.defaults.on_duplicate());
+    let allowed = warnings::allowed(node, diagnostics);
+    let before = diagnostics.len();
+    lint::check_rule(node, diagnostics);
     if let Some(builder) = index.and_then(|index| builders.at(index)) {
-        if let Some((rule, condition)) = compiler.rule(shape, builder, true, diagnostics) {
+        if let Some((mut rule, condition)) = compiler.rule(shape, builder, true, diagnostics) {
             cross_checks.check(&rule, node, diagnostics);
             let silent = on_duplicate.or(builder.shape.on_duplicate).is_none();
-            builder.add(rule, condition, silent);
+            rule.allowed_warnings.clone_from(&allowed);
+            builder.add(rule, node, condition, silent);
         }
     } else {
         let mut detached = builders.detached(node);
@@ -76,6 +80,7 @@ pub fn compile<'d>(
             cross_checks.check(&rule, node, diagnostics);
         }
     }
+    diagnostics.allow_since(before, &allowed);
 }
 
 /// A rule's mapping, and what its parts are compiled with.
@@ -153,6 +158,7 @@ impl<'d> RuleCompiler<'d, '_> {
         let rule = Rule {
             name: shape.name?.into(),
             enabled: shape.enabled.unwrap_or(true),
+            allowed_warnings: Vec::new(),
             allow,
             alternatives: alternatives.collect(),
             on_duplicate: shape

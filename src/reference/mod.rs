@@ -24,6 +24,7 @@ mod markdown;
 mod metrics;
 mod record;
 mod templates;
+mod warnings;
 
 use std::fs;
 use std::io;
@@ -53,6 +54,7 @@ fn pages(command: &Command) -> Vec<Page> {
             vec![("retries", actions::defaults()), ("keys", keys::page())],
         ),
         page("test-file.md", vec![("keys", keys::test_page())]),
+        page("warnings.md", vec![("codes", warnings::codes())]),
         page("limits.md", limits::parts()),
         page("conditions.md", conditions::parts()),
         page("templates.md", templates::parts()),

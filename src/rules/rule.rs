@@ -22,6 +22,8 @@ pub struct Rule {
     pub name: Arc<str>,
     /// False if the rule is switched off.
     pub enabled: bool,
+    /// Codes of the warnings that the rule allows.
+    pub allowed_warnings: Vec<&'static str>,
     /// Networks whose requests the rule accepts, of those that the endpoint accepts. `None`: all.
     pub allow: Option<Networks>,
     /// Verifications of which one must accept a request. The first that accepts counts.
@@ -76,6 +78,11 @@ impl Rule {
         self.alternatives
             .iter()
             .find(|alternative| alternative.verification == index)
+    }
+
+    /// True if the rule allows the warning with this code.
+    pub fn allows_warning(&self, code: &str) -> bool {
+        self.allowed_warnings.contains(&code)
     }
 
     /// True if the rule accepts requests from this address.

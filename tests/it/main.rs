@@ -30,6 +30,7 @@ mod arrivals;
 mod arrivals_replay;
 mod bodies;
 mod certificates;
+mod check_warnings;
 mod cli;
 mod clients;
 mod commands;

@@ -70,6 +70,25 @@ impl Diagnostics {
         }
     }
 
+    /// Number of kept diagnostics, for [`Self::allow_since`].
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Removes warnings and notes with these codes from those that were added after the first
+    /// `before`.
+    pub fn allow_since(&mut self, before: usize, codes: &[&str]) {
+        if codes.is_empty() {
+            return;
+        }
+        let mut index = 0;
+        self.list.retain(|diagnostic| {
+            index += 1;
+            let can_be_allowed = matches!(diagnostic.severity, Severity::Warning | Severity::Note);
+            index <= before || !can_be_allowed || !codes.contains(&diagnostic.code)
+        });
+    }
+
     /// True if the file must not load.
     pub fn has_errors(&self) -> bool {
         self.errors() > 0

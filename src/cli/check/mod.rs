@@ -1,10 +1,11 @@
 //! `hookyard check`: diagnostics of a rules file, as text or JSON, and the exit code.
 //!
 //! `config::load` finds the diagnostics, as for `serve`. `environment.rs` finds the variables, and
-//! `running.rs` asks the daemon.
+//! `running.rs` asks the daemon. `waiting.rs` looks into the store.
 
 pub mod environment;
 mod running;
+mod waiting;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,10 @@ pub fn run(arguments: &Arguments) -> u8 {
             }
             secrets::run(&path, &loaded.rules, arguments.format, YES)
         }
-        Ok(loaded) => {
+        Ok(mut loaded) => {
+            if path.exists() {
+                waiting::check(&path, &loaded.rules, &mut loaded.warnings);
+            }
             let summary = (loaded.rules.endpoints.len(), loaded.rules.names.len());
             print_result(arguments, &path, &loaded.warnings, Some(summary))
         }
