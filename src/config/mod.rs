@@ -34,6 +34,7 @@ mod reload;
 mod replays;
 mod respond;
 mod rule;
+mod rule_checks;
 mod settings;
 mod source;
 mod terms;

@@ -13,11 +13,11 @@ use super::document::RuleShape;
 use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
 use super::respond::RuleAnswers;
+use super::rule_checks::{allow, check_name, parameters, unverified};
 use super::{actions, concurrency, debounce, event_name, for_each, lint, respond, unpack, warnings};
 use crate::act::{Action, CompileContext, Retry};
-use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
+use crate::base::diagnostic::Diagnostics;
 use crate::base::json_plan::Plan;
-use crate::base::network::Networks;
 use crate::base::patterns::Patterns;
 use crate::base::units::HumanDuration;
 use crate::base::yaml::Node;
@@ -27,9 +27,6 @@ use crate::rules::{Alternative, GroupSettings, PayloadUse, Respond, Rule};
 use crate::store::{Debounce, Wanted};
 use crate::template::Place;
 use crate::verify::{EventName, Verification};
-
-/// Maximum length of a rule's name, in bytes.
-const MAX_NAME: usize = 128;
 
 /// Compiles a rule and adds it to its endpoint. Reports all errors, whichever part is wrong.
 pub fn compile<'d>(
@@ -400,65 +397,4 @@ fn plan(
         template.add_to(&mut plan);
     }
     plan
-}
-
-/// Reports a rule that no verification covers.
-fn unverified(node: Node<'_>, name: &str) -> Diagnostic {
-    let message = format!("no verification covers the rule `{name}`: anyone could fire it");
-    let diagnostic = node.get("name").unwrap_or(node).error("unverified", message);
-    diagnostic
-        .hint("add `verify: {github: {secret: env:GITHUB_SECRET}}` or another scheme, or say `verify: none`")
-}
-
-/// Compiles a rule's `allow`. Reports if the endpoint's `allow` excludes all of it.
-fn allow(node: Node<'_>, builder: &EndpointBuilder<'_>, diagnostics: &mut Diagnostics) -> Option<Networks> {
-    let own = Networks::compile(node, "allow", diagnostics)?;
-    if builder.allow.as_ref().is_some_and(|outer| !outer.meets(&own)) {
-        let message = format!("the endpoint `{}` lets none of these in", builder.path);
-        let diagnostic = node.error("never-holds", message);
-        diagnostics.push(diagnostic.hint("a rule's `allow` narrows that of its endpoint"));
-    }
-    Some(own)
-}
-
-/// Reports `path.NAME` if the endpoint has no parameter of that name: the value would always be
-/// unknown.
-fn parameters(conditions: Node<'_>, builder: &EndpointBuilder<'_>, diagnostics: &mut Diagnostics) {
-    for (key, value) in conditions.entries() {
-        match key {
-            "all" | "any" | "not" => {
-                for branch in value.one_or_many() {
-                    parameters(branch, builder, diagnostics);
-                }
-            }
-            _ => {
-                let known = builder.parameters();
-                if let Some(name) = key.strip_prefix("path.")
-                    && !name.is_empty()
-                    && !known.contains(&name)
-                {
-                    let message = format!("the endpoint `{}` has no parameter `{name}`", builder.path);
-                    let hint = match did_you_mean(name, known.iter().copied()) {
-                        Some(near) => format!("did you mean `path.{near}`?"),
-                        None if known.is_empty() => {
-                            "a parameter is written in the endpoint: `/deploy/{app}`".to_owned()
-                        }
-                        None => format!("known here: {}", known.join(", ")),
-                    };
-                    diagnostics
-                        .push(Diagnostic::error(value.key_origin(), "unknown-parameter", message).hint(hint));
-                }
-            }
-        }
-    }
-}
-
-/// Checks that a rule's name has only letters, digits, `-`, `_` and `.`.
-fn check_name(name: &str, node: Node<'_>, diagnostics: &mut Diagnostics) {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
-        let message =
-            format!("`{name}` is not a rule's name: 1 to {MAX_NAME} letters, digits, `-`, `_`, `.`");
-        diagnostics.push(node.error("rule-name", message));
-    }
 }
