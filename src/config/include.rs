@@ -49,72 +49,100 @@ type Included = (PathBuf, Result<Contents, ReadError>);
 /// Parses a text as the rules file at `location`, and reads the files that it includes.
 pub(super) fn read(location: &Path, main: Source, diagnostics: &mut Diagnostics) -> RulesTexts {
     let before = diagnostics.errors();
-    let mut texts = RulesTexts {
-        documents: None,
-        includes: Vec::new(),
-        files: BTreeSet::new(),
-        folders: HashMap::new(),
-        digest: String::new(),
-        sha256: sha256(&main.text),
+    let main_sha256 = sha256(&main.text);
+    let mut reading = Reading {
+        texts: RulesTexts {
+            documents: None,
+            includes: Vec::new(),
+            files: BTreeSet::new(),
+            folders: HashMap::new(),
+            digest: String::new(),
+            sha256: main_sha256.clone(),
+        },
+        digest: IncludedDigest::default(),
+        hashes: vec![format!("{main_sha256}  {}\n", name_of(location))],
+        together: main.text.len(),
     };
-    let mut together = main.text.len();
     let mut size = SizeCount::default();
     let Some(document) = parse(main, &mut size, diagnostics) else {
-        return texts;
+        return reading.texts;
     };
     let entries = entries(document.root(), location, diagnostics);
-    texts.includes = entries.iter().map(|(_, include)| include.clone()).collect();
-    let mut digest = IncludedDigest::default();
-    let mut hashes = vec![format!("{}  {}\n", texts.sha256, name_of(location))];
+    reading.texts.includes = entries.iter().map(|(_, include)| include.clone()).collect();
     let mut included = Vec::new();
-    for (at, listed) in list(&texts.includes, location) {
+    for (at, listed) in list(&reading.texts.includes, location) {
         let Some((node, _)) = entries.get(at) else {
             continue;
         };
-        let path = match listed {
-            Ok(path) => path,
-            Err(error) => {
-                digest.add_unlisted(&error);
-                let message = format!("cannot list the folder of `{}`: {error}", written(*node));
-                diagnostics.push(node.error(UNREADABLE, message));
-                continue;
-            }
-        };
-        if texts.files.len() == MAX_INCLUDED {
-            diagnostics.push(node.error("include", format!("more than {MAX_INCLUDED} included files")));
-            break;
-        }
-        texts.files.insert(path.clone());
-        let read: Included = (path.clone(), file::read(&path, MAX_TEXT as u64));
-        digest.add(&read);
-        let shown = shown(location, &path);
-        let Some(text) = text(read, &shown, *node, diagnostics) else {
-            continue;
-        };
-        together = together.saturating_add(text.len());
-        if together > MAX_TOGETHER {
-            let message =
-                format!("the rules file and those that it includes have more than {MAX_TOGETHER} bytes");
-            diagnostics.push(node.error("too-large", message));
-            continue;
-        }
-        hashes.push(format!("{}  {}\n", sha256(&text), shown_below(location, &path)));
-        texts.folders.insert(shown.clone(), folder_of(&path).into());
-        let source = Source { path: shown, text };
-        included.extend(parse(source, &mut size, diagnostics));
+        let source = reading.file(location, listed, *node, diagnostics);
+        included.extend(source.and_then(|source| parse(source, &mut size, diagnostics)));
     }
     for document in &included {
         check(document.root(), diagnostics);
     }
+    let mut texts = reading.texts;
     if !texts.files.is_empty() {
-        texts.sha256 = sha256(&hashes.concat());
+        texts.sha256 = sha256(&reading.hashes.concat());
     }
-    texts.digest = digest.finish();
+    texts.digest = reading.digest.finish();
     if diagnostics.errors() == before {
         included.insert(0, document);
         texts.documents = Some(included);
     }
     texts
+}
+
+/// The texts while they are being read.
+struct Reading {
+    texts: RulesTexts,
+    digest: IncludedDigest,
+    /// SHA-256 and name of each file, as lines.
+    hashes: Vec<String>,
+    /// Bytes of all files.
+    together: usize,
+}
+
+impl Reading {
+    /// Reads an included file. Reports at `node`, which names it, why it has no text.
+    fn file(
+        &mut self,
+        location: &Path,
+        listed: io::Result<PathBuf>,
+        node: Node<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Source> {
+        let path = match listed {
+            Ok(path) => path,
+            Err(error) => {
+                self.digest.add_unlisted(&error);
+                let message = format!("cannot list the folder of `{}`: {error}", written(node));
+                diagnostics.push(node.error(UNREADABLE, message));
+                return None;
+            }
+        };
+        if self.texts.files.len() == MAX_INCLUDED {
+            let message = format!("more than {MAX_INCLUDED} included files");
+            diagnostics.push(node.error("include", message));
+            return None;
+        }
+        self.texts.files.insert(path.clone());
+        let read: Included = (path.clone(), file::read(&path, MAX_TEXT as u64));
+        self.digest.add(&read);
+        let shown = shown(location, &path);
+        let text = text(read, &shown, node, diagnostics)?;
+        self.together = self.together.saturating_add(text.len());
+        if self.together > MAX_TOGETHER {
+            let message =
+                format!("the rules file and those that it includes have more than {MAX_TOGETHER} bytes");
+            diagnostics.push(node.error("too-large", message));
+            return None;
+        }
+        let line = format!("{}  {}\n", sha256(&text), shown_below(location, &path));
+        self.hashes.push(line);
+        let folder = folder_of(&path).into();
+        self.texts.folders.insert(shown.clone(), folder);
+        Some(Source { path: shown, text })
+    }
 }
 
 /// Parses one file. Keys of its own that begin with `x-` are for the user's anchors.
