@@ -17,8 +17,12 @@ pub fn test_page() -> String {
 
 fn page_of(mappings: &[Mapping]) -> String {
     let mut page = String::new();
-    for mapping in mappings.iter().filter(|mapping| !mapping.path.is_empty()) {
-        page += &format!("## {}\n\n{}\n\n", mapping.path, wrapped(&mapping.says, 0));
+    for mapping in mappings {
+        // The file itself has no heading, but those of its keys that are no mappings.
+        let is_file = mapping.path.is_empty();
+        if !is_file {
+            page += &format!("## {}\n\n{}\n\n", mapping.path, wrapped(&mapping.says, 0));
+        }
         // A mapping that only one key has shares the heading of the key.
         if let Some((name, key)) = key_at(mappings, &mapping.path) {
             page += &facts(name, key, &mapping.path);
@@ -28,7 +32,8 @@ fn page_of(mappings: &[Mapping]) -> String {
             if mappings.iter().any(|mapping| mapping.path == heading) {
                 continue;
             }
-            page += &format!("### {heading}\n\n{}\n\n", wrapped(&key.says, 0));
+            let level = if is_file { "##" } else { "###" };
+            page += &format!("{level} {heading}\n\n{}\n\n", wrapped(&key.says, 0));
             page += &facts(name, key, &heading);
         }
     }
