@@ -65,4 +65,5 @@ pub mod store;
 pub mod sys;
 pub mod template;
 pub mod tls;
+pub mod trial;
 pub mod verify;

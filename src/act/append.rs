@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use crate::act::action_context::ActionContext;
 use crate::act::appender::{Appender, LineOutcome};
 use crate::act::outcome::{Outcome, Verdict};
+use crate::act::rendered::RenderedAction;
 use crate::act::rotate::Rotate;
 use crate::act::settings::ActionKind;
 use crate::act::{CompileContext, record, settings};
@@ -131,6 +132,15 @@ impl Append {
             LineTemplate::Template(template) => one_line(&template.render_masked(values)?),
         };
         Ok(json!({"append": self.appender.path().display().to_string(), "line": line}))
+    }
+
+    /// The line as an attempt would append it, without its line break.
+    pub(super) fn rendered(&self, context: &ActionContext<'_>) -> Result<RenderedAction, String> {
+        let line = self.content(context)?;
+        Ok(RenderedAction::Append {
+            file: self.appender.path().to_owned(),
+            line: String::from_utf8_lossy(&line).into_owned(),
+        })
     }
 
     /// Appends the line once.

@@ -14,6 +14,8 @@ mod outcome;
 mod performed;
 mod pretended;
 mod record;
+mod rehearsed;
+mod rendered;
 mod retry;
 mod rotate;
 mod run;
@@ -38,6 +40,7 @@ pub use forward::{DEFAULT_TIMEOUT as FORWARD_TIMEOUT, Forward, Forwarder, MAX_RE
 pub use outcome::{CapturedStream, Outcome, Output, Verdict};
 pub use performed::{MAX_SEEN, PerformedAction};
 pub use pretended::PretendedFuture;
+pub use rendered::{RenderedAction, RenderedCommand, StatedOutcome};
 pub use retry::Retry;
 pub use rotate::Rotate;
 pub use run::{DEFAULT_GRACE as COMMAND_GRACE, DEFAULT_TIMEOUT as COMMAND_TIMEOUT, Run, exec};

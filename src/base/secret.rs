@@ -69,6 +69,8 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Debug)]
 pub struct Keyring {
     shared: Arc<KeyringSources>,
+    /// Secrets that a test of rules gives. Nothing else is read if there are any.
+    pretended: Option<Arc<PretendedSecrets>>,
     folder: Arc<Path>,
 }
 
@@ -79,6 +81,13 @@ struct KeyringSources {
     /// Folders of the included files, by the paths of their texts.
     folders: HashMap<PathBuf, Arc<Path>>,
     files: Mutex<BTreeSet<PathBuf>>,
+}
+
+/// Secrets that a test of rules gives.
+#[derive(Debug)]
+struct PretendedSecrets {
+    given: BTreeMap<String, Secret>,
+    asked: Mutex<BTreeSet<String>>,
 }
 
 impl Keyring {
@@ -103,6 +112,7 @@ impl Keyring {
         };
         Self {
             shared: Arc::new(shared),
+            pretended: None,
             folder: folder.into(),
         }
     }
@@ -111,7 +121,10 @@ impl Keyring {
     #[must_use]
     pub fn including(&self, folders: HashMap<PathBuf, Arc<Path>>) -> Self {
         let environment = self.shared.environment.clone();
-        Self::of_files(environment, self.shared.offline, &self.folder, folders)
+        Self {
+            pretended: self.pretended.clone(),
+            ..Self::of_files(environment, self.shared.offline, &self.folder, folders)
+        }
     }
 
     /// The keyring for what stands at `node`: relative paths start at the folder of its file.
@@ -120,6 +133,7 @@ impl Keyring {
         let folder = self.shared.folders.get(node.path()).unwrap_or(&self.folder);
         Self {
             shared: Arc::clone(&self.shared),
+            pretended: self.pretended.clone(),
             folder: Arc::clone(folder),
         }
     }
@@ -128,6 +142,39 @@ impl Keyring {
     /// [`NOT_LOOKED_AT`].
     pub fn offline(folder: &Path) -> Self {
         Self::of_files(BTreeMap::new(), true, folder, HashMap::new())
+    }
+
+    /// A keyring that reads nothing from this machine. The secrets are `given`, by their sources as
+    /// the rules file names them.
+    pub fn pretended(given: BTreeMap<String, Secret>, folder: &Path) -> Self {
+        Self {
+            pretended: Some(Arc::new(PretendedSecrets {
+                given,
+                asked: Mutex::default(),
+            })),
+            ..Self::offline(folder)
+        }
+    }
+
+    /// True if the secrets are those of a test.
+    pub fn is_pretended(&self) -> bool {
+        self.pretended.is_some()
+    }
+
+    /// The sources that were asked for: those that were given, and those that were not.
+    pub fn asked(&self) -> BTreeSet<String> {
+        let asked = self
+            .pretended
+            .as_ref()
+            .map(|pretended| pretended.asked.lock().clone());
+        asked.unwrap_or_default()
+    }
+
+    /// The secret that a test gives for a source.
+    fn given(&self, source: &str) -> Option<Secret> {
+        let pretended = self.pretended.as_ref()?;
+        pretended.asked.lock().insert(source.to_owned());
+        pretended.given.get(source).cloned()
     }
 
     /// True if nothing on this machine is read: no secrets and no other files.
@@ -213,6 +260,9 @@ impl Keyring {
     /// The secret that `text` names, with an optional warning. The error never contains the secret.
     pub fn resolve(&self, text: &str) -> Result<(Secret, Option<String>), String> {
         if self.is_offline() && source_of(text).is_some() {
+            if let Some(secret) = self.given(text) {
+                return Ok((secret, None));
+            }
             return Err(NOT_LOOKED_AT.to_owned());
         }
         let (bytes, what, warning) = if let Some(name) = text.strip_prefix("env:") {
@@ -260,9 +310,10 @@ impl Keyring {
     /// The path and the content of a file that may receive its secret later. Relative paths start
     /// at the folder of the rules file. The last part is a warning.
     pub fn learnt(&self, path: &str) -> Result<(PathBuf, Option<Secret>, Option<String>), String> {
+        let source = format!("file:{path}");
         let path = self.folder.join(path);
         if self.is_offline() {
-            return Ok((path, None, None));
+            return Ok((path, self.given(&source), None));
         }
         self.watch(&path);
         match kept(&path)? {

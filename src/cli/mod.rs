@@ -22,6 +22,7 @@ mod serve;
 mod status;
 mod store;
 mod table;
+mod test;
 
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -94,6 +95,16 @@ enum Command {
         after_help = "Examples:\n  hookyard plan rules.new.yaml\n  hookyard plan rules.new.yaml --rules /etc/hookyard/rules.yaml --since 7d"
     )]
     Plan(plan::Arguments),
+    /// Run the tests of a rules file, without running an action.
+    ///
+    /// Each test sends requests, signed with pretended secrets, through the real way of an event, with
+    /// a clock that stands still. Actions are rendered and compared; nothing runs, and nothing is sent
+    /// or written. Exit code 0: all tests pass, and with `--coverage` everything is covered; 1: they do
+    /// not; 2: the test file or its rules cannot be used.
+    #[command(
+        after_help = "Examples:\n  hookyard test\n  hookyard test rules.test.yaml --coverage\n  hookyard test --filter deploy --accept"
+    )]
+    Test(test::Arguments),
     /// Sign a request as a sender would, post it, and print the answer.
     ///
     /// With `--rule`, the rules file says the endpoint, the scheme and the secret.
@@ -182,6 +193,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
         Command::Fire(arguments) => fire::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),

@@ -117,6 +117,22 @@ impl ElementTerms {
         })
     }
 
+    /// Calls `see` for each element.
+    pub fn each<'m, 'e>(
+        &self,
+        mut facts: SelectedValues<'m, 'e>,
+        see: &mut dyn FnMut(&SelectedValues<'m, 'e>),
+    ) {
+        for element in self
+            .for_each
+            .select(facts.document(self.view))
+            .unwrap_or_default()
+        {
+            facts.look_at(element, &self.slots);
+            see(&facts);
+        }
+    }
+
     fn answer(&self, facts: &SelectedValues<'_, '_>) -> Ternary {
         Ternary::all(self.terms.iter().map(|term| term.answer(facts)))
     }

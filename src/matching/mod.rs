@@ -19,6 +19,7 @@
 mod answer;
 mod condition;
 mod contradiction;
+mod coverage;
 mod exclusion;
 mod explanation;
 mod facts;
@@ -40,6 +41,8 @@ pub(crate) mod testing;
 mod threshold;
 
 pub use condition::Condition;
+pub use coverage::TestAnswers;
 pub use explanation::{Explanation, Miss};
 pub use for_each::{ELEMENTS_EXPLAINED, Elements, ForEach};
 pub use index::{Matcher, NEAREST_LOOKED_AT};
+pub use operand::is_operator;

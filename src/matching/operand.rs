@@ -20,6 +20,11 @@ pub(super) const OPERATORS: [&str; 14] = [
     "type", "length",
 ];
 
+/// True if `name` is an operator, or stands beside one.
+pub fn is_operator(name: &str) -> bool {
+    OPERATORS.contains(&name) || ["exists", "every", "none", "as", "ignore_case"].contains(&name)
+}
+
 impl Operator {
     /// Compiles the operator `name`. `None` if its operand is invalid, which is added to
     /// `diagnostics`.

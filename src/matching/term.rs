@@ -74,7 +74,7 @@ impl Term {
 }
 
 impl Test {
-    fn answer(&self, facts: &SelectedValues<'_, '_>) -> Ternary {
+    pub(super) fn answer(&self, facts: &SelectedValues<'_, '_>) -> Ternary {
         let values = facts.found(self.slot).values();
         // Even `exists: false` is unknown if the payload could not be decoded.
         if facts.fault(self.slot).is_some() {

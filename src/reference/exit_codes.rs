@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 20] = [
+pub const COMMANDS: [(&str, [&str; 3]); 21] = [
     (
         "serve",
         [
@@ -33,6 +33,14 @@ pub const COMMANDS: [(&str, [&str; 3]); 20] = [
             "the secrets are listed",
             "the rules file does not load",
             "it cannot be read; there is no store, so that the last use is unknown",
+        ],
+    ),
+    (
+        "test",
+        [
+            "all tests pass; with `--coverage`: and everything is covered",
+            "a test fails; with `--coverage`: something is not covered",
+            "the test file or its rules cannot be read or are wrong; no test has the text of `--filter` in its name",
         ],
     ),
     (

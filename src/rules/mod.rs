@@ -83,6 +83,20 @@ impl RuleSet {
             .collect()
     }
 
+    /// Switches a rule on, for tests of the rules. False if there is none of that name.
+    pub fn enable(&mut self, name: &str) -> bool {
+        let Some((endpoint, rule)) = self.names.get(name).copied() else {
+            return false;
+        };
+        let endpoint = self.endpoints.get_mut(endpoint);
+        let Some(endpoint) = endpoint else { return false };
+        if let Some(rule) = endpoint.rules.get_mut(rule) {
+            rule.enabled = true;
+        }
+        endpoint.handshakes = HandshakeVerifiers::new(&endpoint.verifications, &endpoint.rules);
+        true
+    }
+
     /// Returns the rule of that name, with its endpoint.
     pub fn rule(&self, name: &str) -> Option<(&Endpoint, &Rule)> {
         let (endpoint, rule) = self.names.get(name)?;

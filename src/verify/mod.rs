@@ -52,7 +52,7 @@ use crate::verify::parts::places;
 use crate::verify::parts::settings::Settings;
 pub use crate::verify::proof::{Proof, SentAt};
 pub use crate::verify::recognition::{Reads, Recognition};
-pub use crate::verify::refusal::Refusal;
+pub use crate::verify::refusal::{REASONS, Refusal};
 use crate::verify::scheme::{Scheme, compile};
 
 /// Default replay window of schemes without a timestamp. Their dedup keys are remembered this long.

@@ -229,6 +229,46 @@ pub enum Refusal {
     },
 }
 
+/// All words of [`Refusal::reason`].
+pub const REASONS: [&str; 36] = [
+    "address-not-allowed",
+    "missing-certificate",
+    "expired-certificate",
+    "foreign-certificate",
+    "missing-header",
+    "repeated-header",
+    "missing-signature",
+    "repeated-signature",
+    "expired-secret",
+    "malformed-signature",
+    "bad-signature",
+    "expired-signature",
+    "bad-digest",
+    "missing-timestamp",
+    "malformed-timestamp",
+    "missing-id",
+    "malformed-id",
+    "unreadable-body",
+    "missing-token",
+    "repeated-token",
+    "bad-token",
+    "malformed-token",
+    "foreign-token",
+    "forged-token",
+    "expired-token",
+    "premature-token",
+    "bad-claim",
+    "malformed-credentials",
+    "bad-credentials",
+    "nothing-learnt",
+    "forgeable-body",
+    "malformed-handshake",
+    "refused-handshake",
+    "no-alternative",
+    "verified-otherwise",
+    "stale",
+];
+
 impl Refusal {
     /// Stable name in kebab case, for logs, metrics and programs.
     pub fn reason(&self) -> &'static str {

@@ -15,6 +15,12 @@ rules:
     retry: {attempts: 1}
 ";
 
+/// A test of them.
+const TESTS: &str = "
+rules: rules.yaml
+tests: [{name: one, request: {endpoint: /in, json: {n: 1}}, expect: {rules: [r]}}]
+";
+
 /// Commands to run while the daemon runs. `event` is a dead letter.
 fn while_it_runs(event: &str) -> Vec<(i32, Vec<&str>)> {
     vec![
@@ -37,6 +43,12 @@ fn while_it_runs(event: &str) -> Vec<(i32, Vec<&str>)> {
         (2, vec!["plan", "absent.yaml"]),
         (2, vec!["plan", "rules.yaml", "--since", "2999-01-01"]),
         (2, vec!["plan", "rules.yaml", "--store", "absent.db"]),
+        (0, vec!["test", "r.test.yaml"]),
+        (1, vec!["test", "r.test.yaml", "--coverage"]),
+        (2, vec!["test", "r.test.yaml", "--filter", "other"]),
+        (1, vec!["test", "wrong.test.yaml"]),
+        (2, vec!["test"]),
+        (2, vec!["test", "rules.yaml"]),
         (0, vec!["import", "hooks.json"]),
         (1, vec!["import", "unsafe.json"]),
         (2, vec!["import", "absent.json"]),
@@ -99,6 +111,8 @@ fn exit_codes_are_those_of_the_table() {
         .file("two.json", "{\"n\": 2}")
         .file("three.json", "{\"n\": 1, \"other\": true}")
         .file("two.yaml", RULES.replace("$.n: 1", "$.n: 2"))
+        .file("r.test.yaml", TESTS)
+        .file("wrong.test.yaml", TESTS.replace("[r]", "[]"))
         .file("broken.yaml", "rules: [{name: a}]\n")
         .file("hooks.json", r#"[{"id": "a", "execute-command": "/bin/true"}]"#)
         .file(
@@ -178,5 +192,5 @@ fn exit_codes_are_those_of_the_table() {
             assert_eq!(known, *cell != "-", "{} {code}: {cell}", cells[0]);
         }
     }
-    assert_eq!(documented, 20);
+    assert_eq!(documented, 21);
 }

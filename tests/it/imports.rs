@@ -41,6 +41,13 @@ const TABLE: &[(&str, &[&str])] = &[
             "rules",
         ],
     ),
+    (
+        "trial",
+        &[
+            "base", "event", "payload", "verify", "matching", "store", "act", "rules", "report", "pipeline",
+            "config",
+        ],
+    ),
     ("server", &["base", "sys", "event", "rules", "report", "pipeline"]),
     ("status", &["base", "store", "rules", "report"]),
     ("admin", &["sys", "rules", "status"]),
@@ -76,6 +83,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "admin",
             "daemon",
             "reference",
+            "trial",
         ],
     ),
     ("main", &["cli"]),

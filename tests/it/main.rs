@@ -92,6 +92,7 @@ mod stripe_relay;
 mod sums;
 mod supervised;
 mod tls;
+mod trial;
 mod unreadable;
 mod unverified;
 mod values;

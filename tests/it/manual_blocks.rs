@@ -11,6 +11,10 @@ use crate::scenario::Scenario;
 /// Kinds of blocks, and the test of each. A block is of the kind that its fence names.
 const KINDS: &[(&str, &str)] = &[
     ("yaml", "the_rules_of_the_manual_load"),
+    (
+        "yaml test",
+        "the_commands_of_the_manual_succeed_and_print_what_it_shows",
+    ),
     ("yaml part", "the_parts_of_rules_in_the_manual_load"),
     ("yaml traefik", "the_routers_of_traefik_lead_to_the_daemon"),
     (

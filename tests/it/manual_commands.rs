@@ -265,6 +265,11 @@ fn run_page(page: &str, text: &str) -> Vec<String> {
                 stage = None;
                 rules = Some(block);
             }
+            // The tests of the rules before it.
+            "yaml test" => {
+                let stage = stage.get_or_insert_with(|| Stage::new(rules.as_deref()));
+                std::fs::write(stage.scenario().folder().join("rules.test.yaml"), block).unwrap();
+            }
             "console" => {
                 let stage = stage.get_or_insert_with(|| Stage::new(rules.as_deref()));
                 for (command, expected) in session(&block) {

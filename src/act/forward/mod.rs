@@ -17,13 +17,18 @@ mod target_health;
 
 use std::time::Duration;
 
-use http::HeaderName;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use minijinja::Value;
 use serde_json::json;
 
+use crate::act::action_context::ActionContext;
 use crate::act::forward::original::{ForwardMethod, ORIGINAL};
 use crate::act::forward::pacer::Rate;
 use crate::act::forward::status::StatusMeanings;
+use crate::act::outcome::Verdict;
+use crate::act::rendered::RenderedAction;
+use crate::base::clock::Timestamp;
 use crate::base::units::HumanDuration;
 use crate::client::Route;
 use crate::template::{PartRead, RenderError, Template};
@@ -73,6 +78,40 @@ impl Forward {
         ];
         let original = original.into_iter().filter(|(_, original)| *original);
         original.map(|(part, _)| PartRead { part, name: None }).collect()
+    }
+
+    /// The request as an attempt at `now` would send it.
+    pub(super) fn rendered(
+        &self,
+        context: &ActionContext<'_>,
+        now: Timestamp,
+    ) -> Result<RenderedAction, String> {
+        let built = self.request(context, now)?;
+        Ok(RenderedAction::Forward {
+            method: built.method,
+            url: built.uri.to_string(),
+            headers: built.headers,
+            body: built.body,
+        })
+    }
+
+    pub(super) fn time_limit(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The verdict on a response, and its detail.
+    pub(super) fn verdict_on(
+        &self,
+        status: u16,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) -> (Verdict, String) {
+        let mut headers = HeaderMap::new();
+        if let Some(after) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs()));
+        }
+        let status = StatusCode::from_u16(status).unwrap_or_default();
+        classify::classify(status, &headers, now, &self.status)
     }
 
     /// Describes the request that would be sent.

@@ -64,11 +64,11 @@ impl Forward {
             Ok(request) => request,
             Err(why) => return Outcome::new(Verdict::Dead, why, started.elapsed()),
         };
-        let target = target::shown(request.uri(), self.url.source());
+        let target = target::shown(&request.uri, self.url.source());
         Outcome {
             target: Some(target),
             ..self
-                .send(forwarder, request, &action_context.delivery, stop)
+                .send(forwarder, request.into(), &action_context.delivery, stop)
                 .await
         }
     }

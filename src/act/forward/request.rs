@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST, USER_AGENT,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use minijinja::Value;
 
@@ -57,13 +57,31 @@ pub fn is_connection_header(name: &HeaderName) -> bool {
     CONNECTION_HEADERS.contains(&name.as_str())
 }
 
+/// A request that is ready to be sent.
+pub struct BuiltRequest {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl From<BuiltRequest> for Request<Full<Bytes>> {
+    fn from(built: BuiltRequest) -> Self {
+        let mut request = Self::new(Full::new(built.body));
+        *request.method_mut() = built.method;
+        *request.uri_mut() = built.uri;
+        *request.headers_mut() = built.headers;
+        request
+    }
+}
+
 impl Forward {
     /// Builds the request. The error is the reason why there can be none.
     pub fn request(
         &self,
         action_context: &ActionContext<'_>,
         now: Timestamp,
-    ) -> Result<Request<Full<Bytes>>, String> {
+    ) -> Result<BuiltRequest, String> {
         let values = if self.has_templates() {
             action_context.values()
         } else {
@@ -114,11 +132,12 @@ impl Forward {
         if body.is_empty() && [Method::POST, Method::PUT, Method::PATCH].contains(method) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers;
-        Ok(request)
+        Ok(BuiltRequest {
+            method: method.clone(),
+            uri,
+            headers,
+            body,
+        })
     }
 
     /// Adds hookyard's headers and those of the rule.

@@ -14,6 +14,13 @@ use crate::act::record;
 use crate::act::run::confinement::{Confinement, variable};
 use crate::act::run::needs::ResolvedNeeds;
 use crate::act::run::{Run, Stdin};
+use crate::template::Template;
+
+/// Filled in arguments and variables of a command.
+pub(super) struct CommandTexts {
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: Vec<(String, String)>,
+}
 
 /// Maximum size of `HOOKYARD_ITEM`, in bytes. The kernel refuses a variable of 128 KiB.
 const MAX_ITEM: usize = 64 << 10;
@@ -42,11 +49,9 @@ impl Run {
             command.current_dir(&self.needs.cwd);
             command
         };
-        for (index, argument) in self.arguments.iter().enumerate() {
-            let text = argument.render(&values).map_err(|error| error.to_string())?;
-            command.arg(without_nul(text, || format!("argument {}", index + 1))?);
-        }
-        self.set_environment(&mut command, resolved, action_context, &values)?;
+        let texts = self.texts(&values)?;
+        command.args(texts.arguments);
+        Self::set_environment(&mut command, resolved, action_context, texts.environment)?;
         command
             .stdin(if self.stdin == Stdin::None {
                 Stdio::null()
@@ -63,14 +68,37 @@ impl Run {
         Ok(command)
     }
 
+    /// Fills in the arguments and the variables of the rules file.
+    pub(super) fn texts(&self, values: &Value) -> Result<CommandTexts, String> {
+        let argument = |(index, argument): (usize, &Template)| {
+            let text = argument.render(values).map_err(|error| error.to_string())?;
+            without_nul(text, || format!("argument {}", index + 1))
+        };
+        let variable = |(name, template): &(String, Template)| {
+            let text = template
+                .render(values)
+                .map_err(|error| format!("`{name}`: {error}"))?;
+            let text = without_nul(text, || format!("the variable `{name}`"))?;
+            Ok::<_, String>((name.clone(), text))
+        };
+        Ok(CommandTexts {
+            arguments: self
+                .arguments
+                .iter()
+                .enumerate()
+                .map(argument)
+                .collect::<Result<_, _>>()?,
+            environment: self.environment.iter().map(variable).collect::<Result<_, _>>()?,
+        })
+    }
+
     /// Replaces the environment of the command with the daemon's few variables, those of the rule
     /// and those of the event.
     fn set_environment(
-        &self,
         command: &mut Command,
         resolved: &ResolvedNeeds,
         action_context: &ActionContext<'_>,
-        values: &Value,
+        environment: Vec<(String, String)>,
     ) -> Result<(), String> {
         command.env_clear();
         let confinement = resolved.confinement.as_ref();
@@ -80,12 +108,8 @@ impl Run {
         for (name, value) in &resolved.base_environment {
             set(name, value);
         }
-        for (name, template) in &self.environment {
-            let text = template
-                .render(values)
-                .map_err(|error| format!("`{name}`: {error}"))?;
-            let text = without_nul(text, || format!("the variable `{name}`"))?;
-            set(name, text.as_ref());
+        for (name, text) in environment {
+            set(&name, text.as_ref());
         }
         let received = &action_context.event.received;
         set("HOOKYARD_EVENT_ID", received.id.to_string().as_ref());

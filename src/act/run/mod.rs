@@ -31,7 +31,9 @@ use minijinja::Value;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::act::action_context::ActionContext;
 use crate::act::outcome::Verdict;
+use crate::act::rendered::RenderedCommand;
 use crate::act::run::needs::Needs;
 use crate::base::units::HumanDuration;
 use crate::template::{RenderError, Template};
@@ -144,6 +146,34 @@ impl Run {
                 .iter()
                 .chain(environment)
                 .any(Template::reads_payload)
+    }
+
+    /// The command as an attempt would start it, without this machine's variables and folders.
+    pub(super) fn rendered(&self, context: &ActionContext<'_>) -> Result<RenderedCommand, String> {
+        let values = context.values();
+        let texts = self.texts(&values)?;
+        let words = match &self.script {
+            Some(script) => vec![script.clone()],
+            None => std::iter::once(self.needs.program.clone())
+                .chain(texts.arguments)
+                .collect(),
+        };
+        Ok(RenderedCommand {
+            words,
+            is_script: self.script.is_some(),
+            env: texts.environment,
+            stdin: self.input(context)?,
+            cwd: self.needs.cwd.clone(),
+        })
+    }
+
+    pub(super) fn time_limit(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The verdict on an exit code, and its detail.
+    pub(super) fn verdict_on(&self, code: u8) -> (Verdict, String) {
+        (self.exit.verdict(code), format!("exit {code}"))
     }
 
     /// Describes the command that would run.

@@ -44,6 +44,45 @@ impl SingularSegment {
 }
 
 impl SingularPath {
+    /// Sets the value at the path. Missing members are added. The error is the reason why there can
+    /// be no value.
+    pub fn set(&self, root: &mut Value, value: Value) -> Result<(), String> {
+        let mut place = root;
+        for step in &self.steps {
+            place = match (step, place) {
+                (SingularSegment::Name(name), Value::Object(members)) => members
+                    .entry(name.clone())
+                    .or_insert_with(|| Value::Object(serde_json::Map::new())),
+                (SingularSegment::Index(index), Value::Array(items)) => {
+                    let length = items.len();
+                    let from_end = length.checked_add_signed(isize::try_from(*index).unwrap_or(isize::MIN));
+                    let at = if *index < 0 {
+                        from_end
+                    } else {
+                        usize::try_from(*index).ok()
+                    };
+                    if at == Some(length) {
+                        items.push(Value::Null);
+                    }
+                    let item = at.and_then(|at| items.get_mut(at));
+                    item.ok_or_else(|| format!("`{}`: the list has {length} items", self.text))?
+                }
+                (step, found) => {
+                    let (wanted, step) = match step {
+                        SingularSegment::Name(name) => ("an object", name.clone()),
+                        SingularSegment::Index(index) => ("a list", index.to_string()),
+                    };
+                    return Err(format!(
+                        "`{}`: there is no {wanted} for `{step}`, but `{found}`",
+                        self.text
+                    ));
+                }
+            };
+        }
+        *place = value;
+        Ok(())
+    }
+
     /// Parses a path. The error names the fault.
     pub fn parse(text: &str) -> Result<Self, String> {
         let invalid =

@@ -8,6 +8,7 @@
 //! Bounds: [`MAX_TEXT`], [`MAX_DEPTH`], [`MAX_NODES`], [`MAX_EXPANDED`], [`MAX_DIRECTIVES`], and
 //! `serde_yaml`'s own limit on repeated aliases.
 
+mod ends;
 mod json_text;
 mod merge;
 mod read;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
+pub use self::ends::ends;
 use self::values::FirstWins;
 pub use self::walk::SizeCount;
 use self::walk::Walk;
@@ -199,6 +201,11 @@ impl<'d> Node<'d> {
     /// The path of the file, as the user gave it.
     pub fn path(&self) -> &'d Path {
         &self.source.path
+    }
+
+    /// The bytes of a scalar in the text, or the beginning of a mapping or list.
+    pub fn range(&self) -> Range<usize> {
+        self.position.range.clone()
     }
 
     /// The text as written in the file; for an alias, its name.

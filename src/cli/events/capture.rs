@@ -24,13 +24,16 @@ use crate::store::{Named, StoreError};
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The arrival, or one of its deliveries. A unique prefix of the id is enough.
-    id: String,
+    pub id: String,
     /// A file to write to instead of standard output. An existing file is overwritten.
     #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
+    pub output: Option<PathBuf>,
     /// The body only, or the whole request as JSON.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// The arrival as a test for `hookyard test`, with what became of it. Append it to the test file.
+    #[arg(long, conflicts_with = "format")]
+    pub as_test: bool,
 }
 
 pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
@@ -63,7 +66,7 @@ pub fn whole(path: &Path, id: &str) -> Result<Arc<Received>, u8> {
 }
 
 /// Writes to a file, or to standard output. A closed pipe is not an error.
-fn write(output: Option<&Path>, bytes: &[u8]) -> Result<(), String> {
+pub fn write(output: Option<&Path>, bytes: &[u8]) -> Result<(), String> {
     if let Some(output) = output {
         // The request may be confidential, so only the owner can read the file.
         let file = OpenOptions::new()

@@ -1,6 +1,7 @@
 //! `hookyard events`: shows events and their deliveries, replays them, and drops them.
 
 mod arrivals;
+mod as_test;
 pub mod capture;
 mod change;
 mod list;
@@ -68,6 +69,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         EventsCommand::Tail(command) => tail::run(&path, command),
         EventsCommand::Replay(command) => change::replay(&path, &arguments.store_location, command),
         EventsCommand::Drop(command) => change::drop(&path, command),
+        EventsCommand::Capture(command) if command.as_test => as_test::run(&path, command),
         EventsCommand::Capture(command) => capture::run(&path, command),
     };
     done.unwrap_or_else(|code| code)

@@ -107,7 +107,7 @@ impl Matcher {
         Some(elements.explain(self.facts(event)))
     }
 
-    fn elements_of(&self, rule: usize) -> Option<&ElementTerms> {
+    pub(in crate::matching) fn elements_of(&self, rule: usize) -> Option<&ElementTerms> {
         self.elements.get(rule)?.as_ref()
     }
 
@@ -125,7 +125,7 @@ impl Matcher {
         self.plan = Some(Arc::clone(plan));
     }
 
-    fn facts<'e>(&self, event: &'e Event) -> SelectedValues<'_, 'e> {
+    pub(in crate::matching) fn facts<'e>(&self, event: &'e Event) -> SelectedValues<'_, 'e> {
         SelectedValues::new(event, &self.selectors, self.plan.as_ref())
     }
 
@@ -236,7 +236,12 @@ impl Matcher {
         rules
     }
 
-    fn terms(&self, rule: usize) -> &[Term] {
+    /// The text of the selector at `slot`.
+    pub(in crate::matching) fn written_selector(&self, slot: usize) -> &str {
+        self.selectors.get(slot).map_or("", |selector| &selector.written)
+    }
+
+    pub(in crate::matching) fn terms(&self, rule: usize) -> &[Term] {
         self.rules.get(rule).map_or(&[], Vec::as_slice)
     }
 }

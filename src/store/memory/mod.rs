@@ -66,6 +66,17 @@ impl MemoryStore {
         }
     }
 
+    /// Name of the concurrency group of a delivery.
+    pub fn group(&self, delivery: DeliveryId) -> Option<std::sync::Arc<str>> {
+        let contents = self.contents();
+        let mut deliveries = contents.deliveries.iter();
+        let stored = deliveries.find(|stored| stored.delivery.id == delivery)?;
+        stored
+            .group
+            .as_ref()
+            .map(|group| std::sync::Arc::clone(&group.name))
+    }
+
     /// Locks the contents. Poisoning is ignored, because a test that panicked has left them whole.
     fn contents(&self) -> MutexGuard<'_, MemoryContents> {
         self.contents.lock()
