@@ -15,6 +15,7 @@ mod import;
 mod location;
 mod man;
 mod plan;
+mod schema;
 mod schemes;
 mod secrets;
 mod send;
@@ -155,6 +156,12 @@ enum Command {
     /// No rules file is read. Exit code 0: printed; 2: no such scheme.
     #[command(after_help = "Examples:\n  hookyard schemes\n  hookyard schemes --show github")]
     Schemes(schemes::Arguments),
+    /// Print the JSON Schema of the rules file or of the test file, for editors.
+    ///
+    /// The schema is draft-07. The Debian package has them as `rules.schema.json` and
+    /// `rules.test.schema.json` in `/usr/share/hookyard`.
+    #[command(after_help = "Example:\n  hookyard schema > rules.schema.json")]
+    Schema(schema::Arguments),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  hookyard completions bash > ~/.local/share/bash-completion/completions/hookyard"
@@ -201,6 +208,7 @@ pub fn run() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
         Command::Schemes(arguments) => schemes::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
         Command::Docs(arguments) => docs::run(&arguments),

@@ -40,9 +40,11 @@ mod term;
 pub(crate) mod testing;
 mod threshold;
 
-pub use condition::Condition;
+pub use condition::{Condition, READING_OPERATORS};
 pub use coverage::TestAnswers;
 pub use explanation::{Explanation, Miss};
 pub use for_each::{ELEMENTS_EXPLAINED, Elements, ForEach};
 pub use index::{Matcher, NEAREST_LOOKED_AT};
-pub use operand::is_operator;
+pub use operand::{LENGTH_OPERATORS, MODIFIERS, OPERATORS, Operand, is_operator, types};
+pub use reading::Reading;
+pub use selector::{GROUPS, NAMED, WORDS};

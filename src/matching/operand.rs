@@ -14,15 +14,54 @@ use crate::base::network;
 use crate::base::patterns::Patterns;
 use crate::base::yaml::{Node, unknown};
 
-/// The names of all operators that test a value.
-pub(super) const OPERATORS: [&str; 14] = [
-    "equals", "in", "prefix", "suffix", "contains", "matches", "glob", "gt", "gte", "lt", "lte", "in_cidr",
-    "type", "length",
+/// Type of the operand of an operator, as a schema describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// Any value.
+    Value,
+    /// A list of values.
+    Values,
+    Text,
+    /// A number or an instant.
+    Threshold,
+    /// One or many networks.
+    Networks,
+    /// One or many names of [`types`].
+    Types,
+    /// A length, or its limits.
+    Length,
+}
+
+/// All operators that test a value, with the type of the operand.
+pub const OPERATORS: [(&str, Operand); 14] = [
+    ("equals", Operand::Value),
+    ("in", Operand::Values),
+    ("prefix", Operand::Text),
+    ("suffix", Operand::Text),
+    ("contains", Operand::Value),
+    ("matches", Operand::Text),
+    ("glob", Operand::Text),
+    ("gt", Operand::Threshold),
+    ("gte", Operand::Threshold),
+    ("lt", Operand::Threshold),
+    ("lte", Operand::Threshold),
+    ("in_cidr", Operand::Networks),
+    ("type", Operand::Types),
+    ("length", Operand::Length),
 ];
+/// Further keys of a test: of all values, and modifiers of operators.
+pub const MODIFIERS: [&str; 5] = ["exists", "every", "none", "as", "ignore_case"];
+/// Operators of a length.
+pub const LENGTH_OPERATORS: [&str; 5] = ["gt", "gte", "lt", "lte", "equals"];
+
+/// Names of the types of a value.
+pub fn types() -> [&'static str; 7] {
+    ValueType::ALL.map(|(name, _)| name)
+}
 
 /// True if `name` is an operator, or stands beside one.
 pub fn is_operator(name: &str) -> bool {
-    OPERATORS.contains(&name) || ["exists", "every", "none", "as", "ignore_case"].contains(&name)
+    OPERATORS.iter().any(|(known, _)| *known == name) || MODIFIERS.contains(&name)
 }
 
 impl Operator {
@@ -59,8 +98,7 @@ impl Operator {
 type Read<T> = Result<T, Diagnostic>;
 
 fn unknown_operator(name: &str, node: Node<'_>) -> Diagnostic {
-    let mut known: Vec<&str> = OPERATORS.to_vec();
-    known.extend(["exists", "every", "none", "as", "ignore_case"]);
+    let known = OPERATORS.iter().map(|(known, _)| *known).chain(MODIFIERS);
     let diagnostic = unknown(node.key_origin(), "unknown-operator", "operator", name, known);
     match name {
         "not" | "any" | "all" => diagnostic.hint(format!(
@@ -240,10 +278,7 @@ fn kind(node: Node<'_>) -> Read<ValueType> {
         .into_iter()
         .find(|(known, _)| *known == name)
         .map(|(_, kind)| kind)
-        .ok_or_else(|| {
-            let names = ValueType::ALL.map(|(known, _)| known);
-            unknown(node.origin(), "unknown-value", "type", name, names)
-        })
+        .ok_or_else(|| unknown(node.origin(), "unknown-value", "type", name, types()))
 }
 
 fn length(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<(Relation, u64)>> {
@@ -260,13 +295,12 @@ fn length(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<(Relation
             "lte" => Relation::AtMost,
             "equals" => Relation::Equal,
             _ => {
-                let known = ["gt", "gte", "lt", "lte", "equals"];
                 return Err(unknown(
                     node.key_origin(),
                     "unknown-operator",
                     "operator of a length",
                     name,
-                    known,
+                    LENGTH_OPERATORS,
                 ));
             }
         };

@@ -23,6 +23,13 @@ use crate::verify::{EventName, Reads};
 const KNOWN: &str = "a JSONPath such as `$.ref`, `event`, `header.NAME`, `query.NAME`, `path.NAME`, `method`, \
                      `client.ip`, `body`, `@` and `@.status` of an element, and the groups `all`, `any`, `not`";
 
+/// Selectors that are a word.
+pub const WORDS: [&str; 4] = ["event", "method", "body", "client.ip"];
+/// Selectors that a name follows, after a point.
+pub const NAMED: [&str; 3] = ["header", "query", "path"];
+/// Groups of conditions, which stand beside selectors.
+pub const GROUPS: [&str; 3] = ["all", "any", "not"];
+
 /// Parts of a selector's name that mark its value as a possible credential.
 const QUIET: [&str; 9] = [
     "authorization",
@@ -430,13 +437,9 @@ fn event(event_name: Option<&EventName>, patterns: &Patterns) -> Result<Selector
 
 fn unknown(written: &str) -> Wrong {
     let (first, rest) = written.split_once('.').unwrap_or((written, ""));
-    let near = match did_you_mean(first, ["header", "query", "path"]) {
+    let near = match did_you_mean(first, NAMED) {
         Some(near) if !rest.is_empty() => Some(format!("{near}.{rest}")),
-        _ => did_you_mean(
-            written,
-            ["event", "method", "body", "client.ip", "all", "any", "not"],
-        )
-        .map(str::to_owned),
+        _ => did_you_mean(written, WORDS.into_iter().chain(GROUPS)).map(str::to_owned),
     };
     let plain = !written.is_empty()
         && written
@@ -445,7 +448,7 @@ fn unknown(written: &str) -> Wrong {
     let hint = match (near, written.strip_prefix("payload.")) {
         (_, Some(path)) => format!("the payload is `$`: did you mean `$.{path}`?"),
         (Some(near), None) => format!("did you mean `{near}`? known are {KNOWN}"),
-        (None, None) if plain && !matches!(first, "header" | "query" | "path") => {
+        (None, None) if plain && !NAMED.contains(&first) => {
             format!("the payload's field is `$.{written}`; known are {KNOWN}")
         }
         _ => format!("known are {KNOWN}"),

@@ -23,6 +23,7 @@ pub mod man;
 mod markdown;
 mod metrics;
 mod record;
+mod schema;
 mod templates;
 mod warnings;
 
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 use clap::Command;
 
 pub use keys::{Key, KeyType, Mapping, mappings, test_mappings};
+pub use schema::Described;
 
 /// Begin of a generated part, up to its name.
 const BEGIN: &str = "<!-- generated: ";

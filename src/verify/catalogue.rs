@@ -76,6 +76,19 @@ pub fn entry(name: &'static str) -> Option<SchemeEntry> {
     })
 }
 
+/// Family of a built-in scheme, and the settings that its definitions give.
+pub fn preset_settings(name: &'static str) -> Option<(&'static str, Vec<(String, serde_json::Value)>)> {
+    let schemes = Definitions::default();
+    let (family, settings) = schemes.resolve(name, Settings::bare(NOTHING.as_ref()?.root()))?;
+    let given = settings.layers().flat_map(|layer| layer.node.entries());
+    let json =
+        |(key, node): (&str, Node<'_>)| Some((key.to_owned(), serde_json::to_value(node.value()).ok()?));
+    // The nearest of several values counts, as a map keeps the last.
+    let mut given: Vec<_> = given.filter_map(json).collect();
+    given.reverse();
+    Some((family, given))
+}
+
 /// Setting that holds the signing secret of a built-in scheme.
 pub fn secret_key(name: &str) -> Option<&'static str> {
     let known = presets::names().chain(FAMILIES).find(|known| *known == name)?;

@@ -37,7 +37,9 @@ use crate::base::units::Size;
 use crate::base::yaml::{Node, unknown};
 use crate::event::Received;
 pub use crate::verify::alternatives::{Alternatives, handshake_conflict};
-pub use crate::verify::catalogue::{PresetDefinition, SchemeEntry, catalogue, definition, secret_key, table};
+pub use crate::verify::catalogue::{
+    PresetDefinition, SchemeEntry, catalogue, definition, preset_settings, secret_key, table,
+};
 pub use crate::verify::context::SchemeContext;
 pub use crate::verify::definitions::Definitions;
 pub use crate::verify::definitions::built_in as schemes;

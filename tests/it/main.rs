@@ -82,6 +82,7 @@ mod replay;
 mod respond;
 mod rotation;
 mod rsa;
+mod schema;
 mod schemes;
 mod send_rule;
 mod signing;

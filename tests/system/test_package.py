@@ -29,6 +29,8 @@ def test_installing_starts_the_service_and_lets_no_request_in(uninstalled):
     assert service.post("push", {"after": "0"}) == (404, "not found")
     assert service.path("/usr/share/man/man1/hookyard-serve.1.gz").exists()
     assert service.path("/usr/share/man/man5/hookyard-rules.5.gz").exists()
+    for schema in ("rules.schema.json", "rules.test.schema.json"):
+        assert "draft-07" in service.text(f"/usr/share/hookyard/{schema}")
     examples = service.output("ls", "/usr/share/doc/hookyard/examples").split()
     assert examples == ["alerts.yml", "deploy.sh", "override.conf", "rules.yaml"]
     assert "hookyard" in service.text("/usr/share/bash-completion/completions/hookyard")

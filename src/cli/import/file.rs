@@ -8,6 +8,7 @@ use super::rule::Written;
 use super::yaml::{Map, Yaml, comment_lines};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::config;
+use crate::reference::Described;
 
 /// Name of the file in diagnostics of it.
 const SHOWN: &str = "rules.yaml";
@@ -23,7 +24,7 @@ const HEAD: [&str; 2] = [
 
 /// Writes the rules. `from` names the hooks files. The number is that of the rules that load.
 pub(super) fn write(from: &str, rules: &[Written<'_>], diagnostics: &mut Diagnostics) -> (String, usize) {
-    let mut out = String::new();
+    let mut out = Described::Rules.modeline() + "\n";
     comment_lines(
         &mut out,
         &format!(

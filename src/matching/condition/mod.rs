@@ -9,6 +9,7 @@ mod test;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+pub use self::reading::OPERATORS as READING_OPERATORS;
 use super::contradiction::{Requirement, contradiction};
 use super::explanation::shortened;
 use super::for_each::ForEach;

@@ -9,20 +9,25 @@ use crate::matching::reading::{ReadTest, Reading};
 use crate::matching::threshold::{Relation, Threshold, instant};
 
 /// The operators that stand beside `as`.
-const OPERATORS: [&str; 6] = ["equals", "in", "gt", "gte", "lt", "lte"];
+pub const OPERATORS: [&str; 6] = ["equals", "in", "gt", "gte", "lt", "lte"];
 
 /// Compiles the operand of `as`. `None` after an error.
 pub(super) fn reading(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Reading> {
     match node.as_str() {
-        Some("number") => return Some(Reading::Number),
-        Some("time") => return Some(Reading::Time),
-        Some(other) => diagnostics.push(unknown(
-            node.origin(),
-            "unknown-value",
-            "operand of `as`",
-            other,
-            ["number", "time"],
-        )),
+        Some(typed) => {
+            let found = Reading::ALL.into_iter().find(|reading| reading.name() == typed);
+            if found.is_some() {
+                return found;
+            }
+            let known = Reading::ALL.map(Reading::name);
+            diagnostics.push(unknown(
+                node.origin(),
+                "unknown-value",
+                "operand of `as`",
+                typed,
+                known,
+            ));
+        }
         None => diagnostics.push(wrong(node, "`as` is `number` or `time`")),
     }
     None

@@ -17,7 +17,7 @@ const NANOSECOND_DIGITS: usize = 9;
 
 /// The operand of `as`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub enum Reading {
     Number,
     Time,
 }
@@ -32,8 +32,11 @@ pub(super) struct ReadTest {
 }
 
 impl Reading {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Number, Self::Time];
+
     /// The operand as the rules file has it.
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Number => "number",
             Self::Time => "time",

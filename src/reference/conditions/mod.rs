@@ -250,6 +250,26 @@ const GROUPS: [ConditionExample; 3] = [
     ),
 ];
 
+/// Returns the meaning of a selector and an example, by a word, or by the sign with which it begins.
+pub fn selector(begin: &str) -> (&'static str, &'static str) {
+    let same = |name: &str| {
+        let mut names = name.split(", ").map(|name| name.trim_matches('`'));
+        names.any(|name| name == begin || name.starts_with(&format!("{begin}.")))
+    };
+    let found = SELECTORS.iter().find(|(name, _, _)| same(name));
+    found.map_or(("", ""), |(_, what, example)| (*what, *example))
+}
+
+/// Returns when a condition or a group holds, and an example, by its key.
+pub fn condition(key: &str) -> (&'static str, &'static str) {
+    let named = |row: &&ConditionExample| {
+        let mut names = row.name.split('`').skip(1).step_by(2);
+        names.any(|name| name == key || name.starts_with(&format!("{key}:")))
+    };
+    let found = CONDITIONS.iter().chain(&GROUPS).find(named);
+    found.map_or(("", ""), |row| (row.holds, row.example))
+}
+
 /// Returns the parts of `conditions.md`.
 pub fn parts() -> Vec<(&'static str, String)> {
     let code = |text: &str| format!("`{text}`");

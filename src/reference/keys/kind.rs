@@ -54,6 +54,10 @@ pub enum KeyType {
     Operators,
     /// Any value.
     Any,
+    /// Name of a scheme that the file defines.
+    OwnScheme,
+    /// A key without a value.
+    Nothing,
     /// Mapping with this id.
     Mapping(String),
     /// Mapping of any names to values of this type.
@@ -121,6 +125,8 @@ impl KeyType {
             "condition" => Self::Condition,
             "operators" => Self::Operators,
             "any" => Self::Any,
+            "own scheme" => Self::OwnScheme,
+            "nothing" => Self::Nothing,
             _ => return Err(format!("unknown type `{text}`")),
         })
     }
@@ -205,6 +211,8 @@ impl fmt::Display for KeyType {
             Self::Condition => "[conditions](conditions.md)",
             Self::Operators => "[operators](conditions.md)",
             Self::Any => "any value",
+            Self::Nothing => "nothing",
+            Self::OwnScheme => "name of a [scheme of your own](senders.md#define-your-own-scheme)",
         };
         f.write_str(words)
     }

@@ -7,6 +7,8 @@
 mod kind;
 mod page;
 #[cfg(test)]
+pub mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::sync::LazyLock;
@@ -44,6 +46,12 @@ pub struct Mapping {
     pub at: Vec<Value>,
     /// Type of the values under all other keys, which are names. `None`: there are no other keys.
     pub others: Option<KeyType>,
+    /// Groups of keys of which exactly one is given.
+    #[serde(default)]
+    pub exactly_one: Vec<Vec<String>>,
+    /// Groups of keys of which at least one is given.
+    #[serde(default)]
+    pub at_least_one: Vec<Vec<String>>,
     #[serde(deserialize_with = "in_order")]
     pub keys: Vec<(String, Key)>,
 }
@@ -60,6 +68,15 @@ pub struct Key {
     pub default_text: Option<String>,
     #[serde(default)]
     pub required: bool,
+    /// Keys of which one stands in place of this required one.
+    #[serde(default)]
+    pub unless: Vec<String>,
+    /// Least and greatest number of items, if the value is a list.
+    pub items: Option<(usize, usize)>,
+    /// Type of the names, if the value is a mapping of names to values.
+    pub names: Option<KeyType>,
+    /// Regular expression that the text matches, in the syntax that ECMA-262 and `regex` share.
+    pub pattern: Option<String>,
     /// True for a key that the parser knows and never accepts.
     #[serde(default)]
     pub unusable: bool,

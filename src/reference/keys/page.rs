@@ -87,7 +87,11 @@ pub fn anchor(heading: &str) -> String {
 /// Returns the default of a key in words.
 pub fn default(key: &Key) -> String {
     match (&key.default, &key.default_text) {
-        _ if key.required => "none, the key is required".to_owned(),
+        _ if key.required && key.unless.is_empty() => "none, the key is required".to_owned(),
+        _ if key.required => {
+            let others: Vec<String> = key.unless.iter().map(|name| format!("`{name}`")).collect();
+            format!("none, the key is required without {}", others.join(" or "))
+        }
         (Some(value), _) => match value {
             Value::Sequence(items) if items.is_empty() => "none".to_owned(),
             Value::Mapping(entries) if entries.is_empty() => "none".to_owned(),

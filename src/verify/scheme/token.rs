@@ -74,8 +74,8 @@ impl TokenScheme {
         if !places::names_place(settings) {
             diagnostics.push(nowhere(settings));
         }
-        if let (Some(Location::Headers(names)), Some(at)) = (&place, settings.given("header"))
-            && names.len() > 1
+        if let (Some(Location::Headers(_)), Some(at)) = (&place, settings.given("header"))
+            && at.value().is_sequence()
         {
             diagnostics.push(at.error("wrong-value", "wrong type: one header is taken here"));
         }
