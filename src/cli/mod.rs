@@ -12,6 +12,7 @@ mod exec;
 mod explain;
 mod fire;
 mod import;
+mod init;
 mod location;
 mod man;
 mod plan;
@@ -132,6 +133,12 @@ enum Command {
     /// code 0: all is the same, perhaps with warnings; 1: something is not; 2: nothing could be read.
     #[command(after_help = "Example:\n  hookyard import hooks.json -o rules.yaml")]
     Import(import::Arguments),
+    /// Write a first rules file for a sender, with a test, a secret and a drop-in for systemd.
+    ///
+    /// Prints what to do at the sender and next. No file is ever overwritten. Exit code 0: written;
+    /// 2: nothing was written.
+    #[command(after_help = "Example:\n  hookyard init --sender github --dir hooks")]
+    Init(init::Arguments),
     /// Show events and their deliveries, replay them, or drop them.
     ///
     /// The commands read the store directly, with or without a running daemon. Exit code 0:
@@ -204,6 +211,7 @@ pub fn run() -> ExitCode {
         Command::Send(arguments) => send::run(&arguments),
         Command::Fire(arguments) => fire::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),

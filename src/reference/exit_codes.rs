@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 22] = [
+pub const COMMANDS: [(&str, [&str; 3]); 23] = [
     (
         "serve",
         [
@@ -156,6 +156,14 @@ pub const COMMANDS: [(&str, [&str; 3]); 22] = [
         ],
     ),
     ("schemes", ["printed", "-", "no such scheme"]),
+    (
+        "init",
+        [
+            "written",
+            "-",
+            "no such sender; a file is there already; the folder cannot be written",
+        ],
+    ),
     ("schema", ["printed", "-", "no such schema"]),
     ("completions", ["printed", "-", "no such shell"]),
     ("man", ["written", "-", "the folder cannot be written"]),

@@ -54,6 +54,7 @@ mod handshakes;
 mod importing;
 mod imports;
 mod include;
+mod init;
 mod inputs;
 mod integers;
 mod interrupted;
