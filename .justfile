@@ -46,7 +46,7 @@ scripts: tools
     {{ ruff }} check --no-cache --config tests/system/ruff.toml tests/system
     {{ ruff }} format --no-cache --check --config tests/system/ruff.toml tests/system
     {{ ruff }} check --no-cache --isolated --select E9,F benches
-    if command -v node >/dev/null; then for script in tests/system/real_senders/*.mjs; do node --check "$script"; done; fi
+    if command -v node >/dev/null; then for script in tests/system/{real_senders,editors}/*.mjs; do node --check "$script"; done; fi
 
 # Run system tests: a file, `-k NAME`, or everything that this machine can run.
 [positional-arguments]
@@ -73,6 +73,9 @@ sync: build (pytest "test_sync_order.py")
 
 # Test imported rules side by side with adnanh/webhook (needs webhook).
 import: build (pytest "test_import.py" "test_differences.py")
+
+# Test the JSON Schemas with ajv and yaml-language-server (needs node and npm).
+editors: build schema-readers (pytest "test_editors.py")
 
 # Test the Debian package in a container (needs root or sudo, cargo-deb, debootstrap, systemd-nspawn).
 [positional-arguments]
@@ -114,3 +117,7 @@ tools:
 [private]
 libraries:
     tests/system/install senders
+
+[private]
+schema-readers:
+    tests/system/install editors
