@@ -23,7 +23,7 @@ fn secrets(folder: &Path) -> Vec<(String, String)> {
     let line = text.lines().find_map(|line| line.strip_prefix("secrets: "));
     let read = |line: &str| {
         let (name, value) = line.trim_matches(['{', '}']).split_once("\": \"").unwrap();
-        let name = name.strip_prefix("\"env:").unwrap();
+        let (_, name) = name.split_once(':').unwrap();
         (name.to_owned(), value.trim_end_matches('"').to_owned())
     };
     line.into_iter().map(read).collect()
@@ -53,6 +53,8 @@ fn rules_of_every_sender_load_without_a_warning_and_their_test_passes() {
         }
         let output = command.output().unwrap();
         let told = said(&output);
+        let tested = scenario.hookyard(&["test", "rules.test.yaml"]);
+        assert!(tested.status.success(), "{sender}: {}", said(&tested));
         let warned = WARNED.iter().find(|(name, _)| *name == sender);
         if let Some((_, warning)) = warned {
             assert!(told.contains(warning) && told.contains(", 1 warning"), "{told}");

@@ -90,19 +90,19 @@ rules:
 }
 
 fn tests(sender: &Sender) -> String {
-    let Sender { name, .. } = sender;
+    let Sender { name, json, .. } = sender;
     let modeline = Described::Tests.modeline();
     let secrets = match sender.origin {
-        Origin::None | Origin::Learned => String::new(),
+        Origin::None => String::new(),
         _ => format!(
-            "\n# In place of the real ones, which no test reads.\nsecrets: {{\"env:{}\": \"{}\"}}\n",
-            sender.variable(),
+            "\n# In place of the real ones, which no test reads.\nsecrets: {{\"{}\": \"{}\"}}\n",
+            sender.source(),
             sender.test_secret()
         ),
     };
     let taken = format!(
         "  - name: an event is taken
-    request: {{endpoint: /{name}, json: {{some: {{field: value}}}}}}
+    request: {{endpoint: /{name}, json: {json}}}
     expect:
       answer: {{status: 200, outcome: accepted}}
       rules: [{name}]
@@ -192,7 +192,7 @@ pub fn next(sender: &Sender, folder: &Path, files: &[File]) -> String {
         steps.push(format!("set -a; . {file}; set +a"));
     }
     steps.push(format!("hookyard serve {}", at("rules.yaml")));
-    if sender.can_sign() {
+    if sender.can_sign() && sender.origin != Origin::Learned {
         let rules = at("rules.yaml");
         steps.push(format!(
             "in a second terminal: hookyard send --rule {} --rules {rules}",

@@ -50,6 +50,7 @@ struct Entry {
     secret: Origin,
     #[serde(default)]
     repeats: bool,
+    json: Option<String>,
     setup: String,
 }
 
@@ -75,6 +76,8 @@ pub struct Sender {
     pub has_event: bool,
     /// True if nothing in a request tells two events apart.
     pub repeats: bool,
+    /// Body for the test.
+    pub json: &'static str,
 }
 
 impl Sender {
@@ -100,6 +103,7 @@ impl Sender {
             origin: entry.secret,
             setup: &entry.setup,
             repeats: entry.repeats,
+            json: entry.json.as_deref().unwrap_or("{some: {field: value}}"),
             has_event: scheme.is_some_and(|scheme| !scheme.event.is_empty()),
             given: given.into_iter().collect(),
             family,
@@ -114,6 +118,14 @@ impl Sender {
             _ => "SECRET",
         };
         format!("{}_{kind}", self.name.to_uppercase())
+    }
+
+    /// Source of the secret in the rules.
+    pub fn source(&self) -> String {
+        match self.origin {
+            Origin::Learned => format!("file:{}.secret", self.name),
+            _ => format!("env:{}", self.variable()),
+        }
     }
 
     /// Value of `verify`, in one or several lines with this indent.
@@ -141,7 +153,7 @@ impl Sender {
 
     /// True if a test can sign as the sender, with the secret that the rules have.
     pub fn can_sign(&self) -> bool {
-        matches!(self.origin, Origin::Yours | Origin::Theirs)
+        matches!(self.origin, Origin::Yours | Origin::Theirs | Origin::Learned)
     }
 
     /// Secret for tests, in the form that the scheme wants.
