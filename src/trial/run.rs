@@ -12,6 +12,7 @@ use super::found::Found;
 use super::outcomes::OutcomeScript;
 use super::suite::{Suite, TestCase};
 use super::world::World;
+use crate::base::count::counted;
 use crate::report::Metrics;
 
 /// Results of the tests that ran.
@@ -107,7 +108,7 @@ impl Suite {
             }
         }
         for (rule, number, place) in world.script.unused() {
-            let found = format!("not used: `{rule}` had only {number} attempts");
+            let found = format!("not used: `{rule}` had only {}", counted(number, "attempt"));
             failures.add(&place, "outcomes", String::new(), found);
         }
         for (place, why) in &world.log.lock().misfits {

@@ -95,6 +95,8 @@ mod sums;
 mod supervised;
 mod tls;
 mod trial;
+mod trial_deliveries;
+mod trial_example;
 mod unreadable;
 mod unverified;
 mod values;
