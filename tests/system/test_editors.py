@@ -102,8 +102,19 @@ def test_ajv_and_check_agree_on_the_shape_of_a_rules_file(binary, schemas, tmp_p
 
 def test_ajv_accepts_what_init_and_import_write(binary, schemas, tmp_path):
     subprocess.run([binary, "init", "--sender", "github", "--dir", tmp_path], check=True, capture_output=True)
-    hooks = [{"id": "deploy", "execute-command": "/bin/true", "trigger-rule": {"match": {
-        "type": "payload-hmac-sha256", "secret": "a-secret", "parameter": {"source": "header", "name": "X-Sig"}}}}]
+    hooks = [
+        {
+            "id": "deploy",
+            "execute-command": "/bin/true",
+            "trigger-rule": {
+                "match": {
+                    "type": "payload-hmac-sha256",
+                    "secret": "a-secret",
+                    "parameter": {"source": "header", "name": "X-Sig"},
+                }
+            },
+        }
+    ]
     (tmp_path / "hooks.json").write_text(json.dumps(hooks))
     imported = subprocess.run([binary, "import", tmp_path / "hooks.json"], capture_output=True, text=True, check=False)
     assert imported.stdout.startswith("# yaml-language-server: $schema=/usr/share/hookyard/rules.schema.json\n")
@@ -144,7 +155,9 @@ def test_keys_and_words_are_completed(server, schemas, name, text, expected):
 
 
 def test_hover_shows_what_a_key_does(server, schemas):
-    text = with_schema(schemas, RULE + "    on_duplicate: ignore\n    match: {$.ref: {glob: x}}\n    actions: [{run: [a]}]\n")
+    text = with_schema(
+        schemas, RULE + "    on_duplicate: ignore\n    match: {$.ref: {glob: x}}\n    actions: [{run: [a]}]\n"
+    )
     uri = server.open("hover.yaml", text)
     lines = text.split("\n")
 
