@@ -4,7 +4,7 @@
 //! prints), `/metrics` (`OpenMetrics`), `/healthz` and `/readyz`. On TCP, if `admin.listen` is set:
 //! the same without `/status`, which names files and rules. `POST /check`, for root and the
 //! daemon's user, judges a rules file. `POST /replay`, for the same, runs an ignored arrival, and
-//! `POST /fire` a rule by hand. No other request changes anything.
+//! `POST /fire` a rule by hand. `POST /plan` judges the rules file on disk. No other request changes anything.
 //!
 //! Limits: `CONNECTIONS` at once on each listener, one request per connection, a request within
 //! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`.
@@ -14,6 +14,7 @@ mod check;
 mod exchange;
 mod fire;
 mod operation;
+mod plan;
 mod replay;
 mod serve;
 
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use check::{Judge, Judgement, Question};
 pub use fire::{FireAnswer, FireRequest, Firer, MAX_FIRE_HEAD};
 pub use operation::Performing;
+pub use plan::{MAX_PLAN, PlanAnswer, PlanRequest, Planner};
 pub use replay::{MAX_REPLAY, ReplayAnswer, ReplayRequest, Replayer};
 pub use serve::{AdminServices, Doors, bind, serve};
 

@@ -23,6 +23,7 @@ use crate::admin::answer::{answer, text};
 use crate::admin::check::Judge;
 use crate::admin::exchange::LIMIT;
 use crate::admin::fire::Firer;
+use crate::admin::plan::Planner;
 use crate::admin::replay::Replayer;
 use crate::admin::{CONNECTIONS, REQUEST_LIMIT};
 use crate::rules::Admin;
@@ -47,6 +48,7 @@ pub struct AdminServices {
     pub judge: Judge,
     pub replayer: Arc<Replayer>,
     pub firer: Arc<Firer>,
+    pub planner: Arc<Planner>,
 }
 
 /// Binds the listeners that the rules file configures. If the unix socket cannot be bound, its
@@ -142,7 +144,8 @@ where
                 (Caller::Operator(_), "/check") => services.judge.answer(request).await,
                 (Caller::Operator(user), "/replay") => services.replayer.answer(request, user).await,
                 (Caller::Operator(user), "/fire") => services.firer.answer(request, user).await,
-                (Caller::Group, "/check" | "/replay" | "/fire") => text(
+                (Caller::Operator(user), "/plan") => services.planner.answer(request, user).await,
+                (Caller::Group, "/check" | "/replay" | "/fire" | "/plan") => text(
                     StatusCode::FORBIDDEN,
                     "only root and the daemon's own user may ask for that",
                 ),

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use super::ask::{NotAnswered, ask};
 use super::check::environment;
 use super::events::Since;
 use super::location::{StoreLocation, unusable};
-use super::{Format, NO, UNKNOWN, YES, complain, fail, naming, rules_path, say, wrong};
-use crate::base::clock::Clock;
+use super::{Format, NO, UNKNOWN, YES, complain, fail, naming, rules_path, say, status, wrong};
+use crate::admin::{PlanAnswer, PlanRequest};
+use crate::base::clock::{Clock, Timestamp};
 use crate::config;
 use crate::plan::{Answer, Plan, Range};
 use crate::rules::RuleSet;
@@ -14,6 +16,8 @@ use crate::store::Records;
 
 /// Arrivals that are judged unless `--since` or `--last` say otherwise.
 const LAST: usize = 1000;
+/// Hint for naming another daemon.
+const HINT: &str = "name the daemon's rules file with `--rules RULES`";
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -43,6 +47,20 @@ pub fn run(arguments: &Arguments) -> u8 {
 }
 
 fn plan(arguments: &Arguments) -> Result<u8, u8> {
+    let since = arguments.since.map(|since| since.at(Clock::system().now()));
+    let usual = if since.is_some() { usize::MAX } else { LAST };
+    let last = arguments
+        .last
+        .map_or(usual, |last| usize::try_from(last).unwrap_or(usize::MAX));
+    let range = Range { since, last };
+    match &arguments.new {
+        Some(new) => of_file(arguments, new, range),
+        None => of_rules_in_force(arguments, range),
+    }
+}
+
+/// Judges a new file against the rules file.
+fn of_file(arguments: &Arguments, new_path: &Path, range: Range) -> Result<u8, u8> {
     let rules = rules_path(
         arguments
             .store_location
@@ -51,33 +69,56 @@ fn plan(arguments: &Arguments) -> Result<u8, u8> {
             .as_ref(),
     );
     let store = arguments.store_location.store()?;
-    let Some(new_path) = &arguments.new else {
-        return Err(fail("name the new rules: `hookyard plan NEW.yaml`"));
-    };
     let old = load(arguments, &rules, &rules)?;
     let new = load(arguments, &rules, new_path)?;
-    let since = arguments.since.map(|since| since.at(Clock::system().now()));
-    let usual = if since.is_some() { usize::MAX } else { LAST };
-    let last = arguments
-        .last
-        .map_or(usual, |last| usize::try_from(last).unwrap_or(usize::MAX));
-    let history = Records::at(&store)
-        .history()
-        .map_err(|error| unusable(&store, &error))?;
+    let unusable = |error| unusable(&store, &error);
+    let history = Records::at(&store).history().map_err(unusable)?;
     let named = |rules, path: &Path| (rules, path.display().to_string());
     let (old, new) = (named(&old, &rules), named(&new, new_path));
-    let plan = Plan::new(old, new, &history, Range { since, last }, || true);
-    let plan = plan.map_err(|error| unusable(&store, &error))?;
+    let plan = Plan::new(old, new, &history, range, || true).map_err(unusable)?;
     let text = match arguments.format {
         Format::Text => plan.text(),
         Format::Json => plan.json().to_string(),
     };
-    let code = match plan.answer() {
-        Answer::Same => YES,
-        Answer::Different => NO,
-        Answer::Unknown => UNKNOWN,
+    let differs = match plan.answer() {
+        Answer::Same => Some(false),
+        Answer::Different => Some(true),
+        Answer::Unknown => None,
     };
-    Ok(say(&text, code))
+    Ok(say(&text, code(differs)))
+}
+
+/// Lets the running daemon judge its rules file against the rules that it has in force.
+fn of_rules_in_force(arguments: &Arguments, range: Range) -> Result<u8, u8> {
+    let socket = status::socket_of(&arguments.store_location, HINT)?;
+    let request = PlanRequest {
+        since: range.since.map(Timestamp::as_millis),
+        last: range.last,
+    };
+    let answer: PlanAnswer = ask(&socket, "POST /plan", &request).map_err(|error| {
+        let code = fail(&error.describe(&socket, "judge its rules file"));
+        if matches!(error, NotAnswered::Absent(_)) {
+            complain("without a daemon, name the new rules: `hookyard plan NEW.yaml`");
+        }
+        code
+    })?;
+    if let Some(why) = &answer.failed {
+        return Err(fail(why));
+    }
+    let text = match arguments.format {
+        Format::Text => answer.text,
+        Format::Json => answer.json.to_string(),
+    };
+    Ok(say(&text, code(answer.differs)))
+}
+
+/// The exit code: 0 if the new rules act as the old ones, 1 if not, 2 if that is not known.
+fn code(differs: Option<bool>) -> u8 {
+    match differs {
+        Some(false) => YES,
+        Some(true) => NO,
+        None => UNKNOWN,
+    }
 }
 
 /// Loads a rules file as if it stood at `location`. The error is the exit code.

@@ -41,6 +41,7 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
     let store = settings::store(root.given("store"), keyring, diagnostics);
     let mut wanted = settings::deliveries(root.given("deliveries"), diagnostics);
     let admin = admin::compile(root.given("admin"), keyring.folder(), diagnostics);
+    let reload = settings::reload(root.given("reload"), diagnostics);
     let log = settings::log(root.given("log"), keyring, diagnostics);
 
     let schemes = schemes(documents, keyring, &server, diagnostics);
@@ -105,6 +106,7 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
         store,
         wanted,
         admin,
+        reload,
         log,
         names: names(&endpoints),
         endpoints,

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 
 use crate::base::units::{HumanDuration, Size};
 use crate::payload::Decode;
-use crate::rules::{LogFormat, LogRotation, OnDuplicate};
+use crate::rules::{Change, LogFormat, LogRotation, OnDuplicate};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +28,7 @@ pub struct RulesFile {
     pub deliveries: Option<IgnoredAny>,
     pub admin: Option<IgnoredAny>,
     pub log: Option<IgnoredAny>,
+    pub reload: Option<IgnoredAny>,
     pub schemes: Option<IgnoredAny>,
     pub endpoints: Option<IgnoredAny>,
     pub rules: Option<IgnoredAny>,
@@ -70,6 +71,13 @@ pub struct StoreShape {
 pub struct DeliveriesShape {
     pub limit: Option<u32>,
     pub per_rule: Option<u32>,
+}
+
+/// `reload:`.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadShape {
+    pub refuse_if: Option<Vec<Change>>,
 }
 
 /// `store.keep:`.

@@ -25,7 +25,15 @@ const MAX_TOGETHER: usize = 16 << 20;
 /// Keys of an included file.
 const KEYS: [&str; 3] = ["endpoints", "rules", "schemes"];
 /// Keys of the main file alone.
-const OF_MAIN: [&str; 6] = ["server", "store", "deliveries", "admin", "log", "defaults"];
+const OF_MAIN: [&str; 7] = [
+    "server",
+    "store",
+    "deliveries",
+    "admin",
+    "log",
+    "reload",
+    "defaults",
+];
 
 /// The texts of one rule set.
 pub(super) struct RulesTexts {

@@ -49,6 +49,6 @@ pub use environment::{environment, variable};
 pub use load::{Loaded, load, load_in_place_of, load_text};
 pub use paths::{Layout, socket_path, store_of, store_path};
 pub use pretended::{PretendedRules, load_pretended};
-pub use reload::{Cause, REST, Reload, Reloader, restart_needed};
+pub use reload::{Cause, Gate, REST, Reload, Reloader, restart_needed};
 pub use source::{is_missing, read, was_read};
 pub use warnings::OF_RULES as WARNINGS_OF_RULES;

@@ -72,11 +72,14 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// Maximum pause between retries of an unchanged rejected file.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
+/// Judge of a new rule set against the one in force. It returns the reasons why the old one stays.
+pub type Gate = Box<dyn Fn(&RuleSet, &RuleSet) -> Diagnostics + Send + Sync>;
+
 /// Reloader of one rules file.
-#[derive(Debug)]
 pub struct Reloader {
     path: PathBuf,
     live: Arc<Live<RuleSet>>,
+    gate: Gate,
     refused: Mutex<Option<RejectedFile>>,
     /// Number of reloads started. Only the latest may change anything; older ones were abandoned.
     latest: AtomicU64,
@@ -92,8 +95,9 @@ struct RejectedFile {
     includes: Vec<Include>,
     /// Its diagnostics, so that they are logged only once.
     messages: Vec<String>,
-    /// Time of the next retry with unchanged files, and the pause before it.
-    retry: (Instant, Duration),
+    /// Time of the next retry with unchanged files, and the pause before it. `None`: it is judged
+    /// again only if the operator asks, because nothing is missing.
+    retry: Option<(Instant, Duration)>,
 }
 
 impl RejectedFile {
@@ -106,22 +110,27 @@ impl RejectedFile {
         now: Instant,
     ) -> Self {
         let same = before.filter(|before| before.fingerprint == fingerprint);
-        let pause = same.map_or(FIRST_PAUSE, |before| (before.retry.1 * 2).min(LONGEST_PAUSE));
+        let pause = same.map_or(FIRST_PAUSE, |before| {
+            let pause = before.retry.map(|(_, pause)| pause * 2);
+            pause.unwrap_or(FIRST_PAUSE).min(LONGEST_PAUSE)
+        });
         Self {
             fingerprint,
             files,
             includes,
             messages: diagnostics.iter().map(Diagnostic::line).collect(),
-            retry: (now + pause, pause),
+            retry: Some((now + pause, pause)),
         }
     }
 }
 
 impl Reloader {
-    pub fn new(path: &Path, live: Arc<Live<RuleSet>>) -> Self {
+    /// A new file is put in force if it loads and `gate` gives no reason against it.
+    pub fn new(path: &Path, live: Arc<Live<RuleSet>>, gate: Gate) -> Self {
         Self {
             path: path.to_owned(),
             live,
+            gate,
             refused: Mutex::new(None),
             latest: AtomicU64::new(0),
         }
@@ -197,7 +206,7 @@ impl Reloader {
         }
         let is_waiting = |refused: &RejectedFile| match cause {
             Cause::Change => true,
-            Cause::Time => Instant::now() < refused.retry.0,
+            Cause::Time => refused.retry.is_none_or(|(at, _)| Instant::now() < at),
             Cause::Operator => false,
         };
         if let Some(refused) = before.as_ref().filter(|refused| is_waiting(refused))
@@ -212,12 +221,19 @@ impl Reloader {
             includes,
             fingerprint,
         } = loaded;
+        let mut is_gated = false;
+        let outcome = outcome.and_then(|loaded| {
+            let reasons = (self.gate)(&current, &loaded.rules);
+            is_gated = reasons.has_errors();
+            if is_gated { Err(reasons) } else { Ok(loaded) }
+        });
         match outcome {
             Ok(loaded) => self.activate(ticket, loaded, &current),
             Err(diagnostics) => {
                 let before = before.as_ref();
                 let files = (files, includes);
-                let now = RejectedFile::new(fingerprint, files, &diagnostics, before, Instant::now());
+                let mut now = RejectedFile::new(fingerprint, files, &diagnostics, before, Instant::now());
+                now.retry = now.retry.filter(|_| !is_gated);
                 self.reject(ticket, now, diagnostics, asked)
             }
         }
@@ -332,7 +348,11 @@ mod tests {
         let path = folder.path().join("rules.yaml");
         std::fs::write(&path, "rules: []\n").unwrap();
         let rules = load(&path, environment()).unwrap().rules;
-        let reloader = Reloader::new(&path, Arc::new(Live::new(rules)));
+        let reloader = Reloader::new(
+            &path,
+            Arc::new(Live::new(rules)),
+            Box::new(|_, _| Diagnostics::new()),
+        );
         // Editors leave an empty file for a moment.
         std::fs::write(&path, "").unwrap();
         assert!(matches!(reloader.reload(Cause::Time), Reload::Unchanged));
@@ -347,7 +367,11 @@ mod tests {
         let path = folder.join("rules.yaml");
         std::fs::write(&path, "rules: []\n").unwrap();
         let rules = load(&path, environment()).unwrap().rules;
-        let reloader = Reloader::new(&path, Arc::new(Live::new(rules)));
+        let reloader = Reloader::new(
+            &path,
+            Arc::new(Live::new(rules)),
+            Box::new(|_, _| Diagnostics::new()),
+        );
         std::fs::write(&path, text).unwrap();
         assert!(matches!(reloader.reload(Cause::Change), Reload::Kept(_)));
         std::thread::sleep(REST * 2);
@@ -369,7 +393,7 @@ mod tests {
             assert!(matches!(reloader.reload(cause), Reload::Unchanged));
             assert!(reloader.is_refused());
         }
-        reloader.refused().as_mut().unwrap().retry.0 = Instant::now();
+        reloader.refused().as_mut().unwrap().retry = Some((Instant::now(), FIRST_PAUSE));
         assert!(matches!(reloader.reload(Cause::Time), Reload::InForce { .. }));
     }
 
@@ -388,11 +412,14 @@ mod tests {
         let mut refused = next(None, "a");
         let mut pauses = Vec::new();
         for _ in 0..9 {
-            pauses.push(refused.retry.1.as_secs());
+            pauses.push(refused.retry.unwrap().1.as_secs());
             refused = next(Some(&refused), "a");
         }
         assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
-        assert_eq!(next(Some(&refused), "b").retry, (now + FIRST_PAUSE, FIRST_PAUSE));
+        assert_eq!(
+            next(Some(&refused), "b").retry,
+            Some((now + FIRST_PAUSE, FIRST_PAUSE))
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::document::{
-    DeliveriesShape, KeepShape, LogFileShape, LogRotateShape, LogShape, ServerShape, StoreShape,
+    DeliveriesShape, KeepShape, LogFileShape, LogRotateShape, LogShape, ReloadShape, ServerShape, StoreShape,
 };
 use super::{listen, tls};
 use crate::base::diagnostic::Diagnostics;
@@ -13,7 +13,7 @@ use crate::base::network::TrustedPeers;
 use crate::base::secret::Keyring;
 use crate::base::units::{HumanDuration, Size};
 use crate::base::yaml::Node;
-use crate::rules::{LogFile, LogSettings, Server, StoreSettings};
+use crate::rules::{LogFile, LogSettings, ReloadSettings, Server, StoreSettings};
 use crate::store::{Concurrency, Keep, MAX_LIGHT, PerRing, Settings, Wanted};
 
 /// Default of `server.max_body`, in bytes.
@@ -176,6 +176,14 @@ pub fn deliveries(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Want
             },
         },
         light_rules: Arc::default(),
+    }
+}
+
+/// Compiles `reload:`.
+pub fn reload(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> ReloadSettings {
+    let shape: ReloadShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
+    ReloadSettings {
+        refuse_if: shape.refuse_if,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::base::live::Live;
 use crate::base::throttle;
 use crate::config::{self, Reloader};
 use crate::daemon::shared::Shared;
-use crate::daemon::{availability, certificate, sweep, usage, watch, watchdog};
+use crate::daemon::{availability, certificate, plan, sweep, usage, watch, watchdog};
 use crate::pipeline::{Recorder, ReloadRequest, Usage};
 use crate::status::Unavailable;
 use crate::sys::systemd;
@@ -27,7 +27,7 @@ pub(super) fn spawn_watch(
 ) -> Arc<Heartbeat> {
     let heartbeat = Heartbeat::of("the watch over the rules");
     let watch = watch::Watch {
-        reloader: Arc::new(Reloader::new(path, Arc::clone(&shared.live))),
+        reloader: Arc::new(Reloader::new(path, Arc::clone(&shared.live), plan::gate(shared))),
         live: Arc::clone(&shared.live),
         metrics: Arc::clone(&shared.metrics),
         reloads: Arc::clone(&shared.reloads),

@@ -7,6 +7,7 @@ mod availability;
 mod background;
 mod certificate;
 mod fire;
+mod plan;
 mod replay;
 mod shared;
 mod signals;
@@ -154,6 +155,7 @@ async fn serve(
     let status_service = status_service(path, &shared, started, &handler.body_budget);
     let replayer = Arc::new(replay::replayer(&shared, &handler.ingest));
     let firer = Arc::new(fire::firer(&shared, &handler.ingest));
+    let planner = Arc::new(plan::planner(path, &shared));
     // Before the first handshake.
     let renewer = renewer_handle(&shared);
 
@@ -174,6 +176,7 @@ async fn serve(
             judge: judge(path),
             replayer,
             firer,
+            planner,
         },
     ));
     heartbeats.push(spawn_watch(

@@ -18,7 +18,7 @@ use crate::event::{ArrivalOutcome, Decision, EventId};
 use crate::pipeline::{Unknown, Verdict};
 use crate::plan::differing::differing;
 use crate::plan::kept::each_kept;
-use crate::rules::RuleSet;
+use crate::rules::{Change, RuleSet};
 use crate::store::{History, StoreError};
 
 pub use differing::Difference;
@@ -121,30 +121,6 @@ pub struct Fidelity {
     pub different: Sample,
     /// Arrivals that the old rules decide otherwise, and that another file decided then.
     pub older: Sample,
-}
-
-/// A kind of change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Change {
-    /// Only the old rule matches.
-    Loses,
-    /// Only the new rule matches.
-    Gains,
-    /// Both match, and the actions or their group are rendered in another way.
-    Differs,
-}
-
-impl Change {
-    pub const ALL: [Self; 3] = [Self::Loses, Self::Gains, Self::Differs];
-
-    /// Name of the kind in the rules file and in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Loses => "loses",
-            Self::Gains => "gains",
-            Self::Differs => "differs",
-        }
-    }
 }
 
 /// Arrivals with the same change for the same reason.

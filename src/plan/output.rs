@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::base::count::counted;
 use crate::event::EventId;
 use crate::pipeline::Unknown;
-use crate::plan::{Answer, Change, Changed, Difference, Plan, Sample};
+use crate::plan::{Answer, Changed, Difference, Plan, Sample};
+use crate::rules::Change;
 
 /// Maximum characters of a value in text.
 const SHOWN: usize = 160;

@@ -9,6 +9,7 @@
 
 mod endpoint;
 mod log;
+mod reload;
 mod respond;
 mod rule;
 mod server;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub use endpoint::{Endpoint, HandshakeVerifiers, Pace, RateLimits};
 pub use log::{LogFile, LogFormat, LogRotation, LogSettings};
+pub use reload::{Change, ReloadSettings};
 pub use respond::{AnswerKind, Respond, StatedAnswer};
 pub use rule::{Alternative, GroupSettings, OnDuplicate, PayloadUse, Rule};
 pub use server::{Admin, Listen, Server};
@@ -49,6 +51,7 @@ pub struct RuleSet {
     /// Limits on the deliveries that run at the same time.
     pub wanted: Wanted,
     pub admin: Admin,
+    pub reload: ReloadSettings,
     pub log: LogSettings,
     pub endpoints: Vec<Endpoint>,
     /// Router from a path to an index into `endpoints`.

@@ -54,8 +54,8 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "base", "sys", "tls", "event", "store", "act", "acme", "rules", "report", "pipeline", "config",
-            "server", "status", "admin",
+            "base", "sys", "tls", "event", "store", "act", "acme", "rules", "report", "pipeline", "plan",
+            "config", "server", "status", "admin",
         ],
     ),
     (

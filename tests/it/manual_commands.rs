@@ -360,7 +360,7 @@ impl Stage {
         );
         // A daemon works on after its answer. What only looks is repeated until it sees the result.
         let looks = first == "cat"
-            || ["events list", "events show", "status", "check"]
+            || ["events list", "events show", "status", "check", "plan"]
                 .iter()
                 .any(|look| command.starts_with(&format!("hookyard {look}")));
         let pattern = pattern(expected);

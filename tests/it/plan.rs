@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::scenario::{Daemon, Scenario, eventually, said};
+use crate::scenario::{Daemon, Scenario, eventually, rules_text, said};
 
 const SECRET: &str = "it-is-a-long-secret-1234567890";
 
@@ -38,6 +38,12 @@ fn push(daemon: &Daemon, number: usize, branch: &str, secret: &str) -> (u16, Str
     let body = json!({"ref": format!("refs/heads/{branch}"), "after": format!("c{number}")});
     let sending = daemon.post("/github").json(body.to_string());
     sending.github(secret).send().outcome()
+}
+
+/// Writes other rules, which the daemon may not put in force.
+fn rewrite(daemon: &Daemon, text: &str) {
+    let text = rules_text(daemon.folder(), text);
+    std::fs::write(daemon.folder().join("rules.yaml"), text).unwrap();
 }
 
 /// Plans a change of `from` to `to`, everywhere in the rules. Returns exit code, text and JSON.
@@ -196,4 +202,69 @@ fn decisions_of_other_rules_and_repetitions_are_told_apart() {
     let (code, text, _) = plan(&daemon, &["new.yaml", "--since", "2999-01-01"]);
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("no arrival is kept that could tell"), "{text}");
+}
+
+#[test]
+fn the_file_on_disk_is_compared_with_the_rules_in_force() {
+    // The daemon keeps its rules, because the new file makes a rule lose arrivals.
+    let rules = format!("reload: {{refuse_if: [loses]}}\n{OLD}");
+    let mut daemon = daemon(&rules);
+    let (code, text, _) = plan(&daemon, &[]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("judged by the rules in force (generation 1) and by "),
+        "{text}"
+    );
+
+    let changed = rules.replace("heads/main", "heads/release");
+    rewrite(&daemon, &changed);
+    daemon.eventually("a refusal", || daemon.log().contains("refuse-if"));
+    let log = daemon.log();
+    assert!(
+        log.contains("the rule `deploy` loses 2 arrivals, such as 01"),
+        "{log}"
+    );
+    assert!(
+        log.contains("($.ref: expected \"refs/heads/release\")"),
+        "{log}"
+    );
+    assert!(log.contains("hookyard plan"), "{log}");
+    assert_eq!(push(&daemon, 20, "main", SECRET), (200, "accepted".into()));
+    let (code, text, found) = plan(&daemon, &[]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("- deploy loses 3 arrivals"), "{text}");
+    assert_eq!(found["changes"][0]["change"], "loses");
+    let status = daemon.scenario.hookyard(&["status", "--check"]);
+    assert_eq!(status.status.code(), Some(1), "{}", said(&status));
+
+    // A change that only gains is put in force, and so is one that says so.
+    daemon.rewrite(&rules.replace("{$.ref: refs/heads/main}", "{$.ref: {starts_with: refs/heads/}}"));
+    daemon.eventually("generation 2", || daemon.log().contains("generation=2"));
+    daemon.rewrite(&changed.replace("[loses]", "[]"));
+    daemon.eventually("generation 3", || daemon.log().contains("generation=3"));
+
+    // A restart puts any file in force that loads.
+    assert_eq!(daemon.stop(), Some(0));
+    let (code, text, _) = plan(&daemon, &[]);
+    assert_eq!(code, 2, "{text}");
+    assert!(
+        text.contains("without a daemon, name the new rules: `hookyard plan NEW.yaml`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_gate_that_the_new_file_leaves_out_still_holds() {
+    let daemon = daemon(&format!("reload: {{refuse_if: [loses, differs]}}\n{OLD}"));
+    rewrite(&daemon, "rules: []\n");
+    daemon.eventually("a refusal", || {
+        daemon.log().contains("the rule `record` loses 3 arrivals")
+    });
+    rewrite(&daemon, &OLD.replace("commit=", "sha="));
+    daemon.eventually("another refusal", || {
+        daemon
+            .log()
+            .contains("the rule `deploy` does something else for 2 arrivals")
+    });
+    assert_eq!(push(&daemon, 30, "main", SECRET), (200, "accepted".into()));
 }
