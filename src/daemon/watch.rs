@@ -250,7 +250,7 @@ fn report(outcome: &Reload, cause: Cause) {
             error!(
                 cause,
                 diagnostics = count,
-                "the rules file does not load; the rules in force stay"
+                "the rules file is refused; the rules in force stay"
             );
         }
     }

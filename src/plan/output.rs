@@ -97,14 +97,17 @@ impl Plan {
         if fidelity.different.count > 0 {
             let arrivals = counted(as_usize(fidelity.different.count), "arrival");
             lines.push(format!(
-                "warning: {} decides {arrivals} otherwise than it did then, so something that it decides by \
+                "warning: {} would decide {arrivals} otherwise than then, so something that counts \
                  is not kept: {}",
                 self.old,
                 ids(&fidelity.different)
             ));
         }
         if lines.is_empty() && self.report.judged > 0 {
-            lines.push(format!("{} decides all of them as they were decided", self.old));
+            lines.push(format!(
+                "{} would decide all of them as they were decided",
+                self.old
+            ));
         }
         lines
     }

@@ -224,10 +224,7 @@ fn the_file_on_disk_is_compared_with_the_rules_in_force() {
         log.contains("the rule `deploy` loses 2 arrivals, such as 01"),
         "{log}"
     );
-    assert!(
-        log.contains("($.ref: expected \"refs/heads/release\")"),
-        "{log}"
-    );
+    assert!(log.contains("($.ref: expected \"refs/heads/release\")"), "{log}");
     assert!(log.contains("hookyard plan"), "{log}");
     assert_eq!(push(&daemon, 20, "main", SECRET), (200, "accepted".into()));
     let (code, text, found) = plan(&daemon, &[]);
@@ -238,7 +235,7 @@ fn the_file_on_disk_is_compared_with_the_rules_in_force() {
     assert_eq!(status.status.code(), Some(1), "{}", said(&status));
 
     // A change that only gains is put in force, and so is one that says so.
-    daemon.rewrite(&rules.replace("{$.ref: refs/heads/main}", "{$.ref: {starts_with: refs/heads/}}"));
+    daemon.rewrite(&rules.replace("{$.ref: refs/heads/main}", "{$.ref: {prefix: refs/heads/}}"));
     daemon.eventually("generation 2", || daemon.log().contains("generation=2"));
     daemon.rewrite(&changed.replace("[loses]", "[]"));
     daemon.eventually("generation 3", || daemon.log().contains("generation=3"));
