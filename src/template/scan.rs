@@ -225,7 +225,6 @@ fn note_filter(filter: &str, rest: &[TagToken], found: &mut Scan) {
         ) => {
             found.regexes.push(pattern.clone());
         }
-        ("regex_replace", _) => found.not_literal.push(filter.to_owned()),
         // `map('regex_replace', 'a', 'b')` calls the filter with the arguments that follow.
         ("map", [TagToken::Sign('('), TagToken::Text(inner), rest @ ..]) => {
             found.filters.push(inner.clone());
@@ -249,7 +248,7 @@ fn note_filter(filter: &str, rest: &[TagToken], found: &mut Scan) {
         // A computed name could be that of a filter whose arguments are compiled.
         ("map", [TagToken::Sign('('), TagToken::Word(name), TagToken::Sign('='), ..])
             if name == "attribute" => {}
-        ("map", [TagToken::Sign('('), ..]) => found.not_literal.push(filter.to_owned()),
+        ("regex_replace", _) | ("map", [TagToken::Sign('('), ..]) => found.not_literal.push(filter.to_owned()),
         ("datetimeformat", [TagToken::Sign('('), TagToken::Text(format), ..]) => {
             found.formats.push(format.clone());
         }

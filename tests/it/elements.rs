@@ -6,7 +6,7 @@ use crate::scenario::Scenario;
 
 #[test]
 fn a_command_and_the_event_record_have_the_element() {
-    let rules = r#"
+    let rules = r"
 rules:
   - name: each
     endpoint: /alerts
@@ -16,7 +16,7 @@ rules:
     actions:
       - {run: [./note]}
       - {append: records.jsonl}
-"#;
+";
     let note = "printf '%s %s\\n' \"$HOOKYARD_ITEM_INDEX\" \"${HOOKYARD_ITEM-none}\" >> noted";
     let daemon = Scenario::new().script("note", note).rules(rules).start();
     let long = "x".repeat(70_000);
