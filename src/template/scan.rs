@@ -248,7 +248,9 @@ fn note_filter(filter: &str, rest: &[TagToken], found: &mut Scan) {
         // A computed name could be that of a filter whose arguments are compiled.
         ("map", [TagToken::Sign('('), TagToken::Word(name), TagToken::Sign('='), ..])
             if name == "attribute" => {}
-        ("regex_replace", _) | ("map", [TagToken::Sign('('), ..]) => found.not_literal.push(filter.to_owned()),
+        ("regex_replace", _) | ("map", [TagToken::Sign('('), ..]) => {
+            found.not_literal.push(filter.to_owned());
+        }
         ("datetimeformat", [TagToken::Sign('('), TagToken::Text(format), ..]) => {
             found.formats.push(format.clone());
         }
