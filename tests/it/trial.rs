@@ -447,3 +447,87 @@ fn a_real_arrival_becomes_a_test_that_passes() {
         "{tests}"
     );
 }
+
+/// Rules with the names that the examples of the reference use.
+const REFERENCE_RULES: &str = "
+rules:
+  - {name: a, endpoint: /a, verify: none, actions: [{append: a.log}]}
+  - {name: b, endpoint: /b, verify: none, actions: [{append: b.log}]}
+  - {name: deploy-site, endpoint: /github, verify: {github: a-secret-of-the-rules}, actions: [{append: c.log}]}
+";
+
+/// What is wrong with a test file, one line each.
+fn wrong(folder: &std::path::Path, document: &serde_yaml::Value) -> Vec<String> {
+    let path = folder.join("rules.test.yaml");
+    std::fs::write(&path, serde_yaml::to_string(document).unwrap()).unwrap();
+    let Err(found) = hookyard::trial::Suite::load(&path) else {
+        return Vec::new();
+    };
+    let all = found.of_tests.iter().chain(&found.of_rules);
+    all.map(|diagnostic| format!("{}: {}", diagnostic.code, diagnostic.message))
+        .collect()
+}
+
+/// The mapping at a position of a document.
+fn mapping_at<'v>(
+    document: &'v mut serde_yaml::Value,
+    steps: &[serde_yaml::Value],
+) -> &'v mut serde_yaml::Mapping {
+    let place = steps.iter().fold(document, |value, step| match step {
+        serde_yaml::Value::Number(number) => &mut value[usize::try_from(number.as_u64().unwrap()).unwrap()],
+        step => &mut value[step.as_str().unwrap()],
+    });
+    place.as_mapping_mut().unwrap()
+}
+
+#[test]
+fn the_reader_accepts_exactly_the_keys_of_the_reference() {
+    let scenario = scenario(REFERENCE_RULES, "");
+    let folder = scenario.folder();
+    for mapping in hookyard::reference::test_mappings() {
+        let with = |changes: Vec<(serde_yaml::Value, serde_yaml::Value)>| {
+            let mut document = mapping.frame.clone();
+            let place = mapping_at(&mut document, &mapping.at);
+            for (key, value) in changes {
+                if value.is_null() {
+                    place.remove(&key);
+                } else {
+                    place.insert(key, value);
+                }
+            }
+            document
+        };
+        for (name, key) in &mapping.keys {
+            let mut changes: Vec<_> = key.with.clone().into_iter().collect();
+            changes.push((name.as_str().into(), key.example.clone()));
+            let found = wrong(folder, &with(changes));
+            // Nothing asks for the secret of the example.
+            let found: Vec<_> = found
+                .iter()
+                .filter(|line| !line.starts_with("unused-secret"))
+                .collect();
+            assert!(found.is_empty(), "{} {name}: {found:#?}", mapping.id);
+        }
+        let unknown = with(vec![("hookyard_unknown".into(), 1.into())]);
+        if mapping.id != "test-signer" {
+            let found = wrong(folder, &unknown);
+            assert!(
+                found.iter().any(|line| line.contains("hookyard_unknown")),
+                "{}: {found:?}",
+                mapping.id
+            );
+            let known: Vec<_> = mapping.keys.iter().filter(|(_, key)| key.required).collect();
+            for (name, _) in known {
+                let found = wrong(
+                    folder,
+                    &with(vec![(name.as_str().into(), serde_yaml::Value::Null)]),
+                );
+                assert!(
+                    found.iter().any(|line| line.contains(&**name)),
+                    "{} {name}: {found:?}",
+                    mapping.id
+                );
+            }
+        }
+    }
+}
