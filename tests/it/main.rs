@@ -68,6 +68,7 @@ mod main_job;
 mod manual;
 mod manual_blocks;
 mod manual_commands;
+mod manual_tests;
 mod memory_limit;
 mod message_algorithms;
 mod message_signatures;
