@@ -13,6 +13,7 @@
 //!            shared: event, rules, client, template, tls, sys, base
 //! ```
 //!
+//! [`trial`] runs the tests of a rules file through the same pipeline, on a store in memory.
 //! [`acme`] gets the certificate that `server` presents. [`status`] gathers the daemon's state for
 //! `hookyard status`, systemd and the metrics. [`plan`] compares two rule sets over the arrivals
 //! that are kept.
@@ -41,6 +42,7 @@
 //! | an action | a file in `act/` and its arms in `act/mod.rs` |
 //! | a command | a file in `cli/` and an arm in `cli/mod.rs` |
 //! | a key of the rules file | its shape in `config/document.rs`, its meaning beside it, its entry in `reference/keys/keys.yaml` |
+//! | a key of the test file | its place in `trial/`, its entry in `reference/keys/test_keys.yaml` |
 //! | a limit | its constant, and its row in `reference/limits/limits.yaml` |
 
 pub mod acme;

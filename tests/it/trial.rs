@@ -531,3 +531,21 @@ fn the_reader_accepts_exactly_the_keys_of_the_reference() {
         }
     }
 }
+
+#[test]
+fn a_value_that_cannot_be_set_is_an_error_at_its_path() {
+    for (set, words) in [
+        (
+            "{$.after.x: 1}",
+            "`$.after.x`: `x` needs an object, and there is `\"abc123\"`",
+        ),
+        ("{'$.a[3]': 1}", "`$.a[3]`: `3` needs a list, and there is `{}`"),
+        ("{$..x: 1}", "`$..x` is not a singular JSONPath"),
+    ] {
+        let test = format!(
+            "  - {{name: a, request: {{captured: fixtures/push.json, set: {set}}}, expect: {{rules: []}}}}\n"
+        );
+        let (_, output) = run(&format!("{HEAD}{test}"), &[]);
+        expect(&output, 2, &[words, "rules.test.yaml:5:"]);
+    }
+}

@@ -73,7 +73,7 @@ impl SingularPath {
                         SingularSegment::Index(index) => ("a list", index.to_string()),
                     };
                     return Err(format!(
-                        "`{}`: there is no {wanted} for `{step}`, but `{found}`",
+                        "`{}`: `{step}` needs {wanted}, and there is `{found}`",
                         self.text
                     ));
                 }
