@@ -33,7 +33,17 @@ fn quoted(text: &str) -> String {
     if text.chars().all(|letter| !letter.is_control()) && text.contains(['"', '\\']) && !text.contains('\'') {
         return format!("'{text}'");
     }
-    Value::from(text).to_string()
+    // JSON leaves some characters that may not stand in YAML.
+    let forbidden =
+        |letter: char| letter.is_control() || ['\u{feff}', '\u{fffe}', '\u{ffff}'].contains(&letter);
+    let escaped = |letter: char| {
+        if forbidden(letter) {
+            format!("\\u{:04x}", u32::from(letter))
+        } else {
+            letter.to_string()
+        }
+    };
+    Value::from(text).to_string().chars().map(escaped).collect()
 }
 
 /// A list of values that are YAML already.
