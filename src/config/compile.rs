@@ -2,6 +2,7 @@
 //! own, so that one error does not hide another.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use super::cross_checks::CrossChecks;
@@ -109,9 +110,22 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
         reload,
         log,
         names: names(&endpoints),
+        written: written_beside_rules(documents),
         endpoints,
         routes,
     })
+}
+
+/// Hash of everything that is written beside the rules.
+fn written_beside_rules(documents: &[Document]) -> u64 {
+    let mut written = DefaultHasher::new();
+    for document in documents {
+        let entries = document.root().entries().into_iter();
+        for (key, node) in entries.filter(|(key, _)| *key != "rules") {
+            (key, node.value()).hash(&mut written);
+        }
+    }
+    written.finish()
 }
 
 /// Names of the light rules.

@@ -3,6 +3,7 @@
 //! Every part is checked, whichever part is wrong. Agreement with other rules is left to
 //! `cross_checks.rs`.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,8 +153,11 @@ impl<'d> RuleCompiler<'d, '_> {
             verification,
             replay_window: window.unwrap_or(default_window),
         });
+        let mut written = DefaultHasher::new();
+        (node.value(), context.keyring.folder()).hash(&mut written);
         let rule = Rule {
             name: shape.name?.into(),
+            written: written.finish(),
             enabled: shape.enabled.unwrap_or(true),
             allowed_warnings: Vec::new(),
             allow,

@@ -190,6 +190,9 @@ impl<'r> Comparison<'r> {
 
     /// Compares what both rules would do with an arrival that both want.
     fn compare_rendered(&mut self, id: EventId, rule: &Arc<str>, old: &Verdict<'_>, new: &Verdict<'_>) {
+        if self.old.has_like(self.new, rule) {
+            return;
+        }
         let differences = differing(&old.rendered(rule), &new.rendered(rule));
         if differences.is_empty() {
             return;

@@ -53,6 +53,8 @@ pub struct RuleSet {
     pub admin: Admin,
     pub reload: ReloadSettings,
     pub log: LogSettings,
+    /// Hash of everything that is written beside the rules.
+    pub written: u64,
     pub endpoints: Vec<Endpoint>,
     /// Router from a path to an index into `endpoints`.
     pub routes: matchit::Router<usize>,
@@ -64,6 +66,13 @@ impl RuleSet {
     /// ACME settings, if the certificate is issued by an authority.
     pub fn acme(&self) -> Option<&Acme> {
         self.server.tls.as_ref().and_then(Tls::acme)
+    }
+
+    /// True if `other` has a rule of this name that is written in the same way, as is everything
+    /// beside the rules.
+    pub fn has_like(&self, other: &Self, name: &str) -> bool {
+        let written = |rules: &Self| rules.rule(name).map(|(_, rule)| rule.written);
+        self.written == other.written && written(self).is_some() && written(self) == written(other)
     }
 
     /// Returns the endpoint of a normalized path, with the path's parameters still percent-encoded.

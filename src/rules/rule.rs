@@ -20,6 +20,8 @@ use crate::template::{KnownActions, NamedAction, Template};
 pub struct Rule {
     /// Name, unique in the set.
     pub name: Arc<str>,
+    /// Hash of the rule as written, and of the folder at which its paths start.
+    pub written: u64,
     /// False if the rule is switched off.
     pub enabled: bool,
     /// Codes of the warnings that the rule allows.

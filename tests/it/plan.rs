@@ -114,6 +114,24 @@ fn a_change_is_judged_by_what_came() {
 }
 
 #[test]
+fn a_change_beside_the_rules_is_judged_too() {
+    let daemon = daemon(OLD);
+    let (code, text, found) = change(&daemon, "rules:\n", "defaults: {timeout: 7s}\nrules:\n");
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains("~ deploy does something else for 2 arrivals"),
+        "{text}"
+    );
+    assert_eq!(
+        found["changes"][0]["differences"],
+        json!([{"place": "actions[0].timeout", "old": "10m", "new": "7s"}])
+    );
+    // A line that begins with `x-` says nothing.
+    let (code, text, _) = change(&daemon, "rules:\n", "x-note: 1\nrules:\n");
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
 fn what_cannot_be_judged_is_said() {
     let daemon = daemon(OLD);
 

@@ -31,9 +31,9 @@ printf '%s|' "${VAR_A-unset}" "$@" >> shown
 """
 HOLD = """\
 #!/bin/sh
-# Says that it has begun, and waits for the file `go`.
+# Says that it has begun, and waits a minute at most for the file `go`.
 echo $$ >> begun
-until [ -e go ]; do sleep 0.05; done
+for _ in $(seq 1200); do [ -e go ] && break; sleep 0.05; done
 echo ended >> ended
 """
 
