@@ -21,7 +21,7 @@ use crate::acme::issued::ActiveCertificate;
 use crate::acme::settings::Settings;
 use crate::base::file;
 use crate::base::file::ReadError;
-use crate::base::secret::write_private;
+use crate::base::private_file::write_private;
 use crate::tls::pem::{self, Validity};
 
 /// Maximum size of a file that is read, in bytes.

@@ -16,6 +16,7 @@ pub mod live;
 mod manual_clock;
 pub mod network;
 pub mod patterns;
+pub mod private_file;
 pub mod regex_cost;
 pub mod secret;
 pub mod throttle;

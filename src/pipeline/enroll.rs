@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::base::secret::{Secret, kept, write_private};
+use crate::base::private_file::write_private;
+use crate::base::secret::{Secret, kept};
 use crate::verify::NewSecret;
 
 /// Maximum wait of an answer for the reload with the new secret.
@@ -137,7 +138,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::base::secret::beside;
+    use crate::base::private_file::beside;
 
     fn write(secret: &str, file: &Path) -> Result<EnrollOutcome, String> {
         write_once(&Secret::new(secret.as_bytes().to_vec()), file)
