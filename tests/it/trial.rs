@@ -1,5 +1,6 @@
 //! `hookyard test` through the real binary.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
 use crate::scenario::{Scenario, said};
@@ -349,6 +350,72 @@ fn what_was_found_is_accepted_and_the_rest_of_the_file_stays() {
         0,
         &["0 expectations replaced"],
     );
+}
+
+#[test]
+fn an_accepted_file_keeps_its_comments_anchors_owner_and_link() {
+    let first = TESTS.split("  - name: another branch").next().unwrap();
+    let right = format!("{HEAD}{first}");
+    let group = "group: \"deploy refs/heads/main\"";
+    assert!(right.contains(group), "{right}");
+    for (written, accepted) in [
+        (
+            "group: 'a' # 'note'",
+            "group: \"deploy refs/heads/main\" # 'note'",
+        ),
+        (
+            "group: &a b # note",
+            "group: &a \"deploy refs/heads/main\" # note",
+        ),
+        (
+            "group: |\n          a\n          b\n        # note",
+            "group: \"deploy refs/heads/main\"\n        # note",
+        ),
+    ] {
+        let (scenario, output) = run(&right.replace(group, written), &["--accept"]);
+        expect(&output, 0, &["1 expectation replaced", "1 test passed"]);
+        let text = std::fs::read_to_string(scenario.folder().join("rules.test.yaml")).unwrap();
+        assert_eq!(text, right.replace(group, accepted));
+    }
+    // A comment within a value would be lost with it.
+    let list = "rules:\n        - deploy-site\n        # note\n        - deploy-site";
+    let wrong = right.replace("rules: [deploy-site]", list);
+    assert!(wrong.contains(list), "{wrong}");
+    let (scenario, output) = run(&wrong, &["--accept"]);
+    expect(
+        &output,
+        1,
+        &["1 expectation not replaced, because a comment within would be lost"],
+    );
+    let file = scenario.folder().join("rules.test.yaml");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), wrong);
+    // A link to the file stays a link, and the mode stays.
+    let real = scenario.folder().join("real.yaml");
+    std::fs::rename(&file, &real).unwrap();
+    std::fs::write(&real, right.replace(group, "group: a")).unwrap();
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink("real.yaml", &file).unwrap();
+    expect(
+        &scenario.hookyard(&["test", "--accept"]),
+        0,
+        &["1 expectation replaced"],
+    );
+    assert!(file.is_symlink());
+    assert_eq!(std::fs::read_to_string(&real).unwrap(), right);
+    assert_eq!(
+        std::fs::metadata(&real).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
+    let names = std::fs::read_dir(scenario.folder()).unwrap();
+    let hidden = names.filter(|entry| {
+        entry
+            .as_ref()
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .starts_with('.')
+    });
+    assert_eq!(hidden.count(), 0);
 }
 
 #[test]

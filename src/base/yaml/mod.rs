@@ -8,7 +8,7 @@
 //! Bounds: [`MAX_TEXT`], [`MAX_DEPTH`], [`MAX_NODES`], [`MAX_EXPANDED`], [`MAX_DIRECTIVES`], and
 //! `serde_yaml`'s own limit on repeated aliases.
 
-mod ends;
+mod extents;
 mod json_text;
 mod merge;
 mod read;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
-pub use self::ends::ends;
+pub use self::extents::extents;
 use self::values::FirstWins;
 pub use self::walk::SizeCount;
 use self::walk::Walk;

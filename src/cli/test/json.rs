@@ -16,7 +16,7 @@ pub(super) fn json(report: &Report<'_>) -> Value {
         "rules": report.suite.rules_path.display().to_string(),
         "passed": report.result.tests.len() - failed,
         "failed": failed,
-        "accepted": report.accepted,
+        "accepted": report.accepted.map(|(replaced, _)| replaced),
         "tests": report.result.tests.iter().map(test).collect::<Vec<_>>(),
         "coverage": report.with_coverage.then(|| coverage(&report.result.coverage)),
         "diagnostics": report.suite.warnings.iter().map(Diagnostic::to_json).collect::<Vec<_>>(),

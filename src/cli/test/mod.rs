@@ -6,6 +6,9 @@ mod json;
 mod junit;
 mod text;
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -13,6 +16,7 @@ use clap::ValueEnum;
 use super::{NO, UNKNOWN, YES, coloured, complain_styled, fail, say_styled};
 use crate::base::diagnostic::Diagnostics;
 use crate::base::escape;
+use crate::base::private_file::write_private;
 use crate::trial::{NotLoaded, Suite, SuiteResult, accept};
 
 /// The usual test file.
@@ -54,8 +58,9 @@ struct Report<'r> {
     path: &'r Path,
     suite: &'r Suite,
     result: &'r SuiteResult,
-    /// Number of expectations that `--accept` has replaced. `None` without it.
-    accepted: Option<usize>,
+    /// Numbers of expectations that `--accept` has replaced, and left because of a comment. `None`
+    /// without it.
+    accepted: Option<(usize, usize)>,
     with_coverage: bool,
 }
 
@@ -97,16 +102,19 @@ pub fn run(arguments: &Arguments) -> u8 {
     if arguments.accept {
         let failures = result.tests.iter().flat_map(|test| &test.failures);
         match accept(&suite, failures) {
-            Ok(None) => accepted = Some(0),
-            Ok(Some(new)) => {
-                if let Err(error) = std::fs::write(path, &new.suite.text) {
-                    return fail(&format!("cannot write `{}`: {error}", path.display()));
+            Ok(new) => {
+                accepted = Some((new.replaced, new.commented));
+                if let Some(new) = new.suite {
+                    if let Err(error) = replace(path, &suite.text, &new.text) {
+                        let path = path.display();
+                        return fail(&format!("cannot write `{path}`, which stays as it is: {error}"));
+                    }
+                    suite = new;
+                    result = match suite.run(wanted) {
+                        Ok(result) => result,
+                        Err(error) => return fail(&format!("the tests cannot be run: {error}")),
+                    };
                 }
-                (suite, accepted) = (new.suite, Some(new.replaced));
-                result = match suite.run(wanted) {
-                    Ok(result) => result,
-                    Err(error) => return fail(&format!("the tests cannot be run: {error}")),
-                };
             }
             Err(not_loaded) => return unusable(path, &not_loaded, arguments.format),
         }
@@ -119,6 +127,25 @@ pub fn run(arguments: &Arguments) -> u8 {
         with_coverage: arguments.coverage,
     };
     print(&report, arguments.format)
+}
+
+/// Replaces the text of a file, whole or not at all. A link stays a link, and the file keeps its owner
+/// and its mode.
+fn replace(path: &Path, old: &str, new: &str) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    let metadata = fs::metadata(&path)?;
+    if metadata.permissions().readonly() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    if fs::read_to_string(&path)? != old {
+        return Err(io::Error::other("another program has changed it"));
+    }
+    write_private(&path, &[new.as_bytes()], |beside, file| {
+        // Only root can give a file away. For all others it is theirs anyway, or the group differs.
+        chown(beside, Some(metadata.uid()), Some(metadata.gid())).ok();
+        fs::set_permissions(beside, metadata.permissions())?;
+        fs::rename(beside, file)
+    })
 }
 
 /// Prints the result. Returns the exit code.
@@ -134,7 +161,7 @@ fn print(report: &Report<'_>, format: TestFormat) -> u8 {
         TestFormat::Junit => junit::junit(report),
     };
     if format != TestFormat::Text && !report.suite.warnings.is_empty() {
-        complain_styled(&report.suite.warnings.render(coloured(&std::io::stderr())));
+        complain_styled(&report.suite.warnings.render(coloured(&io::stderr())));
     }
     say_styled(&text, code)
 }
@@ -160,5 +187,5 @@ fn unusable(path: &Path, not_loaded: &NotLoaded, format: TestFormat) -> u8 {
 }
 
 fn rendered(diagnostics: &Diagnostics) -> String {
-    diagnostics.render(coloured(&std::io::stderr()))
+    diagnostics.render(coloured(&io::stderr()))
 }

@@ -41,8 +41,12 @@ fn conclusion(report: &Report<'_>) -> String {
     let failed = report.failed();
     let passed = report.result.tests.len() - failed;
     let mut lines = Vec::new();
-    if let Some(accepted) = report.accepted {
-        lines.push(format!("{path}: {} replaced", counted(accepted, "expectation")));
+    if let Some((replaced, commented)) = report.accepted {
+        lines.push(format!("{path}: {} replaced", counted(replaced, "expectation")));
+        lines.extend((commented > 0).then(|| {
+            let number = counted(commented, "expectation");
+            format!("{path}: {number} not replaced, because a comment within would be lost")
+        }));
     }
     let failures = match failed {
         0 => String::new(),
