@@ -41,7 +41,8 @@ pub enum Verdict {
         /// Time until the target may be called.
         after: Duration,
     },
-    /// Stopped before its end: the daemon is stopping, or a newer delivery supersedes this one.
+    /// Stopped before its end: the daemon is stopping, a newer delivery supersedes this one, or the
+    /// operator stops it.
     Stopped,
 }
 

@@ -4,7 +4,8 @@
 //! prints), `/metrics` (`OpenMetrics`), `/healthz` and `/readyz`. On TCP, if `admin.listen` is set:
 //! the same without `/status`, which names files and rules. `POST /check`, for root and the
 //! daemon's user, judges a rules file. `POST /replay`, for the same, runs an ignored arrival, and
-//! `POST /fire` a rule by hand. `POST /plan` judges the rules file on disk. No other request changes anything.
+//! `POST /fire` a rule by hand. `POST /stop` stops attempts. `POST /plan` judges the rules file on
+//! disk. No other request changes anything.
 //!
 //! Limits: `CONNECTIONS` at once on each listener, one request per connection, a request within
 //! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`.
@@ -17,6 +18,7 @@ mod operation;
 mod plan;
 mod replay;
 mod serve;
+mod stop;
 
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ pub use operation::Performing;
 pub use plan::{MAX_PLAN, PlanAnswer, PlanRequest, Planner};
 pub use replay::{MAX_REPLAY, ReplayAnswer, ReplayRequest, Replayer};
 pub use serve::{AdminServices, Doors, bind, serve};
+pub use stop::{AfterStopName, MAX_STOP, StopAnswer, StopRequest, StopTargetId, StoppedAttempt, Stopper};
 
 /// Maximum connections served at once on each listener. Further ones wait.
 const CONNECTIONS: usize = 16;

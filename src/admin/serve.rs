@@ -25,6 +25,7 @@ use crate::admin::exchange::LIMIT;
 use crate::admin::fire::Firer;
 use crate::admin::plan::Planner;
 use crate::admin::replay::Replayer;
+use crate::admin::stop::Stopper;
 use crate::admin::{CONNECTIONS, REQUEST_LIMIT};
 use crate::rules::Admin;
 use crate::status::STORE_LIMIT;
@@ -49,6 +50,7 @@ pub struct AdminServices {
     pub replayer: Arc<Replayer>,
     pub firer: Arc<Firer>,
     pub planner: Arc<Planner>,
+    pub stopper: Arc<Stopper>,
 }
 
 /// Binds the listeners that the rules file configures. If the unix socket cannot be bound, its
@@ -145,7 +147,8 @@ where
                 (Caller::Operator(user), "/replay") => services.replayer.answer(request, user).await,
                 (Caller::Operator(user), "/fire") => services.firer.answer(request, user).await,
                 (Caller::Operator(user), "/plan") => services.planner.answer(request, user).await,
-                (Caller::Group, "/check" | "/replay" | "/fire" | "/plan") => text(
+                (Caller::Operator(user), "/stop") => services.stopper.answer(request, user).await,
+                (Caller::Group, "/check" | "/replay" | "/fire" | "/plan" | "/stop") => text(
                     StatusCode::FORBIDDEN,
                     "only root and the daemon's own user may ask for that",
                 ),

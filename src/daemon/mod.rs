@@ -12,6 +12,7 @@ mod replay;
 mod shared;
 mod signals;
 mod stop;
+mod stop_attempts;
 mod store;
 mod sweep;
 mod systemd_status;
@@ -156,6 +157,7 @@ async fn serve(
     let replayer = Arc::new(replay::replayer(&shared, &handler.ingest));
     let firer = Arc::new(fire::firer(&shared, &handler.ingest));
     let planner = Arc::new(plan::planner(path, &shared));
+    let stopper = Arc::new(stop_attempts::stopper(&pipeline.dispatcher));
     // Before the first handshake.
     let renewer = renewer_handle(&shared);
 
@@ -177,6 +179,7 @@ async fn serve(
             replayer,
             firer,
             planner,
+            stopper,
         },
     ));
     heartbeats.push(spawn_watch(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
-use crate::act::{Outcome, PerformedAction};
+use crate::act::{Outcome, PerformedAction, Verdict};
 use crate::base::clock::Timestamp;
 use crate::pipeline::dispatch::{Dispatcher, STORE_PAUSE};
 use crate::pipeline::running::Attempting;
@@ -121,9 +121,14 @@ impl Dispatcher {
             return self.undeliverable(lease, "its action is gone".to_owned(), None, false);
         };
         let started = self.clock.now();
-        let outcome = self
+        let mut outcome = self
             .perform(lease, endpoint, rule, action, &attempting.stop)
             .await;
+        let cancel = attempting.cancel();
+        if let (Some(cancel), Verdict::Stopped | Verdict::Later { .. }) = (cancel, outcome.verdict) {
+            outcome.verdict = Verdict::Stopped;
+            outcome.detail = cancel.reason();
+        }
         let progress = Progress {
             action: lease.action,
             actions: rule.steps(for_failure),
@@ -133,6 +138,7 @@ impl Dispatcher {
             since: started,
             interruptions: lease.interrupted.map_or(0, |interrupted| interrupted.in_a_row),
             replaced: attempting.is_replaced(),
+            cancel,
             alarm: (!for_failure && !rule.on_failure.is_empty()).then(|| action.name()),
         };
         let settlement = settle(progress, &outcome, self.clock.now(), jitter(lease));

@@ -21,7 +21,7 @@ use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
 use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
-use crate::pipeline::running::Running;
+use crate::pipeline::running::{AfterStop, Cancel, OngoingAttempt, Running, StopTarget};
 use crate::pipeline::supersede::Supersede;
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
@@ -137,11 +137,26 @@ impl Dispatcher {
 
     /// Begins the attempts at leased deliveries.
     fn begin(self: &Arc<Self>, leased: Leased, running: &mut JoinSet<()>, abort: &CancellationToken) {
+        let now = self.clock.now();
         for lease in leased.leases {
-            let attempting = self.running.begin(lease.delivery, abort);
+            let attempting = self.running.begin(OngoingAttempt::of(&lease, now), abort);
             running.spawn(Arc::clone(self).deliver(lease, attempting));
         }
         self.supersede.of(&leased.displaced);
+    }
+
+    /// Stops the attempts in progress of a delivery or an event, and returns them. Commands get TERM,
+    /// and KILL after their grace.
+    pub fn cancel(&self, target: StopTarget, cancel: &Cancel) -> Vec<OngoingAttempt> {
+        let stopped = self.running.cancel(target, cancel);
+        for attempt in &stopped {
+            let then = match cancel.after {
+                AfterStop::Retry => "retry",
+                AfterStop::Drop => "drop",
+            };
+            report::stopping_attempt(attempt.event, attempt.delivery, &attempt.rule, &cancel.by, then);
+        }
+        stopped
     }
 
     /// Leases what is due now and begins the attempts, in place of [`Self::run`]. Returns their

@@ -49,6 +49,7 @@ pub use ingest::{Hold, Ingest, without_credentials};
 pub use preview::Preview;
 pub use recorder::Recorder;
 pub use replay::Replayed;
+pub use running::{AfterStop, Cancel, OngoingAttempt, StopTarget};
 pub use seen::Seen;
 pub use unmatched::unstructured;
 pub use usage::{EVERY as USAGE_WRITTEN_EVERY, Usage};

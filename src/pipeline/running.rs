@@ -1,15 +1,19 @@
-//! Deliveries in progress, so that one can be stopped when another supersedes it.
+//! Deliveries in progress, so that one can be stopped: another supersedes it, or the operator says so.
 //!
-//! A delivery is stopped by its id. If its attempt has not begun yet, it begins stopped.
+//! A superseded delivery is stopped by its id. If its attempt has not begun yet, it begins stopped.
+//! The operator stops only what is in progress.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::DeliveryId;
+use crate::base::clock::Timestamp;
+use crate::event::EventId;
+use crate::store::{DeliveryId, Lease};
 
 /// Maximum remembered deliveries that were stopped before they began. A lease begins within
 /// microseconds. A delivery stopped after its end is evicted when as many have followed it.
@@ -25,37 +29,122 @@ pub struct Running {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Stop tokens of begun attempts.
-    begun: HashMap<DeliveryId, CancellationToken>,
+    /// Begun attempts.
+    begun: HashMap<DeliveryId, Arc<Ongoing>>,
     /// Deliveries that were stopped before they began.
     early: VecDeque<DeliveryId>,
+}
+
+/// A begun attempt.
+#[derive(Debug)]
+struct Ongoing {
+    attempt: OngoingAttempt,
+    /// Cancelled when this attempt is to stop, alone or with all others.
+    stop: CancellationToken,
+    /// True if another delivery supersedes this one.
+    replaced: AtomicBool,
+    /// Set if the operator stops the attempt.
+    cancel: OnceLock<Cancel>,
+}
+
+/// An attempt in progress, as the operator names it.
+#[derive(Clone, Debug)]
+pub struct OngoingAttempt {
+    pub event: EventId,
+    pub delivery: DeliveryId,
+    pub rule: Arc<str>,
+    /// Index of the action.
+    pub action: usize,
+    /// Number of the attempt at that action, from 1.
+    pub number: u32,
+    /// The time at which the delivery was leased for it.
+    pub since: Timestamp,
+}
+
+/// The operator's decision to stop an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancel {
+    /// Name of the user.
+    pub by: Arc<str>,
+    pub after: AfterStop,
+}
+
+/// What becomes of a delivery whose attempt the operator stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterStop {
+    /// It is tried again by its rule, as after a failure.
+    Retry,
+    /// It becomes a dead letter.
+    Drop,
+}
+
+/// The deliveries whose attempts the operator stops.
+#[derive(Clone, Copy, Debug)]
+pub enum StopTarget {
+    Delivery(DeliveryId),
+    /// All deliveries of an event.
+    Event(EventId),
 }
 
 /// An attempt in progress, ended on drop.
 #[derive(Debug)]
 pub struct Attempting {
     running: Arc<Running>,
-    delivery: DeliveryId,
+    ongoing: Arc<Ongoing>,
     /// Cancelled when the daemon stops.
     abort: CancellationToken,
     /// Cancelled when this attempt is to stop, alone or with all others.
     pub stop: CancellationToken,
 }
 
+impl Cancel {
+    /// Describes the stop: the detail of the attempt, and the reason of a dead letter.
+    pub fn reason(&self) -> String {
+        format!("stopped by {}", self.by)
+    }
+}
+
+impl OngoingAttempt {
+    pub fn of(lease: &Lease, since: Timestamp) -> Self {
+        Self {
+            event: lease.received.id,
+            delivery: lease.delivery,
+            rule: Arc::clone(&lease.rule),
+            action: lease.action,
+            number: lease.attempt,
+            since,
+        }
+    }
+
+    fn is_meant(&self, target: StopTarget) -> bool {
+        match target {
+            StopTarget::Delivery(delivery) => self.delivery == delivery,
+            StopTarget::Event(event) => self.event == event,
+        }
+    }
+}
+
 impl Running {
-    /// Registers the attempt at a delivery. `abort` stops it along with all others.
-    pub fn begin(self: &Arc<Self>, delivery: DeliveryId, abort: &CancellationToken) -> Attempting {
-        let stop = abort.child_token();
+    /// Registers an attempt. `abort` stops it along with all others.
+    pub fn begin(self: &Arc<Self>, attempt: OngoingAttempt, abort: &CancellationToken) -> Attempting {
+        let (stop, delivery) = (abort.child_token(), attempt.delivery);
         let mut known = self.known();
-        if let Some(at) = known.early.iter().position(|early| *early == delivery) {
+        let early = known.early.iter().position(|early| *early == delivery);
+        if let Some(at) = early {
             known.early.remove(at);
             stop.cancel();
         }
-        known.begun.insert(delivery, stop.clone());
+        let ongoing = Arc::new(Ongoing {
+            attempt,
+            stop: stop.clone(),
+            replaced: AtomicBool::new(early.is_some()),
+            cancel: OnceLock::new(),
+        });
+        known.begun.insert(delivery, Arc::clone(&ongoing));
         self.begins.notify_one();
         Attempting {
             running: Arc::clone(self),
-            delivery,
+            ongoing,
             abort: abort.clone(),
             stop,
         }
@@ -71,17 +160,37 @@ impl Running {
         self.known().begun.is_empty()
     }
 
-    /// Stops a leased delivery, whether its attempt has begun or is about to.
-    pub fn stop(&self, delivery: DeliveryId) {
+    /// Stops a leased delivery that another one supersedes, whether its attempt has begun or is
+    /// about to.
+    pub fn replace(&self, delivery: DeliveryId) {
         let mut known = self.known();
-        if let Some(token) = known.begun.get(&delivery) {
-            token.cancel();
+        if let Some(ongoing) = known.begun.get(&delivery) {
+            ongoing.replaced.store(true, Ordering::Release);
+            ongoing.stop.cancel();
             return;
         }
         if known.early.len() == EARLY {
             known.early.pop_front();
         }
         known.early.push_back(delivery);
+    }
+
+    /// Stops the attempts in progress of a delivery or an event, and returns them. If one is being
+    /// stopped already, the first decision stands.
+    pub fn cancel(&self, target: StopTarget, cancel: &Cancel) -> Vec<OngoingAttempt> {
+        let known = self.known();
+        let mut stopped: Vec<OngoingAttempt> = known
+            .begun
+            .values()
+            .filter(|ongoing| ongoing.attempt.is_meant(target))
+            .map(|ongoing| {
+                ongoing.cancel.get_or_init(|| cancel.clone());
+                ongoing.stop.cancel();
+                ongoing.attempt.clone()
+            })
+            .collect();
+        stopped.sort_unstable_by_key(|attempt| attempt.delivery);
+        stopped
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -97,33 +206,66 @@ impl Attempting {
 
     /// True if the attempt is stopped because another delivery supersedes it.
     pub fn is_replaced(&self) -> bool {
-        self.stop.is_cancelled() && !self.abort.is_cancelled()
+        self.ongoing.replaced.load(Ordering::Acquire) && !self.abort.is_cancelled()
+    }
+
+    /// The operator's decision, if the operator stops the attempt.
+    pub fn cancel(&self) -> Option<&Cancel> {
+        self.ongoing.cancel.get()
     }
 }
 
 impl Drop for Attempting {
     fn drop(&mut self) {
-        self.running.known().begun.remove(&self.delivery);
+        let mut known = self.running.known();
+        let delivery = self.ongoing.attempt.delivery;
+        // A delivery that was dropped and replayed may have begun again.
+        let is_own = |ongoing: &Arc<Ongoing>| Arc::ptr_eq(ongoing, &self.ongoing);
+        if known.begun.get(&delivery).is_some_and(is_own) {
+            known.begun.remove(&delivery);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Timestamp;
+
+    const RETRY: AfterStop = AfterStop::Retry;
+
+    fn attempt(delivery: DeliveryId, event: EventId) -> OngoingAttempt {
+        OngoingAttempt {
+            event,
+            delivery,
+            rule: "build".into(),
+            action: 0,
+            number: 1,
+            since: Timestamp::EPOCH,
+        }
+    }
+
+    fn ids() -> ([DeliveryId; 2], EventId) {
+        let ids = [1, 2].map(|at| DeliveryId::new(Timestamp::from_millis(at)));
+        (ids, EventId::new(Timestamp::EPOCH))
+    }
+
+    fn cancel(by: &str, after: AfterStop) -> Cancel {
+        Cancel { by: by.into(), after }
+    }
 
     #[test]
     fn one_is_stopped_also_a_moment_before_it_begins_and_the_others_go_on() {
         let running = Arc::new(Running::default());
         let abort = CancellationToken::new();
-        let [first, second] = [1, 2].map(|at| DeliveryId::new(Timestamp::from_millis(at)));
-        let going = running.begin(first, &abort);
-        running.stop(second);
-        assert!(running.begin(second, &abort).is_replaced());
+        let ([first, second], event) = ids();
+        let begin = |delivery| running.begin(attempt(delivery, event), &abort);
+        let going = begin(first);
+        running.replace(second);
+        assert!(begin(second).is_replaced());
         // The stop was for one attempt.
-        let again = running.begin(second, &abort);
+        let again = begin(second);
         assert!(!going.is_replaced() && !again.is_replaced());
-        running.stop(first);
+        running.replace(first);
         assert!(going.is_replaced() && !again.is_replaced());
         abort.cancel();
         assert!(again.stop.is_cancelled() && !again.is_replaced());
@@ -134,10 +276,39 @@ mod tests {
         let running = Arc::new(Running::default());
         for at in 0..1000 {
             let delivery = DeliveryId::new(Timestamp::from_millis(at));
-            drop(running.begin(delivery, &CancellationToken::new()));
-            running.stop(delivery);
+            drop(running.begin(attempt(delivery, ids().1), &CancellationToken::new()));
+            running.replace(delivery);
         }
         assert_eq!(running.known().early.len(), EARLY);
         assert!(running.known().begun.is_empty());
+    }
+
+    #[test]
+    fn the_operator_stops_what_is_in_progress_and_the_first_decision_stands() {
+        let (running, abort) = (Arc::new(Running::default()), CancellationToken::new());
+        let ([first, second], event) = ids();
+        let going = [first, second].map(|delivery| running.begin(attempt(delivery, event), &abort));
+        let stop = |target, by: &str, after| running.cancel(target, &cancel(by, after)).len();
+        assert_eq!(stop(StopTarget::Delivery(first), "ann", AfterStop::Drop), 1);
+        let [one, other] = &going;
+        assert!(one.stop.is_cancelled() && !one.is_replaced() && !other.stop.is_cancelled());
+        assert_eq!(stop(StopTarget::Event(event), "bob", RETRY), 2);
+        assert_eq!(one.cancel(), Some(&cancel("ann", AfterStop::Drop)));
+        assert_eq!(other.cancel(), Some(&cancel("bob", RETRY)));
+        drop(going);
+        assert_eq!(stop(StopTarget::Event(event), "ann", RETRY), 0);
+        // What begins later is not stopped.
+        assert_eq!(running.begin(attempt(first, event), &abort).cancel(), None);
+    }
+
+    #[test]
+    fn the_end_of_an_overtaken_attempt_leaves_the_next_one_in_place() {
+        let (running, abort) = (Arc::new(Running::default()), CancellationToken::new());
+        let ([first, _], event) = ids();
+        let overtaken = running.begin(attempt(first, event), &abort);
+        let _next = running.begin(attempt(first, event), &abort);
+        drop(overtaken);
+        let stopped = running.cancel(StopTarget::Delivery(first), &cancel("ann", RETRY));
+        assert_eq!(stopped.len(), 1);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::act::{MAX_RETRY_AFTER, Outcome, Retry, Verdict};
 use crate::base::clock::Timestamp;
+use crate::pipeline::running::{AfterStop, Cancel};
 use crate::store::group::reason::REPLACED;
 use crate::store::{DeliveryFailure, Settlement};
 
@@ -29,12 +30,17 @@ pub struct Progress<'r> {
     pub interruptions: u32,
     /// True if the attempt was stopped because another delivery superseded this one.
     pub replaced: bool,
+    /// Set if the operator stopped the attempt.
+    pub cancel: Option<&'r Cancel>,
     /// Name of the action, if its rule has `on_failure` for a dead letter.
     pub alarm: Option<&'r str>,
 }
 
 /// Decides on the settlement. `jitter` lies in 0.0..1.0.
 pub fn settle(progress: Progress<'_>, outcome: &Outcome, now: Timestamp, jitter: f64) -> Settlement {
+    let is_dropped = progress
+        .cancel
+        .is_some_and(|cancel| cancel.after == AfterStop::Drop);
     let dead = |reason: String| Settlement::Dead {
         at: now,
         failure: progress.alarm.map(|action| {
@@ -45,10 +51,15 @@ pub fn settle(progress: Progress<'_>, outcome: &Outcome, now: Timestamp, jitter:
             })
         }),
         reason,
-        forget_dedup_keys: progress.awaited,
+        // What the operator drops does not come back by the sender's own retry.
+        forget_dedup_keys: progress.awaited && !is_dropped,
     };
     let detail = &outcome.detail;
-    let settlement = match outcome.verdict {
+    let verdict = match outcome.verdict {
+        Verdict::Stopped | Verdict::Later { .. } if progress.cancel.is_some() => Verdict::FAILED,
+        verdict => verdict,
+    };
+    let settlement = match verdict {
         Verdict::Stopped => interrupted(progress, now, jitter),
         Verdict::Later { after } => Settlement::Wait { due: now.plus(after) },
         Verdict::Done if progress.action + 1 < progress.actions => Settlement::Next {
@@ -76,7 +87,12 @@ pub fn settle(progress: Progress<'_>, outcome: &Outcome, now: Timestamp, jitter:
         let reason = REPLACED.to_owned();
         return Settlement::Superseded { at: now, reason };
     }
-    settlement
+    match progress.cancel {
+        Some(cancel) if is_dropped && (!settlement.is_end() || verdict != outcome.verdict) => {
+            dead(cancel.reason())
+        }
+        _ => settlement,
+    }
 }
 
 /// Settles an attempt that was interrupted by the daemon's stop. Stops count once in a row and
@@ -132,6 +148,7 @@ mod tests {
             since: NOW,
             interruptions: 0,
             replaced: false,
+            cancel: None,
             alarm: None,
         }
     }
@@ -328,5 +345,53 @@ mod tests {
             panic!("{settled:?}");
         };
         assert_eq!((&*failure.action, &*failure.reason), ("run", "exit 1"));
+    }
+
+    #[test]
+    fn a_cancelled_attempt_is_retried_as_after_a_failure_or_dead_at_once() {
+        let plan = retry(2, false);
+        let due = NOW.plus(Duration::from_secs(10));
+        let dead = |reason: &str| Settlement::Dead {
+            at: NOW,
+            reason: reason.to_owned(),
+            forget_dedup_keys: false,
+            failure: None,
+        };
+        let later = Verdict::Later {
+            after: Duration::from_hours(1),
+        };
+        let (failed, done) = (Verdict::FAILED, Verdict::Done);
+        for (after, attempt, verdict, expected) in [
+            (AfterStop::Retry, 1, Verdict::Stopped, Settlement::Retry { due }),
+            (AfterStop::Retry, 1, later, Settlement::Retry { due }),
+            (
+                AfterStop::Retry,
+                2,
+                Verdict::Stopped,
+                dead("stopped by ann, after 2 attempts"),
+            ),
+            (AfterStop::Drop, 1, Verdict::Stopped, dead("stopped by ann")),
+            (AfterStop::Drop, 2, Verdict::Stopped, dead("stopped by ann")),
+            (AfterStop::Drop, 1, later, dead("stopped by ann")),
+            // An attempt that had ended keeps its result, and a delivery that goes on does not.
+            (AfterStop::Drop, 1, failed, dead("stopped by ann")),
+            (AfterStop::Retry, 1, failed, Settlement::Retry { due }),
+            (AfterStop::Drop, 1, done, Settlement::Done { at: NOW }),
+        ] {
+            let by = "ann".into();
+            let cancel = Cancel { by, after };
+            let progress = Progress {
+                attempt,
+                awaited: after == AfterStop::Drop,
+                cancel: Some(&cancel),
+                ..progress(&plan)
+            };
+            let outcome = outcome(verdict, &cancel.reason());
+            assert_eq!(
+                settle(progress, &outcome, NOW, 0.0),
+                expected,
+                "{after:?} {verdict:?}"
+            );
+        }
     }
 }

@@ -38,7 +38,7 @@ impl Supersede {
     /// Stops or cleans up the displaced deliveries.
     pub fn of(&self, displaced: &Displaced) {
         for delivery in &displaced.stop {
-            self.running.stop(*delivery);
+            self.running.replace(*delivery);
         }
         for ended in &displaced.ended {
             report::superseded(&self.metrics, ended.event, &ended.rule, ended.reason);

@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 23] = [
+pub const COMMANDS: [(&str, [&str; 3]); 24] = [
     (
         "serve",
         [
@@ -113,6 +113,14 @@ pub const COMMANDS: [(&str, [&str; 3]); 23] = [
             "something was dropped",
             "nothing was",
             "the store is unknown or cannot be read; nothing says which, or several ids begin so",
+        ],
+    ),
+    (
+        "events stop",
+        [
+            "something was stopped",
+            "nothing runs, or it ended by itself; no such event",
+            "neither `--retry` nor `--drop`; no daemon answers, or another one does; the store is unknown or cannot be read; several ids begin so; it has not ended in time",
         ],
     ),
     (

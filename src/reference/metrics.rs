@@ -46,7 +46,7 @@ const SERIES: [Row; 35] = [
         "hookyard_attempts_total",
         "counter",
         &["rule", "action", "outcome"],
-        "attempts: `done`, `failed`, `dead`, `interrupted` (by a stop of the daemon, or found so at the start after a crash), `cancelled` (a newer delivery took its place)",
+        "attempts: `done`, `failed`, `dead`, `interrupted` (by a stop of the daemon, or found so at the start after a crash), `cancelled` (the operator stopped it, or a newer delivery took its place)",
     ),
     (
         "hookyard_attempt_duration_seconds",

@@ -112,6 +112,11 @@ pub fn superseded(metrics: &Metrics, event: EventId, rule: &Arc<str>, why: &str)
     info!(%event, rule = &**rule, why, next = "superseded", "superseded");
 }
 
+/// Logs that the operator stops an attempt. `then` says what becomes of the delivery.
+pub fn stopping_attempt(event: EventId, delivery: DeliveryId, rule: &str, by: &str, then: &str) {
+    info!(%event, %delivery, rule, by, then, "stopping an attempt");
+}
+
 /// Logs a delivery that was put off because no attempt at its action was possible.
 pub fn put_off(event: EventId, delivery: DeliveryId, rule: &str, why: &str, due: Timestamp) {
     debug!(%event, %delivery, rule, why, %due, "put off");

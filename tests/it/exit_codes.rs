@@ -74,6 +74,8 @@ fn while_it_runs(event: &str) -> Vec<(i32, Vec<&str>)> {
         (2, vec!["events", "replay", "0", "--dry-run"]),
         (2, vec!["events", "drop", "0", "--dry-run"]),
         (2, vec!["events", "show", "ffff", "--store", "absent.db"]),
+        (1, vec!["events", "stop", event, "--drop"]),
+        (2, vec!["events", "stop", event]),
         (0, vec!["events", "capture", event]),
         (1, vec!["events", "capture", "ffff"]),
         (2, vec!["events", "capture", "ffff", "--store", "absent.db"]),
@@ -170,13 +172,14 @@ fn exit_codes_are_those_of_the_table() {
         (0, vec!["store", "vacuum"]),
     ];
     check(&daemon, &stopped);
-    // An orderly stop is tested above. A damaged store has its own test.
+    // An orderly stop is tested above. A damaged store and attempts that run have their own tests.
     tried.append(&mut running);
     tried.append(&mut stopped);
     tried.extend([
         (0, vec!["serve"]),
         (1, vec!["status", "--check"]),
         (1, vec!["store", "check"]),
+        (0, vec!["events", "stop"]),
     ]);
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/exit-codes.md");
     let page = std::fs::read_to_string(page).unwrap();
@@ -196,5 +199,5 @@ fn exit_codes_are_those_of_the_table() {
             assert_eq!(known, *cell != "-", "{} {code}: {cell}", cells[0]);
         }
     }
-    assert_eq!(documented, 23);
+    assert_eq!(documented, 24);
 }

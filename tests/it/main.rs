@@ -89,6 +89,7 @@ mod schemes;
 mod send_rule;
 mod signing;
 mod status;
+mod stop_attempts;
 mod store_check;
 mod strangers;
 mod stripe_relay;

@@ -1,4 +1,5 @@
-//! `hookyard events`: shows events and their deliveries, replays them, and drops them.
+//! `hookyard events`: shows events and their deliveries, replays them, drops them, and stops their
+//! attempts.
 
 mod arrivals;
 mod as_test;
@@ -9,6 +10,7 @@ mod phase;
 mod replay;
 mod select;
 mod show;
+mod stop;
 mod stored;
 mod tail;
 
@@ -48,9 +50,14 @@ enum EventsCommand {
     Replay(change::ReplayArguments),
     /// Turn waiting deliveries into dead letters, and delete ended ones.
     ///
-    /// A running attempt continues to its end, but its result is not recorded and has no effect. If
-    /// the sender repeats a dropped event, it still counts as a duplicate.
+    /// A running attempt continues to its end, but its result is not recorded and has no effect. `events
+    /// stop` ends it. If the sender repeats a dropped event, it still counts as a duplicate.
     Drop(change::Arguments),
+    /// Stop the attempts of a delivery or of an event.
+    ///
+    /// The running daemon stops what is in progress. A command gets TERM, and KILL after its `grace`.
+    /// A forward is aborted. What waits is not touched: `events drop` gives it up.
+    Stop(stop::Arguments),
     /// Print the body of an arrival, byte for byte, or the whole request as JSON for `explain
     /// --captured`.
     Capture(capture::Arguments),
@@ -69,6 +76,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         EventsCommand::Tail(command) => tail::run(&path, command),
         EventsCommand::Replay(command) => change::replay(&path, &arguments.store_location, command),
         EventsCommand::Drop(command) => change::drop(&path, command),
+        EventsCommand::Stop(command) => stop::run(&path, &arguments.store_location, command),
         EventsCommand::Capture(command) if command.as_test => as_test::run(&path, command),
         EventsCommand::Capture(command) => capture::run(&path, command),
     };
