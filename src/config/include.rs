@@ -83,7 +83,10 @@ pub(super) fn read(location: &Path, main: Source, diagnostics: &mut Diagnostics)
             continue;
         };
         let source = reading.file(location, listed, *node, diagnostics);
-        included.extend(source.and_then(|source| parse(source, &mut size, diagnostics)));
+        // The file that goes beyond the bound is reported, and not each one after it.
+        if !size.is_beyond() {
+            included.extend(source.and_then(|source| parse(source, &mut size, diagnostics)));
+        }
     }
     for document in &included {
         check(document.root(), diagnostics);

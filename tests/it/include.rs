@@ -287,6 +287,30 @@ fn included_files_are_bounded_in_number_and_in_sum() {
 }
 
 #[test]
+fn the_file_that_goes_beyond_the_bound_is_named_and_not_each_one_after_it() {
+    let mut bomb = "x-a: &a [1,1,1,1,1,1,1,1,1,1]\n".to_owned();
+    for (one, next) in ["a", "b", "c", "d", "e"].iter().zip(["b", "c", "d", "e", "f"]) {
+        bomb.push_str(&format!(
+            "x-{next}: &{next} [{}]\n",
+            vec![format!("*{one}"); 10].join(",")
+        ));
+    }
+    bomb.push_str("rules: []\n");
+    let (code, told) = check(&[
+        ("rules.yaml", "include: [rules.d/*.yaml]\nrules: []\n"),
+        ("rules.d/a.yaml", "rules: []\n"),
+        ("rules.d/b.yaml", &bomb),
+        ("rules.d/c.yaml", "rules: []\n"),
+    ]);
+    assert_eq!(code, Some(1));
+    assert!(
+        told.contains("rules.d/b.yaml") && told.contains("1 error"),
+        "{told}"
+    );
+    assert!(!told.contains("rules.d/c.yaml"), "{told}");
+}
+
+#[test]
 fn commands_read_the_included_files() {
     let scenario = Scenario::new()
         .rules("include: [rules.d/*.yaml]\n")

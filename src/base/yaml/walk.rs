@@ -43,6 +43,11 @@ pub struct SizeCount {
 }
 
 impl SizeCount {
+    /// True if the texts together are larger than may be read.
+    pub fn is_beyond(self) -> bool {
+        self.nodes > MAX_NODES || self.bytes > MAX_EXPANDED
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             nodes: self.nodes.saturating_add(other.nodes),
