@@ -117,12 +117,16 @@ impl ExpectReader<'_> {
             on_failure: self.actions(node.given("on_failure")),
             of_rules,
         };
-        if node.entries().is_empty() {
-            let diagnostic = node.error("no-expectation", "this expects nothing");
-            self.diagnostics
-                .push(diagnostic.hint("write at least `rules: [NAME]` or `answer: {status: 200}`"));
-        }
+        self.some(node, "write at least `rules: [NAME]` or `answer: {status: 200}`");
         Some(expect)
+    }
+
+    /// Reports a mapping without entries, which would hold whatever is found.
+    fn some(&mut self, node: Node<'_>, hint: &str) {
+        if node.is_mapping() && node.entries().is_empty() {
+            let diagnostic = node.error("no-expectation", "this expects nothing");
+            self.diagnostics.push(diagnostic.hint(hint));
+        }
     }
 
     fn word(&mut self, node: Option<Node<'_>>, noun: &str, known: &[&str]) -> Option<At<String>> {
@@ -172,6 +176,7 @@ impl ExpectReader<'_> {
         let Some(node) = node.filter(|node| read::is_mapping(*node, self.diagnostics)) else {
             return Vec::new();
         };
+        self.some(node, "write `not: {NAME: CONDITION}`");
         let mut not = Vec::new();
         for (name, node) in node.entries() {
             self.check_rule(name, node);
@@ -214,6 +219,7 @@ impl ExpectReader<'_> {
         if !read::keys(node, &["status", "outcome", "headers", "body"], self.diagnostics) {
             return None;
         }
+        self.some(node, "write `answer: {status: 200}`");
         Some(ExpectedAnswer {
             status: self.number(node.given("status"), 100..600),
             outcome: self.text(node.given("outcome")),

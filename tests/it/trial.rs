@@ -419,6 +419,17 @@ fn an_accepted_file_keeps_its_comments_anchors_owner_and_link() {
 }
 
 #[test]
+fn an_expectation_that_says_nothing_is_an_error() {
+    for nothing in ["{}", "{answer: {}}", "{rules: [deploy-site], not: {}}"] {
+        let test = format!(
+            "{HEAD}  - {{name: t, request: {{endpoint: /github, as: github, event: push, json: {{}}}}, expect: {nothing}}}\n"
+        );
+        let (_, output) = run(&test, &[]);
+        expect(&output, 2, &["this expects nothing", "rules.test.yaml:"]);
+    }
+}
+
+#[test]
 fn coverage_names_what_no_test_has_shown() {
     let first = TESTS.split("  - name: another branch").next().unwrap();
     let (scenario, output) = run(&format!("{HEAD}{first}"), &["--coverage"]);
