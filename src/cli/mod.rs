@@ -21,6 +21,7 @@ mod schemes;
 mod secrets;
 mod send;
 mod serve;
+mod shell_word;
 mod status;
 mod store;
 mod table;

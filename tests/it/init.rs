@@ -121,7 +121,7 @@ fn a_sender_or_a_folder_that_is_not_there_is_an_error() {
     for (arguments, part) in [
         (["init", "--sender", "githbu"], "did you mean `github`?"),
         (["init", "--sender", "hmac"], "`own` stands for your own scripts"),
-        (["init", "--dir", "missing"], "cannot write into `missing`"),
+        (["init", "--dir", "a/b"], "cannot make the folder `a/b`"),
     ] {
         let output = scenario.hookyard(&arguments);
         assert_eq!(output.status.code(), Some(2));
@@ -148,4 +148,20 @@ fn the_drop_in_names_the_secret_and_the_rules_of_the_folder() {
         secret.contains("Stripe") && secret.ends_with("STRIPE_SECRET=\n"),
         "{secret}"
     );
+}
+
+#[test]
+fn a_missing_folder_is_made_and_what_is_said_can_be_pasted_into_a_shell() {
+    let scenario = Scenario::new();
+    let output = scenario.hookyard(&["init", "--sender", "github", "--dir", "it's mine"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let next = said(&output);
+    for line in [
+        r"hookyard test 'it'\''s mine/rules.test.yaml'",
+        r". 'it'\''s mine/secret.env'; set",
+        r"hookyard serve 'it'\''s mine/rules.yaml'",
+    ] {
+        assert!(next.contains(line), "{next}");
+    }
+    assert!(scenario.folder().join("it's mine/rules.yaml").is_file());
 }

@@ -4,6 +4,7 @@
 //! them: in the working directory, or else in the folder for temporary files.
 
 use super::yaml::Map;
+use crate::cli::shell_word::quoted;
 
 /// A file that the command gets, by the variable that holds its path.
 pub(super) struct File {
@@ -63,16 +64,6 @@ pub(super) fn script(words: &[String], files: &[File], has_cwd: bool) -> (String
 
 fn is_template(word: &str) -> bool {
     ["{{", "{%", "{#"].iter().any(|opening| word.contains(opening))
-}
-
-/// A text as one word of a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "./_-+:,@%".contains(letter);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::Path;
 use aws_lc_rs::rand;
 
 use super::sender::{NONE, OWN, Origin, Sender};
+use crate::cli::shell_word::quoted;
 use crate::reference::Described;
 
 /// Rules of the package.
@@ -166,7 +167,7 @@ fn drop_in(folder: &Path, has_secret: bool) -> String {
 /// Says what was written and what to do next.
 pub fn next(sender: &Sender, folder: &Path, files: &[File]) -> String {
     let at = |name: &str| folder.join(name).display().to_string();
-    let at = |name: &str| at(name).trim_start_matches("./").to_owned();
+    let at = |name: &str| quoted(at(name).trim_start_matches("./"));
     let names: Vec<String> = files.iter().map(|file| at(file.name)).collect();
     let url = format!("{HOST}/{}", sender.name);
     let setup = sender

@@ -21,23 +21,43 @@ pub struct Arguments {
     /// verification.
     #[arg(long, value_name = "NAME", default_value = "own")]
     sender: String,
-    /// The folder of the files.
+    /// The folder of the files, made if it is missing.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
     let written = Sender::named(&arguments.sender).and_then(|sender| {
-        let folder = fs::canonicalize(&arguments.dir)
-            .map_err(|error| format!("cannot write into `{}`: {error}", arguments.dir.display()))?;
-        let files = files::of(&sender, &folder)?;
-        write(&folder, &files)?;
-        Ok(files::next(&sender, &arguments.dir, &files))
+        let is_made = make(&arguments.dir)?;
+        let next = write_for(&sender, &arguments.dir);
+        if is_made && next.is_err() {
+            fs::remove_dir(&arguments.dir).ok();
+        }
+        next
     });
     match written {
         Ok(next) => say(&next, YES),
         Err(message) => fail(&message),
     }
+}
+
+/// Makes the folder if it is missing. Returns true if it was.
+fn make(folder: &Path) -> Result<bool, String> {
+    match fs::create_dir(folder) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(_) if folder.is_dir() => Ok(false),
+        Err(error) => Err(format!("cannot make the folder `{}`: {error}", folder.display())),
+    }
+}
+
+/// Writes the files for a sender. Returns what to do next.
+fn write_for(sender: &Sender, dir: &Path) -> Result<String, String> {
+    let folder =
+        fs::canonicalize(dir).map_err(|error| format!("cannot write into `{}`: {error}", dir.display()))?;
+    let files = files::of(sender, &folder)?;
+    write(&folder, &files)?;
+    Ok(files::next(sender, dir, &files))
 }
 
 /// Writes all files, or none if one of them is there or cannot be written.
