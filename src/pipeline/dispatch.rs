@@ -149,14 +149,14 @@ impl Dispatcher {
     /// and KILL after their grace.
     pub fn cancel(&self, target: StopTarget, cancel: &Cancel) -> Vec<OngoingAttempt> {
         let stopped = self.running.cancel(target, cancel);
-        for attempt in &stopped {
+        for (attempt, _) in stopped.iter().filter(|(_, is_first)| *is_first) {
             let then = match cancel.after {
                 AfterStop::Retry => "retry",
                 AfterStop::Drop => "drop",
             };
             report::stopping_attempt(attempt.event, attempt.delivery, &attempt.rule, &cancel.by, then);
         }
-        stopped
+        stopped.into_iter().map(|(attempt, _)| attempt).collect()
     }
 
     /// Leases what is due now and begins the attempts, in place of [`Self::run`]. Returns their

@@ -175,21 +175,21 @@ impl Running {
         known.early.push_back(delivery);
     }
 
-    /// Stops the attempts in progress of a delivery or an event, and returns them. If one is being
-    /// stopped already, the first decision stands.
-    pub fn cancel(&self, target: StopTarget, cancel: &Cancel) -> Vec<OngoingAttempt> {
+    /// Stops the attempts in progress of a delivery or an event, and returns them, each with true if
+    /// this is the decision that stands. If one is being stopped already, the first one does.
+    pub fn cancel(&self, target: StopTarget, cancel: &Cancel) -> Vec<(OngoingAttempt, bool)> {
         let known = self.known();
-        let mut stopped: Vec<OngoingAttempt> = known
+        let mut stopped: Vec<(OngoingAttempt, bool)> = known
             .begun
             .values()
             .filter(|ongoing| ongoing.attempt.is_meant(target))
             .map(|ongoing| {
-                ongoing.cancel.get_or_init(|| cancel.clone());
+                let is_first = ongoing.cancel.set(cancel.clone()).is_ok();
                 ongoing.stop.cancel();
-                ongoing.attempt.clone()
+                (ongoing.attempt.clone(), is_first)
             })
             .collect();
-        stopped.sort_unstable_by_key(|attempt| attempt.delivery);
+        stopped.sort_unstable_by_key(|(attempt, _)| attempt.delivery);
         stopped
     }
 
@@ -292,7 +292,9 @@ mod tests {
         assert_eq!(stop(StopTarget::Delivery(first), "ann", AfterStop::Drop), 1);
         let [one, other] = &going;
         assert!(one.stop.is_cancelled() && !one.is_replaced() && !other.stop.is_cancelled());
-        assert_eq!(stop(StopTarget::Event(event), "bob", RETRY), 2);
+        let bobs = running.cancel(StopTarget::Event(event), &cancel("bob", RETRY));
+        let firsts: Vec<bool> = bobs.iter().map(|(_, is_first)| *is_first).collect();
+        assert_eq!(firsts, [false, true]);
         assert_eq!(one.cancel(), Some(&cancel("ann", AfterStop::Drop)));
         assert_eq!(other.cancel(), Some(&cancel("bob", RETRY)));
         drop(going);
