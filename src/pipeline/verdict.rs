@@ -110,16 +110,29 @@ impl<'r> Verdict<'r> {
         }
     }
 
-    /// Returns the group and the actions of a rule that matches, rendered.
-    pub fn rendered(&self, rule: &str) -> Value {
-        let (Ok(taken), Some(&(_, index))) = (&self.taken, self.rules.names.get(rule)) else {
-            return Value::Null;
+    /// Returns the indices of the elements for which a rule acts. `None`: it acts for the event as a
+    /// whole.
+    pub fn elements(&self, rule: &str) -> Option<Vec<u32>> {
+        let (taken, index) = self.taken(rule)?;
+        match taken.endpoint.matcher.elements(&taken.event, index)? {
+            Elements::Matching(indices) => Some(indices),
+            Elements::TooMany(_) => Some(Vec::new()),
+        }
+    }
+
+    /// Returns the group and the actions of a rule that matches, rendered for each of `elements`. For
+    /// the event as a whole if that is `None`.
+    pub fn rendered(&self, rule: &str, elements: Option<&[u32]>) -> Vec<Value> {
+        let Some((taken, index)) = self.taken(rule) else {
+            return Vec::new();
         };
-        taken
-            .endpoint
-            .rules
-            .get(index)
-            .map_or(Value::Null, |rule| taken.rendered(index, rule))
+        let rule = taken.endpoint.rules.get(index);
+        rule.map_or_else(Vec::new, |rule| taken.rendered(rule, elements))
+    }
+
+    fn taken(&self, rule: &str) -> Option<(&Taken<'r>, usize)> {
+        let &(_, index) = self.rules.names.get(rule)?;
+        Some((self.taken.as_ref().ok()?, index))
     }
 }
 
@@ -131,11 +144,12 @@ impl<'r> Taken<'r> {
             .and_then(|before| before.endpoint(&path))
             .map(|(endpoint, _)| endpoint);
         let is_known = |verification: &Verification| {
-            let known = endpoint_before
+            let mut known = endpoint_before
                 .iter()
                 .flat_map(|endpoint| &endpoint.verifications);
-            before.is_none() || verification.is_none() || { known }
-                .any(|known| known.is_written_like(verification))
+            before.is_none()
+                || verification.is_none()
+                || known.any(|known| known.is_written_like(verification))
         };
         let authorization = Authorization::recorded(endpoint, &arrival.proofs, &received, is_known);
         let limit = endpoint.max_body;
@@ -195,7 +209,7 @@ impl<'r> Taken<'r> {
         self.endpoint.rules.get(index).map(|rule| &rule.name)
     }
 
-    fn rendered(&self, index: usize, rule: &Rule) -> Value {
+    fn rendered(&self, rule: &Rule, elements: Option<&[u32]>) -> Vec<Value> {
         let endpoint = self.endpoint;
         let stripped = without_credentials(endpoint, Received::clone(&self.event.received));
         let received = Arc::new(stripped);
@@ -203,46 +217,51 @@ impl<'r> Taken<'r> {
         let stored = Event::from_store(Arc::clone(&received), endpoint.decode.name(), unpack, &rule.plan);
         let stored = match stored {
             Ok(stored) => stored,
-            Err(error) => return json!({"error": error}),
+            Err(error) => return vec![json!({"error": error})],
         };
-        let elements = endpoint.matcher.elements(&self.event, index);
-        let indices = match &elements {
-            Some(Elements::Matching(indices)) => Some(indices),
-            _ => None,
+        // The group is chosen before the event is stored, and may read more of it.
+        let whole = Event {
+            received,
+            ..self.event.seen_in(rule.view).into_owned()
         };
-        let first = indices.and_then(|indices| usize::try_from(*indices.first()?).ok());
-        let preview = Preview::new(endpoint, rule, first, &stored);
-        let described = |actions: Vec<Result<Value, String>>| -> Vec<Value> {
-            let actions = actions.into_iter();
-            actions
-                .map(|action| action.unwrap_or_else(|error| json!({"error": error})))
-                .collect()
-        };
-        let mut rendered = serde_json::Map::new();
-        rendered.insert("actions".to_owned(), described(preview.actions).into());
-        if !rule.on_failure.is_empty() {
-            rendered.insert("on_failure".to_owned(), described(preview.on_failure).into());
+        match elements {
+            None => vec![delivery(endpoint, rule, None, &stored, &whole)],
+            Some(elements) => {
+                let indices = elements.iter().map(|index| usize::try_from(*index).ok());
+                indices
+                    .map(|index| delivery(endpoint, rule, index, &stored, &whole))
+                    .collect()
+            }
         }
-        if let Some(concurrency) = &rule.concurrency {
-            let stored = Event {
-                received,
-                ..self.event.seen_in(rule.view).into_owned()
-            };
-            let items = rule
-                .for_each
-                .as_ref()
-                .map(|for_each| act::items(&stored, &for_each.path));
-            let item = items
-                .zip(first)
-                .and_then(|(items, first)| items.into_iter().nth(first));
-            let group = group(rule, concurrency, true, item, &stored);
-            rendered.insert("group".to_owned(), (&*group.name).into());
-        }
-        if let Some(indices) = indices {
-            rendered.insert("elements".to_owned(), json!(indices));
-        }
-        rendered.into()
     }
+}
+
+/// Renders the actions and the group of one delivery: of the element at `index`, or of the event.
+fn delivery(endpoint: &Endpoint, rule: &Rule, index: Option<usize>, stored: &Event, whole: &Event) -> Value {
+    let preview = Preview::new(endpoint, rule, index, stored);
+    let described = |actions: Vec<Result<Value, String>>| -> Vec<Value> {
+        let actions = actions.into_iter();
+        actions
+            .map(|action| action.unwrap_or_else(|error| json!({"error": error})))
+            .collect()
+    };
+    let mut rendered = serde_json::Map::new();
+    rendered.insert("actions".to_owned(), described(preview.actions).into());
+    if !rule.on_failure.is_empty() {
+        rendered.insert("on_failure".to_owned(), described(preview.on_failure).into());
+    }
+    if let Some(concurrency) = &rule.concurrency {
+        let items = rule
+            .for_each
+            .as_ref()
+            .map(|for_each| act::items(whole, &for_each.path));
+        let item = items
+            .zip(index)
+            .and_then(|(items, index)| items.into_iter().nth(index));
+        let group = group(rule, concurrency, true, item, whole);
+        rendered.insert("group".to_owned(), (&*group.name).into());
+    }
+    rendered.into()
 }
 
 /// Finds the endpoint that takes a request, and the request as it arrives there. The error is the

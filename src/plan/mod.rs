@@ -10,8 +10,10 @@ mod differing;
 mod kept;
 mod output;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+
+use serde_json::json;
 
 use crate::base::clock::Timestamp;
 use crate::event::{ArrivalOutcome, Decision, EventId};
@@ -88,6 +90,8 @@ impl Plan {
 
 /// Ids that are listed of each group of arrivals.
 pub const IDS_LISTED: usize = 5;
+/// Elements of one arrival whose actions are compared. Later ones count as the same.
+const ELEMENTS_COMPARED: usize = 100;
 
 /// A comparison of two rule sets.
 struct Comparison<'r> {
@@ -170,6 +174,8 @@ impl<'r> Comparison<'r> {
             self.compare_with_decision(id, &kept.decision, &before);
         }
         unknown.extend(new.unknown());
+        // A rule that is written alike decides alike, also by what was not kept.
+        unknown.retain(|rule, _| !self.old.has_like(self.new, rule));
         for (rule, why) in &unknown {
             let key = (Arc::clone(rule), *why);
             self.report.unknown.entry(key).or_default().add(id);
@@ -193,7 +199,7 @@ impl<'r> Comparison<'r> {
         if self.old.has_like(self.new, rule) {
             return;
         }
-        let differences = differing(&old.rendered(rule), &new.rendered(rule));
+        let differences = differences_of(rule, old, new);
         if differences.is_empty() {
             return;
         }
@@ -220,6 +226,31 @@ impl<'r> Comparison<'r> {
             false => fidelity.older.add(id),
         }
     }
+}
+
+/// Lists the differences between what both rules would do: of the elements, and of the first element
+/// with a difference.
+fn differences_of(rule: &str, old: &Verdict<'_>, new: &Verdict<'_>) -> Vec<Difference> {
+    let (before, after) = (old.elements(rule), new.elements(rule));
+    let mut differences = Vec::new();
+    if before != after {
+        let elements = |indices: &Option<Vec<u32>>| indices.as_ref().map(|indices| json!(indices));
+        differences.push(Difference {
+            place: "elements".to_owned(),
+            old: elements(&before),
+            new: elements(&after),
+        });
+    }
+    let common: Option<Vec<u32>> = before.zip(after).map(|(before, after)| {
+        let after: HashSet<u32> = after.into_iter().collect();
+        let common = before.into_iter().filter(|index| after.contains(index));
+        common.take(ELEMENTS_COMPARED).collect()
+    });
+    let old = old.rendered(rule, common.as_deref());
+    let new = new.rendered(rule, common.as_deref());
+    let mut each = old.iter().zip(&new).map(|(old, new)| differing(old, new));
+    differences.extend(each.find(|found| !found.is_empty()).unwrap_or_default());
+    differences
 }
 
 /// Names of the rules that match.

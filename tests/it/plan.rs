@@ -283,3 +283,33 @@ fn a_gate_that_the_new_file_leaves_out_still_holds() {
     });
     assert_eq!(push(&daemon, 30, "main", SECRET), (200, "accepted".into()));
 }
+
+#[test]
+fn a_difference_of_any_element_is_found() {
+    let rules = r"
+rules:
+  - name: each
+    endpoint: /list
+    verify: none
+    for_each: {path: '$.items[*]', limit: 10}
+    actions: [{run: ['true', 'name={{ item.name }}']}]
+";
+    let daemon = Scenario::new().rules(rules).start();
+    let body = json!({"items": [{"name": "a"}, {"name": "b"}, {"name": "c"}]});
+    let sent = daemon.post("/list").json(body.to_string()).send().outcome();
+    assert_eq!(sent, (200, "accepted".into()));
+    let (code, text, _) = change(&daemon, "name={{", "name={{");
+    assert_eq!(code, 0, "{text}");
+    let (code, text, found) = change(&daemon, "item.name }}", "item.name | replace(\"b\", \"x\") }}");
+    assert_eq!(code, 1, "{text}");
+    assert_eq!(
+        found["changes"][0]["differences"],
+        json!([{"place": "actions[0].run[1]", "old": "name=b", "new": "name=x"}])
+    );
+    let (code, text, found) = change(&daemon, "limit: 10}", "limit: 10}\n    match: {'@.name': b}");
+    assert_eq!(code, 1, "{text}");
+    assert_eq!(
+        found["changes"][0]["differences"],
+        json!([{"place": "elements", "old": [0, 1, 2], "new": [1]}])
+    );
+}
