@@ -27,7 +27,9 @@ mod store;
 mod table;
 mod test;
 
+use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -308,6 +310,11 @@ fn body(path: Option<&Path>) -> Result<Vec<u8>, String> {
         return standard_input(MAX_INPUT);
     }
     let shown = path.display();
+    // A pipe, such as `<(command)` of a shell, is waited for, as standard input is.
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+        let pipe = File::open(path).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
+        return bounded(pipe, &format!("`{shown}`"), MAX_INPUT);
+    }
     let mut contents = file::read(path, MAX_INPUT).map_err(|error| match error {
         ReadError::Io(error) => format!("cannot read `{shown}`: {error}"),
         ReadError::NotAFile(kind) => format!("`{shown}` is {kind}, not a file; `-` reads standard input"),
@@ -319,11 +326,16 @@ fn body(path: Option<&Path>) -> Result<Vec<u8>, String> {
 
 /// Reads standard input, of at most `max` bytes.
 fn standard_input(max: u64) -> Result<Vec<u8>, String> {
+    bounded(std::io::stdin().lock(), "standard input", max)
+}
+
+/// Reads `input`, of at most `max` bytes, until it ends.
+fn bounded(input: impl Read, what: &str, max: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().take(max + 1).read_to_end(&mut bytes);
-    let read = read.map_err(|error| format!("cannot read standard input: {error}"))?;
+    let read = input.take(max + 1).read_to_end(&mut bytes);
+    let read = read.map_err(|error| format!("cannot read {what}: {error}"))?;
     if read as u64 > max {
-        return Err(too_large("standard input", max));
+        return Err(too_large(what, max));
     }
     Ok(bytes)
 }

@@ -325,6 +325,10 @@ fn commands_read_the_included_files() {
     let fired = said(&daemon.scenario.hookyard(&["fire", "one", "--body", "body.json"]));
     daemon.eventually("it is fired", || daemon.lines("out.jsonl") == 1);
     assert!(!fired.contains("error"), "{fired}");
+    let address = format!("http://{}", daemon.address);
+    let sent = said(&daemon.scenario.hookyard(&["send", &address, "--rule", "one"]));
+    assert!(sent.starts_with("200 "), "{sent}");
+    daemon.eventually("it is sent", || daemon.lines("out.jsonl") == 2);
     // The daemon judges a new main file with the files that lie beside its own.
     let new = daemon.folder().join("new.yaml");
     fs::write(

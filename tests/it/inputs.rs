@@ -1,4 +1,5 @@
-//! Files that arguments name: every command reads a bounded part of a regular file, and nothing else.
+//! Files that arguments name: every command reads a bounded part of a regular file. Requests and
+//! files to import may come from a pipe, too.
 
 use std::fs::File;
 use std::process::Command;
@@ -23,6 +24,30 @@ const COMMANDS: [&[&str]; 9] = [
     &["send", "http://127.0.0.1:9/a", "--as", "none", "--body", "FILE"],
 ];
 
+/// True if the command waits for a pipe, such as `<(command)`.
+fn may_be_a_pipe(command: &[&str]) -> bool {
+    let options = ["--body", "--captured", "--json"];
+    command[0] == "import" || command.iter().any(|word| options.contains(word))
+}
+
+#[test]
+fn a_request_may_come_from_a_pipe_within_the_same_bound() {
+    let scenario = Scenario::new().rules(RULES);
+    let explained = |input: &str| {
+        let script = format!("\"$HOOKYARD\" explain rules.yaml --endpoint /a --body <({input})");
+        let program = scenario.command(&[]).get_program().to_owned();
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]).env("HOOKYARD", program);
+        let output = command.current_dir(scenario.folder()).output().unwrap();
+        (output.status.code(), said(&output))
+    };
+    let (code, words) = explained("echo '{\"a\": 1}'");
+    assert_eq!(code, Some(0), "{words}");
+    let (code, words) = explained("cat /dev/zero");
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains("is larger than 256 MiB"), "{words}");
+}
+
 #[test]
 fn what_is_no_file_or_too_large_is_refused_by_every_command_that_reads_one() {
     let scenario = Scenario::new().rules(RULES).file("hooks.json", "[]");
@@ -39,7 +64,10 @@ fn what_is_no_file_or_too_large_is_refused_by_every_command_that_reads_one() {
         ("large", "large"),
         ("absent", "No such file"),
     ] {
-        for command in COMMANDS {
+        for command in COMMANDS
+            .iter()
+            .filter(|command| name != "pipe" || !may_be_a_pipe(command))
+        {
             let arguments: Vec<&str> = command
                 .iter()
                 .map(|argument| if *argument == "FILE" { name } else { argument })
