@@ -15,6 +15,7 @@ const UNTESTED: &[(&str, usize)] = &[
     ("http-message-signatures", 1),
     ("migrate-from-adnanh-webhook", 6),
     ("own-scripts-signing", 1),
+    ("plan-a-change", 1),
     ("pubsub-jwt", 2),
     ("rotate-secrets", 1),
     ("run-commands-safely", 6),
