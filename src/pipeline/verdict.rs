@@ -173,6 +173,20 @@ impl<'r> Taken<'r> {
             .iter()
             .map(|known| !is_known(known))
             .collect();
+        let mut taken = Self {
+            endpoint,
+            event,
+            authorization,
+            matched: BTreeSet::new(),
+            unknown: Vec::new(),
+        };
+        taken.decide(arrival.is_whole, &unclear);
+        Ok(taken)
+    }
+
+    /// Decides which rules match. `unclear` are the verifications whose results are not known.
+    fn decide(&mut self, is_whole: bool, unclear: &[bool]) {
+        let (endpoint, event) = (self.endpoint, &self.event);
         let is_unclear = |index: usize| {
             let rule = endpoint.rules.get(index).filter(|rule| rule.enabled);
             rule.is_some_and(|rule| {
@@ -181,28 +195,19 @@ impl<'r> Taken<'r> {
                     && indices.any(|index| unclear.get(index).is_some_and(|unclear| *unclear))
             })
         };
-        let may_match = |index: usize| authorization.trusts(index) || is_unclear(index);
-        let (mut matched, mut unknown) = (BTreeSet::new(), Vec::new());
-        if arrival.is_whole {
-            let considered = |index: usize| may_match(index) && endpoint.can_act(index, &event);
-            for index in endpoint.matcher.matching(&event, &considered) {
-                if authorization.trusts(index) {
-                    matched.insert(index);
-                } else {
-                    unknown.push((index, Unknown::Verification));
-                }
-            }
-        } else {
+        let may_match = |index: usize| self.authorization.trusts(index) || is_unclear(index);
+        if !is_whole {
             let rules = (0..endpoint.rules.len()).filter(|index| may_match(*index));
-            unknown.extend(rules.map(|index| (index, Unknown::Body)));
+            self.unknown = rules.map(|index| (index, Unknown::Body)).collect();
+            return;
         }
-        Ok(Self {
-            endpoint,
-            event,
-            authorization,
-            matched,
-            unknown,
-        })
+        let considered = |index: usize| may_match(index) && endpoint.can_act(index, event);
+        let matching = endpoint.matcher.matching(event, &considered).into_iter();
+        let (matched, unknown): (Vec<usize>, Vec<usize>) =
+            matching.partition(|index| self.authorization.trusts(*index));
+        self.matched = matched.into_iter().collect();
+        let unknown = unknown.into_iter();
+        self.unknown = unknown.map(|index| (index, Unknown::Verification)).collect();
     }
 
     fn name(&self, index: usize) -> Option<&'r Arc<str>> {

@@ -7,6 +7,11 @@ const LISTED: usize = 8;
 /// Maximum depth of a place. Deeper differences belong to the value at this depth.
 const DEPTH: usize = 4;
 
+/// Maximum characters of a value that is kept. Of a longer one an excerpt is kept.
+const KEPT: usize = 4096;
+/// Characters of an excerpt before the first difference.
+const BEFORE: usize = 20;
+
 /// A difference between what the old and the new rules would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -59,12 +64,39 @@ fn compare(
                 );
             }
         }
-        (old, new) => found.push(Difference {
-            place,
-            old: old.cloned(),
-            new: new.cloned(),
-        }),
+        (old, new) => {
+            let (old, new) = excerpts(old, new, KEPT);
+            found.push(Difference { place, old, new });
+        }
     }
+}
+
+/// Returns both values, or as text the part of them where they begin to differ, if one of them has
+/// more than `max` characters.
+pub(super) fn excerpts(
+    old: Option<&Value>,
+    new: Option<&Value>,
+    max: usize,
+) -> (Option<Value>, Option<Value>) {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let texts = [old.map(text), new.map(text)];
+    let is_long = |text: &String| text.chars().nth(max).is_some();
+    if !texts.iter().flatten().any(is_long) {
+        return (old.cloned(), new.cloned());
+    }
+    let [old, new] = &texts;
+    let same = old.iter().zip(new).map(|(old, new)| {
+        let pairs = old.chars().zip(new.chars());
+        pairs.take_while(|(old, new)| old == new).count()
+    });
+    let start = same.sum::<usize>().saturating_sub(BEFORE);
+    let excerpt = |text: &String| {
+        let before = if start > 0 { "…" } else { "" };
+        let shown: String = text.chars().skip(start).take(max).collect();
+        let after = text.chars().nth(start + max).map_or("", |_| "…");
+        Value::String(format!("{before}{shown}{after}"))
+    };
+    (old.as_ref().map(excerpt), new.as_ref().map(excerpt))
 }
 
 #[cfg(test)]
@@ -91,5 +123,17 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].place, "a.b.c.d");
         assert_eq!(found[0].new, Some(json!({"e": 2})));
+    }
+
+    #[test]
+    fn of_long_values_the_part_that_differs_is_kept() {
+        let long = |middle: &str| json!(format!("{}{middle}{}", "é".repeat(5000), "z".repeat(9000)));
+        let found = differing(&long("a"), &long("b"));
+        let old = found[0].old.as_ref().and_then(Value::as_str).unwrap();
+        assert!(old.starts_with(&format!("…{}az", "é".repeat(BEFORE))), "{old}");
+        assert!(old.ends_with("z…"), "{old}");
+        assert_eq!(old.chars().count(), KEPT + 2);
+        let found = differing(&json!({"a": "short"}), &json!({"a": [1]}));
+        assert_eq!(found[0].new, Some(json!([1])));
     }
 }

@@ -173,9 +173,14 @@ impl<'r> Comparison<'r> {
         if unknown.is_empty() {
             self.compare_with_decision(id, &kept.decision, &before);
         }
-        unknown.extend(new.unknown());
-        // A rule that is written alike decides alike, also by what was not kept.
-        unknown.retain(|rule, _| !self.old.has_like(self.new, rule));
+        for (rule, why) in new.unknown() {
+            // A rule that is written alike decides alike, also by what was not kept.
+            if unknown.contains_key(rule) && self.old.has_like(self.new, rule) {
+                unknown.remove(rule);
+            } else {
+                unknown.insert(rule, why);
+            }
+        }
         for (rule, why) in &unknown {
             let key = (Arc::clone(rule), *why);
             self.report.unknown.entry(key).or_default().add(id);

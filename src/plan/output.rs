@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::base::count::counted;
 use crate::event::EventId;
 use crate::pipeline::Unknown;
+use crate::plan::differing::excerpts;
 use crate::plan::{Answer, Changed, Difference, Plan, Sample};
 use crate::rules::Change;
 
@@ -177,11 +178,10 @@ fn because(change: Change, reason: &str, changed: &Changed) -> Vec<String> {
         format!("        {}", ids(&changed.sample)),
     ];
     for Difference { place, old, new } in &changed.differences {
-        let sides = [("-", old), ("+", new)];
-        let sides = sides
-            .iter()
-            .filter_map(|(sign, value)| Some((sign, value.as_ref()?)));
-        lines.extend(sides.map(|(sign, value)| format!("      {sign} {place}: {}", shortened(value))));
+        let (old, new) = excerpts(old.as_ref(), new.as_ref(), SHOWN);
+        let sides = [("-", old), ("+", new)].into_iter();
+        let sides = sides.filter_map(|(sign, value)| Some((sign, value?)));
+        lines.extend(sides.map(|(sign, value)| format!("      {sign} {place}: {value}")));
     }
     lines
 }
@@ -211,14 +211,6 @@ fn meaning(unknown: Unknown) -> &'static str {
     match unknown {
         Unknown::Body => "the body was not kept whole",
         Unknown::Verification => "its verification has changed, and signatures are not kept",
-    }
-}
-
-fn shortened(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
     }
 }
 

@@ -165,6 +165,24 @@ fn what_cannot_be_judged_is_said() {
 }
 
 #[test]
+fn a_rule_that_is_written_alike_needs_no_whole_body() {
+    let daemon = daemon(OLD.split("  - name: record").next().unwrap());
+    let body = json!({"ref": "refs/heads/next", "padding": "x".repeat(100_000)});
+    let sending = daemon.post("/github").json(body.to_string());
+    assert_eq!(sending.github(SECRET).send().outcome(), (200, "ignored".into()));
+    eventually("five records", || daemon.scenario.arrivals(&[]).len() == 5);
+    let (code, text, found) = change(&daemon, "rules:\n", "rules:\n");
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(found["judged"], 5);
+    let (code, text, _) = change(&daemon, "heads/main}", "heads/main, $.after: {exists: true}}");
+    assert_eq!(code, 2, "{text}");
+    assert!(
+        text.contains("? deploy may gain or lose 1 arrival: the body was not kept whole"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_rule_that_is_removed_or_added_is_named_with_the_reason() {
     let daemon = daemon(OLD);
     let (code, text, _) = change(&daemon, "name: deploy", "name: deploy-main");
