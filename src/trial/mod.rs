@@ -9,6 +9,7 @@
 mod accept;
 mod attempts;
 mod captured;
+mod case;
 mod compare;
 mod compare_actions;
 mod coverage;
@@ -28,7 +29,8 @@ pub mod yaml;
 
 pub use accept::{Accepted, accept};
 pub use captured::Captured;
+pub use case::{MAX_STEPS, MAX_TESTS, TestCase};
 pub use coverage::{Coverage, RuleCoverage};
 pub use failure::Failure;
 pub use run::{SuiteResult, TestResult};
-pub use suite::{MAX_STEPS, MAX_TESTS, NotLoaded, Suite, TestCase};
+pub use suite::{NotLoaded, Suite};

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::case::TestCase;
 use super::compare::compare;
 use super::coverage::Coverage;
 use super::failure::{Failure, Failures};
 use super::found::Found;
 use super::outcomes::OutcomeScript;
-use super::suite::{Suite, TestCase};
+use super::suite::Suite;
 use super::world::World;
 use crate::base::count::counted;
 use crate::report::Metrics;

@@ -2,15 +2,12 @@
 //!
 //! Everything that is wrong with the test file is found here, before a test runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::expect::{Expect, ExpectReader};
-use super::outcomes::Outcomes;
+use super::case::{TestCase, TestReader};
 use super::read;
-use super::request::{RequestReader, StatedRequest};
 use super::signer::Signers;
 use crate::base::clock::Timestamp;
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin, Severity, Source};
@@ -22,10 +19,6 @@ use crate::rules::RuleSet;
 
 /// Time of a test that states none: 2026-01-01T12:00:00Z.
 const DEFAULT_NOW: Timestamp = Timestamp::from_millis(1_767_268_800_000);
-/// Maximum number of tests in a file.
-pub const MAX_TESTS: usize = 10_000;
-/// Maximum number of requests in a test.
-pub const MAX_STEPS: usize = 100;
 /// Keys of the test file.
 const KEYS: [&str; 5] = ["rules", "secrets", "now", "enable", "tests"];
 
@@ -42,25 +35,6 @@ pub struct Suite {
     pub tests: Vec<TestCase>,
     /// Contains no errors.
     pub warnings: Diagnostics,
-}
-
-/// One test.
-#[derive(Debug)]
-pub struct TestCase {
-    pub name: String,
-    pub origin: Origin,
-    pub(super) now: Timestamp,
-    pub(super) outcomes: Outcomes,
-    pub(super) steps: Vec<Step>,
-}
-
-/// One request of a test.
-#[derive(Debug)]
-pub(super) struct Step {
-    pub after: Duration,
-    pub request: StatedRequest,
-    pub outcomes: Outcomes,
-    pub expect: Expect,
 }
 
 /// The reasons why a test file cannot be run: those of the test file, and those of the rules.
@@ -109,7 +83,8 @@ impl Suite {
             let names: Vec<&str> = rule_names(&rules);
             let signers = Signers::new(&rules, &documents, &keyring);
             let mut reader = TestReader {
-                settings: &settings,
+                now: settings.now,
+                folder: &settings.folder,
                 rules: &rules,
                 names: &names,
                 signers: &signers,
@@ -161,7 +136,10 @@ impl FileSettings {
     fn read(path: &Path, root: Node<'_>, diagnostics: &mut Diagnostics) -> Self {
         let own: Vec<&str> = root.entries().into_iter().map(|(key, _)| key).collect();
         let ignored: Vec<&str> = own.into_iter().filter(|key| key.starts_with("x-")).collect();
-        if read::keys(root, &[KEYS.as_slice(), &ignored].concat(), diagnostics) {
+        if root.value().is_sequence() {
+            let diagnostic = root.error("wrong-value", "a test file is a mapping");
+            diagnostics.push(diagnostic.hint("write `tests:` above the list"));
+        } else if read::keys(root, &[KEYS.as_slice(), &ignored].concat(), diagnostics) {
             diagnostics.extend(root.missing("tests"));
         }
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -277,132 +255,4 @@ fn secrets(root: Node<'_>, diagnostics: &mut Diagnostics) -> BTreeMap<String, Se
         }
     }
     secrets
-}
-
-/// What tests are read with.
-struct TestReader<'r> {
-    settings: &'r FileSettings,
-    rules: &'r RuleSet,
-    names: &'r [&'r str],
-    signers: &'r Signers<'r>,
-    test_folder: &'r Path,
-    diagnostics: &'r mut Diagnostics,
-}
-
-impl TestReader<'_> {
-    fn tests(&mut self, root: Node<'_>) -> Vec<TestCase> {
-        let Some(node) = root.given("tests") else {
-            return Vec::new();
-        };
-        let items = read::list(node, self.diagnostics);
-        if items.len() > MAX_TESTS {
-            let message = format!("{} tests; at most {MAX_TESTS} are run", items.len());
-            self.diagnostics.push(node.error("too-many", message));
-            return Vec::new();
-        }
-        let mut names = BTreeSet::new();
-        let mut tests = Vec::with_capacity(items.len());
-        for item in items {
-            let Some(test) = self.test(item) else { continue };
-            if !names.insert(test.name.clone()) {
-                let message = format!("a second test named `{}`", test.name);
-                self.diagnostics
-                    .push(Diagnostic::error(test.origin.clone(), "duplicate-test", message));
-            }
-            tests.push(test);
-        }
-        tests
-    }
-
-    fn test(&mut self, node: Node<'_>) -> Option<TestCase> {
-        const KEYS: [&str; 6] = ["name", "now", "request", "steps", "outcomes", "expect"];
-        if !read::keys(node, &KEYS, self.diagnostics) {
-            return None;
-        }
-        self.diagnostics.extend(node.missing("name"));
-        let name = node
-            .given("name")
-            .and_then(|node| Some((read::text(node, self.diagnostics)?, node.origin())));
-        let now = node
-            .given("now")
-            .and_then(|node| read::instant(node, self.diagnostics));
-        let outcomes = Outcomes::read(node.given("outcomes"), self.names, self.diagnostics);
-        let steps = match (node.get("request"), node.given("steps")) {
-            (None, Some(steps)) => {
-                if let Some(expect) = node.get("expect") {
-                    let message = "with `steps`, each step has its own `expect`";
-                    self.diagnostics
-                        .push(Diagnostic::error(expect.key_origin(), "wrong-value", message));
-                }
-                self.steps(steps)
-            }
-            (Some(_), Some(steps)) => {
-                let message = "a test has `request` or `steps`, not both";
-                self.diagnostics
-                    .push(Diagnostic::error(steps.key_origin(), "wrong-value", message));
-                Vec::new()
-            }
-            (_, None) => self
-                .step(node, Duration::ZERO, Outcomes::default())
-                .into_iter()
-                .collect(),
-        };
-        let (name, origin) = name?;
-        Some(TestCase {
-            name,
-            origin,
-            now: now.unwrap_or(self.settings.now),
-            outcomes,
-            steps,
-        })
-    }
-
-    fn steps(&mut self, node: Node<'_>) -> Vec<Step> {
-        let items = read::list(node, self.diagnostics);
-        if items.is_empty() || items.len() > MAX_STEPS {
-            let message = format!("a test has 1 to {MAX_STEPS} steps, and this one {}", items.len());
-            self.diagnostics.push(node.error("wrong-value", message));
-        }
-        let mut steps = Vec::new();
-        for item in items {
-            if !read::keys(
-                item,
-                &["after", "request", "outcomes", "expect"],
-                self.diagnostics,
-            ) {
-                continue;
-            }
-            let after = item
-                .given("after")
-                .and_then(|node| read::duration(node, self.diagnostics));
-            let outcomes = Outcomes::read(item.given("outcomes"), self.names, self.diagnostics);
-            steps.extend(self.step(item, after.unwrap_or_default(), outcomes));
-        }
-        steps
-    }
-
-    /// Reads `request` and `expect` of a mapping.
-    fn step(&mut self, node: Node<'_>, after: Duration, outcomes: Outcomes) -> Option<Step> {
-        self.diagnostics.extend(node.missing("request"));
-        self.diagnostics.extend(node.missing("expect"));
-        let mut requests = RequestReader {
-            rules: self.rules,
-            signers: self.signers,
-            folder: self.test_folder,
-            diagnostics: self.diagnostics,
-        };
-        let request = node.given("request").and_then(|node| requests.request(node));
-        let mut expects = ExpectReader {
-            rules: self.names,
-            folder: &self.settings.folder,
-            diagnostics: self.diagnostics,
-        };
-        let expect = node.given("expect").and_then(|node| expects.expect(node));
-        Some(Step {
-            after,
-            request: request?,
-            outcomes,
-            expect: expect?,
-        })
-    }
 }

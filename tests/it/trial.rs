@@ -262,6 +262,18 @@ tests:
 }
 
 #[test]
+fn a_list_without_its_key_is_an_error_that_says_so() {
+    // As the first arrival that is captured into a new file makes it.
+    let (_, output) = run("  - {name: a}\n", &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said(&output).contains("write `tests:` above the list"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
 fn a_secret_that_is_not_given_is_an_error_at_its_place() {
     let (_, output) = run(
         &format!("{HEAD}{TESTS}").replace("env:GITHUB_SECRET", "env:GITHUB"),
