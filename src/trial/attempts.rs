@@ -59,11 +59,9 @@ impl Stage {
             Ok(rendered) => rendered,
             Err(why) => return Box::pin(async { Outcome::new(Verdict::Dead, why, Duration::ZERO) }),
         };
-        let stated = if for_failure {
-            None
-        } else {
-            self.script.next(context.event.received.id, context.rule)
-        };
+        let stated = self
+            .script
+            .next(context.event.received.id, context.rule, for_failure);
         if let Some((stated, place)) = &stated
             && let Some(key) = stated.foreign_to(action)
         {

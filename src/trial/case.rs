@@ -44,7 +44,8 @@ pub(super) struct TestReader<'r> {
     pub now: Timestamp,
     /// Folder of the rules file.
     pub folder: &'r Path,
-    pub rules: &'r RuleSet,
+    /// `None` if the rules cannot be used.
+    pub rules: Option<&'r RuleSet>,
     pub names: &'r [&'r str],
     pub signers: &'r Signers<'r>,
     pub test_folder: &'r Path,

@@ -10,6 +10,7 @@ mod accept;
 mod attempts;
 mod captured;
 mod case;
+mod certificate;
 mod compare;
 mod compare_actions;
 mod coverage;

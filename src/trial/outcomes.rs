@@ -1,6 +1,7 @@
 //! Pretended outcomes of attempts: what a test file states, and which attempt uses which.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use parking_lot::Mutex;
 
@@ -22,9 +23,23 @@ const KEYS: [&str; 8] = [
     "takes",
 ];
 
-/// Outcomes by rule, in the order of the attempts.
+/// Attempts that outcomes are for: those at the actions of a rule, or at its `on_failure` actions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Attempts {
+    rule: String,
+    for_failure: bool,
+}
+
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = if self.for_failure { "on_failure of " } else { "" };
+        write!(f, "{of}`{}`", self.rule)
+    }
+}
+
+/// Outcomes in the order of the attempts.
 #[derive(Clone, Debug, Default)]
-pub struct Outcomes(Vec<(String, Vec<(StatedOutcome, Place)>)>);
+pub struct Outcomes(Vec<(Attempts, Vec<(StatedOutcome, Place)>)>);
 
 impl Outcomes {
     /// Reads `outcomes`. `rules` are the names of all rules.
@@ -44,12 +59,26 @@ impl Outcomes {
                     rules.iter().copied(),
                 ));
             }
-            let items = read::list(list, diagnostics).into_iter();
-            let stated = items.filter_map(|item| Some((outcome(item, diagnostics)?, Place::of(item))));
-            outcomes.push((rule.to_owned(), stated.collect()));
+            let mut add = |for_failure, list, diagnostics: &mut Diagnostics| {
+                let rule = rule.to_owned();
+                outcomes.push((Attempts { rule, for_failure }, of_list(list, diagnostics)));
+            };
+            if !list.is_mapping() {
+                add(false, list, diagnostics);
+            } else if read::keys(list, &["actions", "on_failure"], diagnostics) {
+                for (key, list) in list.entries() {
+                    add(key == "on_failure", list, diagnostics);
+                }
+            }
         }
         Self(outcomes)
     }
+}
+
+fn of_list(list: Node<'_>, diagnostics: &mut Diagnostics) -> Vec<(StatedOutcome, Place)> {
+    let items = read::list(list, diagnostics).into_iter();
+    let stated = items.filter_map(|item| Some((outcome(item, diagnostics)?, Place::of(item))));
+    stated.collect()
 }
 
 fn outcome(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<StatedOutcome> {
@@ -90,8 +119,8 @@ pub(super) struct OutcomeScript {
     of_test: Outcomes,
     /// Outcomes of steps, by event.
     of_events: Mutex<HashMap<EventId, Outcomes>>,
-    /// Number of outcomes used, by event (`None`: of the test) and rule.
-    used: Mutex<HashMap<(Option<EventId>, String), usize>>,
+    /// Number of outcomes used, by event (`None`: of the test) and attempts.
+    used: Mutex<HashMap<(Option<EventId>, Attempts), usize>>,
 }
 
 impl OutcomeScript {
@@ -107,13 +136,22 @@ impl OutcomeScript {
         self.of_events.lock().insert(event, outcomes.clone());
     }
 
-    /// The outcome of the next attempt for a rule.
-    pub(super) fn next(&self, event: EventId, rule: &str) -> Option<(StatedOutcome, Place)> {
+    /// The outcome of the next attempt for a rule, or at its `on_failure` actions.
+    pub(super) fn next(
+        &self,
+        event: EventId,
+        rule: &str,
+        for_failure: bool,
+    ) -> Option<(StatedOutcome, Place)> {
+        let wanted = Attempts {
+            rule: rule.to_owned(),
+            for_failure,
+        };
         let of_event = self.of_events.lock().get(&event).cloned().unwrap_or_default();
         let mut used = self.used.lock();
         let mut take = |event: Option<EventId>, outcomes: &Outcomes| {
-            let (_, list) = outcomes.0.iter().find(|(name, _)| name == rule)?;
-            let used = used.entry((event, rule.to_owned())).or_default();
+            let (_, list) = outcomes.0.iter().find(|(attempts, _)| *attempts == wanted)?;
+            let used = used.entry((event, wanted.clone())).or_default();
             let next = list.get(*used)?.clone();
             *used += 1;
             Some(next)
@@ -121,17 +159,17 @@ impl OutcomeScript {
         take(Some(event), &of_event).or_else(|| take(None, &self.of_test))
     }
 
-    /// The first outcome of each list that no attempt has used, with its number.
+    /// The first outcome of each list that no attempt has used: the attempts, their number, the place.
     pub(super) fn unused(&self) -> Vec<(String, usize, Place)> {
         let used = self.used.lock();
         let of_events = self.of_events.lock();
         let all = of_events.iter().map(|(event, outcomes)| (Some(*event), outcomes));
         let mut unused = Vec::new();
         for (event, outcomes) in all.chain([(None, &self.of_test)]) {
-            for (rule, list) in &outcomes.0 {
-                let number = used.get(&(event, rule.clone())).copied().unwrap_or(0);
+            for (attempts, list) in &outcomes.0 {
+                let number = used.get(&(event, attempts.clone())).copied().unwrap_or(0);
                 if let Some((_, place)) = list.get(number) {
-                    unused.push((rule.clone(), number, place.clone()));
+                    unused.push((attempts.to_string(), number, place.clone()));
                 }
             }
         }

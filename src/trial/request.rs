@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -9,6 +10,7 @@ use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
 use super::captured::Captured;
+use super::certificate::certificate;
 use super::read::{self, Place};
 use super::signer::{Signer, Signers};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
@@ -16,6 +18,7 @@ use crate::base::file;
 use crate::base::jsonpath::SingularPath;
 use crate::base::url_path;
 use crate::base::yaml::Node;
+use crate::event::certificate::Certificate;
 use crate::rules::{Endpoint, RuleSet};
 
 /// Maximum size of a captured file, in bytes.
@@ -23,9 +26,24 @@ const MAX_CAPTURED: u64 = 64 << 20;
 /// Keys that state the body.
 const BODIES: [&str; 4] = ["json", "body", "base64", "form"];
 /// Keys of a request.
-const KEYS: [&str; 16] = [
-    "endpoint", "captured", "set", "as", "event", "method", "json", "body", "base64", "form", "headers",
-    "query", "client", "id", "age", "ahead",
+const KEYS: [&str; 17] = [
+    "endpoint",
+    "captured",
+    "set",
+    "as",
+    "certificate",
+    "event",
+    "method",
+    "json",
+    "body",
+    "base64",
+    "form",
+    "headers",
+    "query",
+    "client",
+    "id",
+    "age",
+    "ahead",
 ];
 
 /// A request that is to be signed and sent.
@@ -38,6 +56,8 @@ pub struct StatedRequest {
     pub headers: http::HeaderMap,
     pub body: Vec<u8>,
     pub client: IpAddr,
+    /// Certificate of the client, pretended.
+    pub certificate: Option<Arc<Certificate>>,
     pub event: Option<String>,
     /// Id of the message, for schemes that have one.
     pub id: Option<String>,
@@ -48,7 +68,8 @@ pub struct StatedRequest {
 
 /// What requests are read with.
 pub(super) struct RequestReader<'r> {
-    pub rules: &'r RuleSet,
+    /// `None` if the rules cannot be used: what depends on them is not checked.
+    pub rules: Option<&'r RuleSet>,
     pub signers: &'r Signers<'r>,
     /// Folder of the test file.
     pub folder: &'r Path,
@@ -119,6 +140,10 @@ impl<'r> RequestReader<'r> {
             (None, Some(captured)) => self.method(node, &captured.method)?,
             (None, None) => usual().unwrap_or(Method::POST),
         };
+        let certificate = match node.given("certificate") {
+            Some(node) => Some(certificate(node, self.diagnostics)?),
+            None => None,
+        };
         let signer = self.signers.signer(node, endpoint, self.diagnostics)?;
         (self.diagnostics.errors() == errors).then(|| StatedRequest {
             place: Place::of(node),
@@ -127,6 +152,7 @@ impl<'r> RequestReader<'r> {
             headers,
             body,
             client: client.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+            certificate,
             event,
             id,
             signer,
@@ -136,7 +162,7 @@ impl<'r> RequestReader<'r> {
     }
 
     fn endpoint(&self, target: &str) -> Option<&'r Endpoint> {
-        let rules: &'r RuleSet = self.rules;
+        let rules: &'r RuleSet = self.rules?;
         let path = target.split('?').next().unwrap_or_default();
         let path = url_path::normalized(path);
         let (endpoint, _) = rules.endpoint(&path)?;

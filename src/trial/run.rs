@@ -108,8 +108,8 @@ impl Suite {
                 failures.push(failure);
             }
         }
-        for (rule, number, place) in world.script.unused() {
-            let found = format!("not used: `{rule}` had only {}", counted(number, "attempt"));
+        for (attempts, number, place) in world.script.unused() {
+            let found = format!("not used: {attempts} had only {}", counted(number, "attempt"));
             failures.add(&place, "outcomes", String::new(), found);
         }
         for (place, why) in &world.log.lock().misfits {

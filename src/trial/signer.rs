@@ -23,7 +23,8 @@ pub enum Signer {
 
 /// What signers are compiled with.
 pub(super) struct Signers<'r> {
-    pub rules: &'r RuleSet,
+    /// `None` if the rules cannot be used.
+    pub rules: Option<&'r RuleSet>,
     /// Texts of the rules.
     pub documents: &'r [Document],
     /// The secrets of the tests.
@@ -32,7 +33,7 @@ pub(super) struct Signers<'r> {
 }
 
 impl<'r> Signers<'r> {
-    pub(super) fn new(rules: &'r RuleSet, documents: &'r [Document], keyring: &'r Keyring) -> Self {
+    pub(super) fn new(rules: Option<&'r RuleSet>, documents: &'r [Document], keyring: &'r Keyring) -> Self {
         let schemes = documents
             .iter()
             .filter_map(|document| document.root().given("schemes"));
@@ -54,8 +55,11 @@ impl<'r> Signers<'r> {
         let Some(node) = request.given("as") else {
             return Some(usual(endpoint));
         };
+        let Some(rules) = self.rules else {
+            return Some(Signer::None);
+        };
         if node.is_mapping() {
-            return self.with_settings(node, endpoint, diagnostics);
+            return self.with_settings(rules, node, endpoint, diagnostics);
         }
         let name = read::text(node, diagnostics)?;
         if name == "none" {
@@ -82,6 +86,13 @@ impl<'r> Signers<'r> {
             ));
             return None;
         }
+        if name == "client_cert" {
+            let diagnostic = node.error("as", "a certificate signs no request");
+            diagnostics.push(
+                diagnostic.hint("write `certificate: {san: …}` beside `as`, and `as: none` for nothing more"),
+            );
+            return None;
+        }
         let message = format!("the endpoint has no key that signs by `{name}`");
         let hint = format!("give the key: `as: {{{name}: {{{}: …}}}}`", secret_key(&name));
         diagnostics.push(node.error("as", message).hint(hint));
@@ -91,6 +102,7 @@ impl<'r> Signers<'r> {
     /// Compiles a scheme with the settings of the endpoint and those that differ.
     fn with_settings(
         &self,
+        rules: &RuleSet,
         node: Node<'_>,
         endpoint: Option<&Endpoint>,
         diagnostics: &mut Diagnostics,
@@ -105,7 +117,7 @@ impl<'r> Signers<'r> {
         let mut all = base.map(|base| named_settings(name, base)).unwrap_or_default();
         all.extend(named_settings(name, read::json(*settings, diagnostics)?));
         let text = json!({ *name: all }).to_string();
-        match self.compile(text) {
+        match self.compile(rules, text) {
             Ok(verification) => Some(Signer::Own(Arc::new(verification))),
             Err(message) => {
                 diagnostics.push(node.error("as", message));
@@ -114,7 +126,7 @@ impl<'r> Signers<'r> {
         }
     }
 
-    fn compile(&self, text: String) -> Result<Verification, String> {
+    fn compile(&self, rules: &RuleSet, text: String) -> Result<Verification, String> {
         let mut found = Diagnostics::new();
         let source = Source {
             path: Path::new("as").to_owned(),
@@ -123,7 +135,7 @@ impl<'r> Signers<'r> {
         let context = SchemeContext {
             keyring: self.keyring,
             schemes: &self.definitions,
-            public_url: self.rules.server.public_url.as_deref(),
+            public_url: rules.server.public_url.as_deref(),
             max_body: u64::MAX,
             decompress_unverified: false,
             beside_others: false,

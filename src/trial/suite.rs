@@ -68,30 +68,36 @@ impl Suite {
         };
         let root = document.root();
         let settings = FileSettings::read(path, root, &mut diagnostics);
-        let loaded = settings.rules(root, &mut diagnostics);
-        let (rules, documents) = match loaded {
-            Ok(loaded) => loaded,
+        let (rules, documents) = settings.rules(root, &mut diagnostics);
+        let keyring = Keyring::pretended(settings.secrets.clone(), &settings.folder);
+        let tests = {
+            let usable = rules.as_ref().ok();
+            let names = usable.map_or_else(|| written_names(&documents), rule_names);
+            let signers = Signers::new(usable, &documents, &keyring);
+            let mut reader = TestReader {
+                now: settings.now,
+                folder: &settings.folder,
+                rules: usable,
+                names: &names,
+                signers: &signers,
+                test_folder: path.parent().unwrap_or(Path::new(".")),
+                diagnostics: &mut diagnostics,
+            };
+            // Without the names of the rules, nearly every line of a test would be an error.
+            if usable.is_some() || !documents.is_empty() {
+                reader.tests(root)
+            } else {
+                Vec::new()
+            }
+        };
+        let rules = match rules {
+            Ok(rules) => rules,
             Err(of_rules) => {
                 return Err(NotLoaded {
                     of_tests: diagnostics.sorted(),
                     of_rules,
                 });
             }
-        };
-        let keyring = Keyring::pretended(settings.secrets.clone(), &settings.folder);
-        let tests = {
-            let names: Vec<&str> = rule_names(&rules);
-            let signers = Signers::new(&rules, &documents, &keyring);
-            let mut reader = TestReader {
-                now: settings.now,
-                folder: &settings.folder,
-                rules: &rules,
-                names: &names,
-                signers: &signers,
-                test_folder: path.parent().unwrap_or(Path::new(".")),
-                diagnostics: &mut diagnostics,
-            };
-            reader.tests(root)
         };
         if diagnostics.has_errors() {
             return Err(NotLoaded {
@@ -120,6 +126,15 @@ fn rule_names(rules: &RuleSet) -> Vec<&str> {
     let endpoints = rules.endpoints.iter();
     let all = endpoints.flat_map(|endpoint| &endpoint.rules);
     all.map(|rule| &*rule.name).collect()
+}
+
+/// The names of the rules of files that cannot be used.
+fn written_names(documents: &[Document]) -> Vec<&str> {
+    let lists = documents
+        .iter()
+        .filter_map(|document| document.root().given("rules"));
+    let rules = lists.flat_map(|list| list.items());
+    rules.filter_map(|rule| rule.given("name")?.as_str()).collect()
 }
 
 /// The settings of a test file.
@@ -176,19 +191,20 @@ impl FileSettings {
         }
     }
 
-    /// Loads the rules. Secrets that are missing are reported at `secrets` of the test file.
+    /// Loads the rules, with their texts. Secrets that are missing are reported at `secrets` of the
+    /// test file.
     fn rules(
         &self,
         root: Node<'_>,
         diagnostics: &mut Diagnostics,
-    ) -> Result<(RuleSet, Vec<Document>), Diagnostics> {
+    ) -> (Result<RuleSet, Diagnostics>, Vec<Document>) {
         if self.rules_path.as_os_str().is_empty() {
-            return Err(Diagnostics::new());
+            return (Err(Diagnostics::new()), Vec::new());
         }
-        let text = config::read(&self.rules_path).map_err(|found| {
-            let found: Diagnostics = [found].into_iter().collect();
-            found
-        })?;
+        let text = match config::read(&self.rules_path) {
+            Ok(text) => text,
+            Err(found) => return (Err([found].into_iter().collect()), Vec::new()),
+        };
         let PretendedRules {
             outcome,
             missing,
@@ -214,14 +230,16 @@ impl FileSettings {
             let errors = found.iter().filter(|one| one.severity == Severity::Error);
             errors.cloned().collect()
         };
-        let mut rules = outcome.map_err(errors)?;
-        for (name, origin) in &self.enable {
-            if !rules.enable(name) {
-                let known = rule_names(&rules);
-                diagnostics.push(unknown(origin.clone(), "unknown-rule", "rule", name, known));
+        let mut outcome = outcome.map_err(errors);
+        if let Ok(rules) = &mut outcome {
+            for (name, origin) in &self.enable {
+                if !rules.enable(name) {
+                    let known = rule_names(rules);
+                    diagnostics.push(unknown(origin.clone(), "unknown-rule", "rule", name, known));
+                }
             }
         }
-        Ok((rules, documents))
+        (outcome, documents)
     }
 }
 

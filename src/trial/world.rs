@@ -142,7 +142,7 @@ impl World {
             query: query.unwrap_or_default(),
             parameters,
             client: Some(request.client),
-            certificate: None,
+            certificate: request.certificate.clone(),
             headers: signed.headers,
             body: signed.body,
         });

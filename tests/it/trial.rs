@@ -286,6 +286,20 @@ fn a_secret_that_is_not_given_is_an_error_at_its_place() {
         2,
         &[missing, "the rules do not need the secret `env:GITHUB`"],
     );
+    // The errors of the tests are told as well, those that depend on the secret excepted.
+    let tests = "tests:\n  - {name: a, request: {endpoint: /github, as: github, jsn: {}}, expect: {rules: [deploy-sit]}}\n";
+    let (_, output) = run(tests, &[]);
+    expect(
+        &output,
+        2,
+        &[
+            "the rules need the secret `env:GITHUB_SECRET`",
+            "unknown key `jsn`",
+            "unknown rule `deploy-sit`",
+            "did you mean `deploy-site`?",
+        ],
+    );
+    assert!(!said(&output).contains("has no key"), "{}", said(&output));
     // The variable of this process is not read.
     let scenario = scenario(RULES, "tests: []\n").env("GITHUB_SECRET", "real");
     let output = scenario.hookyard(&["test"]);
@@ -301,6 +315,9 @@ fn what_is_wrong_with_the_rules_is_told_with_their_file() {
         2,
         &["rules.yaml:5:14", "did you mean `github`?"],
     );
+    let scenario = scenario.file("rules.test.yaml", format!("{tests}  - {{nam: x}}\n"));
+    let both = ["did you mean `github`?", "did you mean `name`?"];
+    expect(&scenario.hookyard(&["test"]), 2, &both);
     let named = scenario.file("other.test.yaml", &tests);
     expect(
         &named.hookyard(&["test", "other.test.yaml"]),
@@ -496,7 +513,7 @@ fn programs_read_the_result_as_json_and_as_junit() {
     let output = broken.hookyard(&["test", "broken.test.yaml", "--format", "json"]);
     assert_eq!(output.status.code(), Some(2));
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(result["diagnostics"].as_array().unwrap().len(), 1, "{result}");
+    assert_eq!(result["diagnostics"].as_array().unwrap().len(), 2, "{result}");
 }
 
 #[test]

@@ -190,3 +190,113 @@ rules:
         .file("rules.test.yaml", format!("tests:\n  - name: a\n{test}"));
     expect(&scenario.hookyard(&["test"]), 0, &["1 test passed"]);
 }
+
+#[test]
+fn an_on_failure_action_fails_as_the_test_states() {
+    let rule = "    retry: {attempts: 1}
+    on_failure:
+      - {forward: 'http://pager.internal/', retry: {attempts: 2}}
+      - append: failures.log
+";
+    let test = |on_failure: &str, found: &str| {
+        format!(
+            "    request: {{endpoint: /in, json: {{n: 1}}}}
+    outcomes: {{r: {{actions: [{{exit: 1}}], on_failure: [{on_failure}]}}}}
+    expect: {{r: {{state: dead, attempts: 1, on_failure: [{found}]}}}}\n"
+        )
+    };
+    let pager = "{forward: 'http://pager.internal/'}";
+    let both = format!("{pager}, {{append: failures.log}}");
+    passes(&rules("", rule), &test("{status: 503}, {status: 200}", &both));
+    // The pager is down, so nothing is written.
+    passes(&rules("", rule), &test("{status: 503}, {status: 503}", pager));
+    for (wrong, words) in [
+        ("{exit: 1}", "`exit` is no outcome of `forward`"),
+        (
+            "{status: 503}, {status: 503}, {status: 200}",
+            "not used: on_failure of `r` had only 2 attempts",
+        ),
+    ] {
+        let tests = format!(
+            "secrets: {{env:TOKEN: a-token}}\ntests:\n  - name: a\n{}",
+            test(wrong, &both)
+        );
+        let scenario = Scenario::new()
+            .file("rules.yaml", rules("", rule))
+            .file("rules.test.yaml", tests);
+        expect(&scenario.hookyard(&["test"]), 1, &[words]);
+    }
+}
+
+#[test]
+fn a_pretended_certificate_is_compared_as_a_real_one() {
+    let rules = "
+server: {tls: {cert: cert.pem, key: key.pem, client_ca: clients.pem}}
+rules:
+  - name: r
+    endpoint: /in
+    verify: {client_cert: {subject: 'CN=ci,O=Acme', san: ci.example.com, id: {header: X-Id}}}
+    actions: [{append: a.jsonl}]
+";
+    let test = |certificate: &str, expect: &str| {
+        format!(
+            "tests:\n  - {{name: a, request: {{endpoint: /in, {certificate}headers: {{X-Id: a}}}}, expect: {expect}}}\n"
+        )
+    };
+    for (certificate, expected, code, words) in [
+        (
+            "certificate: {subject: 'O=Acme, CN=ci', san: [CI.example.com, 192.0.2.7]}, ",
+            "{rules: [r]}",
+            0,
+            "1 test passed",
+        ),
+        (
+            "certificate: {subject: 'CN=ci', san: ci.example.com}, ",
+            "{refused: foreign-certificate}",
+            0,
+            "1 test passed",
+        ),
+        ("", "{refused: missing-certificate}", 0, "1 test passed"),
+        (
+            "as: client_cert, ",
+            "{rules: [r]}",
+            2,
+            "write `certificate: {san: …}` beside `as`",
+        ),
+        (
+            "certificate: {subject: ci}, ",
+            "{rules: [r]}",
+            2,
+            "a subject is written `CN=ci,O=Acme`",
+        ),
+        (
+            "certificate: {sun: a}, ",
+            "{rules: [r]}",
+            2,
+            "did you mean `san`?",
+        ),
+        (
+            "certificate: {san: 'ci.example.com:443'}, ",
+            "{rules: [r]}",
+            2,
+            "no certificate can hold this name",
+        ),
+        (
+            "certificate: {fingerprint: ab}, ",
+            "{rules: [r]}",
+            2,
+            "64 hexadecimal digits",
+        ),
+        (
+            "certificate: {}, ",
+            "{rules: [r]}",
+            2,
+            "this says nothing about the certificate",
+        ),
+    ] {
+        let scenario = Scenario::new()
+            .file("rules.yaml", rules)
+            .file("rules.test.yaml", test(certificate, expected));
+        expect(&scenario.hookyard(&["test"]), code, &[words]);
+    }
+}

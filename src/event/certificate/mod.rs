@@ -9,6 +9,7 @@ mod subject;
 
 use std::fmt;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use sha2::{Digest, Sha256};
 use x509_parser::parse_x509_certificate;
 
@@ -48,6 +49,13 @@ impl Certificate {
     pub fn has_expired(&self, now: Timestamp) -> bool {
         now.as_seconds() > self.until.as_seconds()
     }
+}
+
+/// Parses a SHA-256 in hexadecimal digits, with or without colons between the bytes.
+pub fn parse_fingerprint(text: &str) -> Option<[u8; 32]> {
+    let digits: String = text.chars().filter(|letter| *letter != ':').collect();
+    let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?;
+    bytes.try_into().ok()
 }
 
 impl fmt::Display for Certificate {

@@ -14,7 +14,7 @@ use x509_parser::x509::X509Name;
 use crate::event::certificate::attribute;
 
 /// Distinguished name: its parts in order, each normalised, such as `CN=ci` or `OU=dev+CN=ci`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject(Vec<String>);
 
 /// OID of a type, and the normalised value.

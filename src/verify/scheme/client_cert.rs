@@ -3,14 +3,15 @@
 //! TLS verifies the certificate (`server.tls.client_ca`). This file decides which certificates a
 //! rule accepts.
 
-use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::de::IgnoredAny;
 
 use super::Scheme;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::yaml::{Node, unknown};
 use crate::event::Received;
-use crate::event::certificate::{AlternativeName, Certificate, Subject, SubjectError, attribute_names};
+use crate::event::certificate::{
+    AlternativeName, Certificate, Subject, SubjectError, attribute_names, parse_fingerprint,
+};
 use crate::verify::context::SchemeContext;
 use crate::verify::outgoing::{OutgoingRequest, Signed};
 use crate::verify::parts::places;
@@ -176,20 +177,15 @@ fn name(node: Node<'_>) -> Result<AlternativeName, Diagnostic> {
 }
 
 fn fingerprint(node: Node<'_>) -> Result<[u8; 32], Diagnostic> {
-    node.as_str().and_then(digest).ok_or_else(|| {
+    node.as_str().and_then(parse_fingerprint).ok_or_else(|| {
         let message = "a fingerprint is 64 hexadecimal digits, the SHA-256 of the certificate";
         node.error("wrong-value", message)
     })
 }
 
-fn digest(text: &str) -> Option<[u8; 32]> {
-    let digits: String = text.chars().filter(|letter| *letter != ':').collect();
-    let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?;
-    bytes.try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER_PERMISSIVE;
     use rcgen::{CertificateParams, CustomExtension, DnType, DnValue, KeyPair, SanType};
 
     use super::*;
@@ -234,7 +230,10 @@ mod tests {
                 .iter()
                 .map(|text| AlternativeName::parse(text).unwrap())
                 .collect(),
-            fingerprints: fingerprints.iter().map(|text| digest(text).unwrap()).collect(),
+            fingerprints: fingerprints
+                .iter()
+                .map(|text| parse_fingerprint(text).unwrap())
+                .collect(),
             ids: Vec::new(),
             max_body: 0,
         }
@@ -309,7 +308,7 @@ mod tests {
     #[test]
     fn slips_are_none() {
         for wrong in ["", "abcd", &"g".repeat(64), &"a".repeat(66)] {
-            assert_eq!(digest(wrong), None, "{wrong}");
+            assert_eq!(parse_fingerprint(wrong), None, "{wrong}");
         }
     }
 }
