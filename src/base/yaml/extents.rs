@@ -60,9 +60,10 @@ fn scalar(text: &str, span: Range<usize>, style: ScalarStyle) -> Range<usize> {
     match style {
         ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => start..start + quoted_len(rest),
         ScalarStyle::Literal | ScalarStyle::Folded => {
-            let start = match rest.starts_with(['|', '>']) {
-                true => start,
-                false => header(text, start).unwrap_or(start),
+            let start = if rest.starts_with(['|', '>']) {
+                start
+            } else {
+                header(text, start).unwrap_or(start)
             };
             let block = text.get(start..span.end.max(start)).unwrap_or_default();
             start..start + block.trim_end().len()
