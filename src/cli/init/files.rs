@@ -183,7 +183,8 @@ pub fn next(sender: &Sender, folder: &Path, files: &[File]) -> String {
         Origin::Theirs | Origin::Key => steps.push(format!("write the secret into {}", at("secret.env"))),
         _ => {}
     }
-    if files.iter().any(|file| file.name == "secret.env") {
+    let has_variables = files.iter().any(|file| file.name == "secret.env");
+    if has_variables {
         let file = at("secret.env");
         let file = if file.contains('/') {
             file
@@ -195,8 +196,13 @@ pub fn next(sender: &Sender, folder: &Path, files: &[File]) -> String {
     steps.push(format!("hookyard serve {}", at("rules.yaml")));
     if sender.can_sign() && sender.origin != Origin::Learned {
         let rules = at("rules.yaml");
+        let same = if has_variables {
+            ", with the same variables"
+        } else {
+            ""
+        };
         steps.push(format!(
-            "in a second terminal: hookyard send --rule {} --rules {rules}",
+            "in a second terminal{same}: hookyard send --rule {} --rules {rules}",
             sender.name
         ));
     }
