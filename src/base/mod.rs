@@ -23,4 +23,5 @@ pub mod throttle;
 pub mod units;
 pub mod url_path;
 pub mod weak_secret;
+pub mod written;
 pub mod yaml;

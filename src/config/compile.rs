@@ -2,7 +2,6 @@
 //! own, so that one error does not hide another.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use super::cross_checks::CrossChecks;
@@ -17,6 +16,7 @@ use crate::base::patterns::Patterns;
 use crate::base::secret::Keyring;
 use crate::base::units::Size;
 use crate::base::url_path;
+use crate::base::written::Written;
 use crate::base::yaml::{Document, Node};
 use crate::rules::{Endpoint, RuleSet, Server};
 use crate::template::Templates;
@@ -116,16 +116,11 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
     })
 }
 
-/// Hash of everything that is written beside the rules.
-fn written_beside_rules(documents: &[Document]) -> u64 {
-    let mut written = DefaultHasher::new();
-    for document in documents {
-        let entries = document.root().entries().into_iter();
-        for (key, node) in entries.filter(|(key, _)| *key != "rules") {
-            (key, node.value()).hash(&mut written);
-        }
-    }
-    written.finish()
+/// Everything that is written beside the rules.
+fn written_beside_rules(documents: &[Document]) -> Written {
+    let entries = documents.iter().flat_map(|document| document.root().entries());
+    let beside = entries.filter(|(key, _)| *key != "rules");
+    Written::of(beside.map(|(key, node)| (key, node.value())).collect::<Vec<_>>())
 }
 
 /// Names of the light rules.

@@ -3,7 +3,6 @@
 //! Every part is checked, whichever part is wrong. Agreement with other rules is left to
 //! `cross_checks.rs`.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::json_plan::Plan;
 use crate::base::patterns::Patterns;
 use crate::base::units::HumanDuration;
+use crate::base::written::Written;
 use crate::base::yaml::Node;
 use crate::matching::{Condition, ForEach};
 use crate::payload::EventNameReader;
@@ -153,11 +153,9 @@ impl<'d> RuleCompiler<'d, '_> {
             verification,
             replay_window: window.unwrap_or(default_window),
         });
-        let mut written = DefaultHasher::new();
-        (node.value(), context.keyring.folder()).hash(&mut written);
         let rule = Rule {
             name: shape.name?.into(),
-            written: written.finish(),
+            written: Written::of((node.value(), context.keyring.folder())),
             enabled: shape.enabled.unwrap_or(true),
             allowed_warnings: Vec::new(),
             allow,

@@ -30,6 +30,7 @@ pub use tls::{CertificateSource, ClientAuth, Tls};
 use crate::acme::Acme;
 use crate::act::Action;
 use crate::base::include::Include;
+use crate::base::written::Written;
 use crate::store::{Settings, Wanted};
 
 /// Compiled contents of one rules file.
@@ -53,8 +54,8 @@ pub struct RuleSet {
     pub admin: Admin,
     pub reload: ReloadSettings,
     pub log: LogSettings,
-    /// Hash of everything that is written beside the rules.
-    pub written: u64,
+    /// Everything that is written beside the rules.
+    pub written: Written,
     pub endpoints: Vec<Endpoint>,
     /// Router from a path to an index into `endpoints`.
     pub routes: matchit::Router<usize>,

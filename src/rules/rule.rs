@@ -10,6 +10,7 @@ use super::respond::Respond;
 use crate::act::{Action, Retry};
 use crate::base::json_plan::Plan;
 use crate::base::network::Networks;
+use crate::base::written::Written;
 use crate::matching::ForEach;
 use crate::payload::{EventNameReader, View};
 use crate::store::{Debounce, Overlap};
@@ -20,8 +21,8 @@ use crate::template::{KnownActions, NamedAction, Template};
 pub struct Rule {
     /// Name, unique in the set.
     pub name: Arc<str>,
-    /// Hash of the rule as written, and of the folder at which its paths start.
-    pub written: u64,
+    /// The rule, and the folder at which its paths start.
+    pub written: Written,
     /// False if the rule is switched off.
     pub enabled: bool,
     /// Codes of the warnings that the rule allows.

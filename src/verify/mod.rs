@@ -25,7 +25,6 @@ mod scheme;
 mod tests;
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +33,7 @@ use http::HeaderName;
 use crate::base::clock::Timestamp;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::units::Size;
+use crate::base::written::Written;
 use crate::base::yaml::{Node, unknown};
 use crate::event::Received;
 pub use crate::verify::alternatives::{Alternatives, handshake_conflict};
@@ -71,8 +71,8 @@ pub struct Verification {
     repeats: bool,
     handshake: Option<Handshake>,
     mode: Mode,
-    /// Hash of all settings as written.
-    written: u64,
+    /// All settings.
+    written: Written,
 }
 
 impl Verification {
@@ -125,9 +125,7 @@ impl Verification {
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let (family, settings) = context.schemes.resolve(name, settings)?;
-        let mut written = DefaultHasher::new();
-        (name, family, context.public_url).hash(&mut written);
-        settings.hash(&mut written);
+        let written = Written::of((name, family, context.public_url, &settings));
         let scheme = compile::compile(family, &settings, context, diagnostics);
         // Compiled even if the scheme has errors, so that all errors are reported at once.
         let handshake = handshake::compile(&settings, scheme.as_deref(), context, diagnostics);
@@ -145,7 +143,7 @@ impl Verification {
             repeats: repeats.unwrap_or_else(|| !settings.has_preset()),
             handshake,
             mode: Mode::default(),
-            written: written.finish(),
+            written,
         })
     }
 

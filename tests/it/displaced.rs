@@ -65,7 +65,7 @@ fn a_store_that_was_removed_takes_nothing_and_is_told_until_it_is_back() {
             text.contains("is no longer in its place") && code == Some(1),
             "{text}"
         );
-        assert!(daemon.log().contains("was removed"), "{}", daemon.log());
+        daemon.eventually("a line in the log", || daemon.log().contains("was removed"));
         move_store(&daemon, files, "away", ".");
         assert_eq!(send(&daemon, 1), accepted(), "{files:?}");
         daemon.eventually("it is done", || daemon.read("out") == "0\n1\n");
