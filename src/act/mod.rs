@@ -21,7 +21,9 @@ mod rotate;
 mod run;
 mod settings;
 
+use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use minijinja::Value;
 use tokio_util::sync::CancellationToken;
@@ -147,6 +149,20 @@ impl Action {
         }
     }
 
+    /// The target of a forward, in the form in which targets are compared. The outer `None`: the
+    /// action calls no target. The inner one: the event names it.
+    pub fn target(&self) -> Option<Option<String>> {
+        match self {
+            Self::Forward(forward) => Some(forward.target()),
+            Self::Run(_) | Self::Append(_) => None,
+        }
+    }
+
+    /// The target of a URL, in the same form. The error is the reason why there is none.
+    pub fn target_of(url: &str) -> Result<String, &'static str> {
+        Forward::target_of(url)
+    }
+
     /// Describes what the action needs and this machine lacks now. Reads files and accounts: not
     /// for an async worker.
     pub fn missing(&self) -> Option<String> {
@@ -202,6 +218,13 @@ impl ActionRunner {
     /// True if nothing runs, and nothing may be written either.
     pub fn is_pretended(&self) -> bool {
         matches!(self.performer, Performer::Pretended(_))
+    }
+
+    /// Pauses exactly these targets.
+    pub fn pause_targets(&self, targets: HashSet<Arc<str>>) {
+        if let Performer::Real(forwarder) = &self.performer {
+            forwarder.pause(targets);
+        }
     }
 
     /// Forgets a delivery that will not come back, and frees its turns at targets.

@@ -5,7 +5,7 @@
 //! the same without `/status`, which names files and rules. `POST /check`, for root and the
 //! daemon's user, judges a rules file. `POST /replay`, for the same, runs an ignored arrival, and
 //! `POST /fire` a rule by hand. `POST /stop` stops attempts. `POST /plan` judges the rules file on
-//! disk. No other request changes anything.
+//! disk, and `POST /rules` lists, pauses and resumes rules. No other request changes anything.
 //!
 //! Limits: `CONNECTIONS` at once on each listener, one request per connection, a request within
 //! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`.
@@ -17,6 +17,7 @@ mod fire;
 mod operation;
 mod plan;
 mod replay;
+mod rules;
 mod serve;
 mod stop;
 
@@ -27,6 +28,7 @@ pub use fire::{FireAnswer, FireRequest, Firer, MAX_FIRE_HEAD};
 pub use operation::Performing;
 pub use plan::{MAX_PLAN, PlanAnswer, PlanRequest, Planner};
 pub use replay::{MAX_REPLAY, ReplayAnswer, ReplayRequest, Replayer};
+pub use rules::{MAX_RULES_REQUEST, Paused, RuleOperator, RuleStatus, RulesAnswer, RulesRequest};
 pub use serve::{AdminServices, Doors, bind, serve};
 pub use stop::{AfterStopName, MAX_STOP, StopAnswer, StopRequest, StopTargetId, StoppedAttempt, Stopper};
 

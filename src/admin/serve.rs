@@ -25,6 +25,7 @@ use crate::admin::exchange::LIMIT;
 use crate::admin::fire::Firer;
 use crate::admin::plan::Planner;
 use crate::admin::replay::Replayer;
+use crate::admin::rules::RuleOperator;
 use crate::admin::stop::Stopper;
 use crate::admin::{CONNECTIONS, REQUEST_LIMIT};
 use crate::rules::Admin;
@@ -51,6 +52,7 @@ pub struct AdminServices {
     pub firer: Arc<Firer>,
     pub planner: Arc<Planner>,
     pub stopper: Arc<Stopper>,
+    pub rule_operator: Arc<RuleOperator>,
 }
 
 /// Binds the listeners that the rules file configures. If the unix socket cannot be bound, its
@@ -148,7 +150,8 @@ where
                 (Caller::Operator(user), "/fire") => services.firer.answer(request, user).await,
                 (Caller::Operator(user), "/plan") => services.planner.answer(request, user).await,
                 (Caller::Operator(user), "/stop") => services.stopper.answer(request, user).await,
-                (Caller::Group, "/check" | "/replay" | "/fire" | "/plan" | "/stop") => text(
+                (Caller::Operator(user), "/rules") => services.rule_operator.answer(request, user).await,
+                (Caller::Group, "/check" | "/replay" | "/fire" | "/plan" | "/rules" | "/stop") => text(
                     StatusCode::FORBIDDEN,
                     "only root and the daemon's own user may ask for that",
                 ),

@@ -16,6 +16,7 @@ mod init;
 mod location;
 mod man;
 mod plan;
+mod rules;
 mod schema;
 mod schemes;
 mod secrets;
@@ -156,6 +157,16 @@ enum Command {
     /// Exit code 0: the daemon answers, and with `--check` it is healthy; 1: it is not healthy; 2:
     /// there is no answer.
     Status(status::Arguments),
+    /// List the rules, or pause and resume one.
+    ///
+    /// Deliveries of a paused rule wait in the store, also across restarts, and go on in order when
+    /// it is resumed. Its events are still accepted. With `--target`, the forwards to one scheme,
+    /// host and port wait. The commands ask the running daemon; root and the daemon's own user may.
+    /// Exit code 0: done; 1: it was so already; 2: no such rule or target, or no answer.
+    #[command(
+        after_help = "Examples:\n  hookyard rules list\n  hookyard rules pause deploy\n  hookyard rules resume --target https://ci.example.com"
+    )]
+    Rules(rules::Arguments),
     /// Check the store, back it up, or make it smaller.
     ///
     /// Exit code 0: sound, or done; 1: damaged, or a daemon runs on the store; 2: the store cannot
@@ -217,6 +228,7 @@ pub fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Rules(arguments) => rules::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
         Command::Schemes(arguments) => schemes::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),

@@ -214,6 +214,9 @@ fn lines(status: &Status) -> Vec<String> {
         Size(status.inflight.bytes),
         Size(status.inflight.max_bytes)
     ));
+    for paused in &status.paused {
+        lines.push(format!("{} {}: {}", paused.kind, paused.name, paused.text()));
+    }
     for (rule, at) in &status.last_arrivals {
         lines.push(format!("last arrival for {rule}: {at}"));
     }

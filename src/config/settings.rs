@@ -176,6 +176,7 @@ pub fn deliveries(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Want
             },
         },
         light_rules: Arc::default(),
+        paused: Arc::default(),
     }
 }
 

@@ -9,6 +9,7 @@ mod certificate;
 mod fire;
 mod plan;
 mod replay;
+mod rules;
 mod shared;
 mod signals;
 mod stop;
@@ -52,7 +53,7 @@ use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::server::RequestHandler;
 use crate::status::{StatusService, Unavailable};
-use crate::store::Store;
+use crate::store::{Pauses, Store};
 use crate::sys::fd_limit;
 use crate::{admin, server};
 
@@ -128,7 +129,12 @@ async fn serve(
     metrics.keep_to(&rules);
     announce(&rules, &addresses);
     let (live, reloads) = (Arc::new(Live::new(rules)), Arc::new(Live::new(None)));
+    let paused = store
+        .pauses()
+        .await
+        .map_err(|error| format!("the store: {error}"))?;
     let shared = Shared {
+        pauses: Arc::new(Live::new(Pauses::default())),
         systemd_status: Arc::new(SystemdStatus::new(&live, &reloads, &addresses)),
         clock,
         metrics,
@@ -145,6 +151,7 @@ async fn serve(
         store: Arc::clone(&shared.store),
         metrics: Arc::clone(&shared.metrics),
         live: Arc::clone(&shared.live),
+        pauses: Arc::clone(&shared.pauses),
         runner: ActionRunner::new().map_err(|error| format!("cannot make requests: {error}"))?,
         closing: stopping.waiting.clone(),
         writing: stopping.writing.clone(),
@@ -152,12 +159,14 @@ async fn serve(
         max_waiting: max_connections.div_ceil(2),
         heartbeat: Arc::clone(&dispatching_heartbeat),
     });
+    pipeline.dispatcher.adopt_pauses(Pauses::new(paused));
     let handler = request_handler(&shared, pipeline.ingest, server.request_timeout, max_connections);
     let status_service = status_service(path, &shared, started, &handler.body_budget);
     let replayer = Arc::new(replay::replayer(&shared, &handler.ingest));
     let firer = Arc::new(fire::firer(&shared, &handler.ingest));
     let planner = Arc::new(plan::planner(path, &shared));
     let stopper = Arc::new(stop_attempts::stopper(&pipeline.dispatcher));
+    let rule_operator = Arc::new(rules::operator(&shared, &pipeline.dispatcher));
     // Before the first handshake.
     let renewer = renewer_handle(&shared);
 
@@ -180,6 +189,7 @@ async fn serve(
             firer,
             planner,
             stopper,
+            rule_operator,
         },
     ));
     heartbeats.push(spawn_watch(
@@ -253,6 +263,7 @@ fn status_service(
         listening: shared.addresses.clone(),
         stopping: shared.stopping.accepting.clone(),
         unavailable: Arc::new(Live::new(Unavailable::new())),
+        pauses: Arc::clone(&shared.pauses),
     })
 }
 

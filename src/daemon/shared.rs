@@ -12,13 +12,15 @@ use crate::daemon::systemd_status::SystemdStatus;
 use crate::report::Metrics;
 use crate::rules::RuleSet;
 use crate::status::LastReload;
-use crate::store::Store;
+use crate::store::{Pauses, Store};
 
 pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     /// Rules in force.
     pub(super) live: Arc<Live<RuleSet>>,
+    /// Rules and targets that the operator has paused.
+    pub(super) pauses: Arc<Live<Pauses>>,
     /// Result of the last reload.
     pub(super) reloads: Arc<Live<Option<LastReload>>>,
     pub(super) store: Arc<dyn Store>,

@@ -25,7 +25,7 @@ use crate::pipeline::running::{AfterStop, Cancel, OngoingAttempt, Running, StopT
 use crate::pipeline::supersede::Supersede;
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
-use crate::store::{DeliveryId, Leased, News, Store, StoreError, Wanted};
+use crate::store::{DeliveryId, Leased, News, Pauses, Store, StoreError, Wanted};
 
 /// Pause after a store error before the next call.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -41,6 +41,8 @@ pub struct Dispatcher {
     pub(super) metrics: Arc<Metrics>,
     /// Rules in force.
     pub(super) live: Arc<Live<RuleSet>>,
+    /// Rules and targets that the operator has paused.
+    pub(super) pauses: Arc<Live<Pauses>>,
     pub(super) runner: Arc<ActionRunner>,
     /// Clock of the store, by which deliveries are leased.
     pub(super) clock: Clock,
@@ -106,7 +108,7 @@ impl Dispatcher {
         running: &mut JoinSet<()>,
         abort: &CancellationToken,
     ) -> Option<DispatchPause> {
-        let wanted = self.live.current().wanted.clone();
+        let wanted = self.wanted();
         if wanted.light_rules.is_empty() && running.len() >= wanted.concurrency.slots {
             return Some(DispatchPause::for_room(LONGEST_SLEEP));
         }
@@ -133,6 +135,22 @@ impl Dispatcher {
                 DispatchPause::for_room(STORE_PAUSE)
             }
         })
+    }
+
+    /// Limits of the rules in force, without the paused rules.
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            paused: Arc::clone(&self.pauses.current().rules),
+            ..self.live.current().wanted.clone()
+        }
+    }
+
+    /// Puts pauses in force. Attempts that run go on to the end of their action.
+    pub fn adopt_pauses(&self, pauses: Pauses) {
+        self.runner.pause_targets(pauses.targets());
+        self.pauses.replace(pauses);
+        // Deliveries of a resumed rule may be due.
+        self.news.announce();
     }
 
     /// Begins the attempts at leased deliveries.
@@ -162,7 +180,7 @@ impl Dispatcher {
     /// Leases what is due now and begins the attempts, in place of [`Self::run`]. Returns their
     /// number. For rules that are tested, where the clock is moved by hand.
     pub async fn begin_due(self: &Arc<Self>, running: &mut JoinSet<()>) -> Result<usize, StoreError> {
-        let wanted = self.live.current().wanted.clone();
+        let wanted = self.wanted();
         let leased = self.store.lease(wanted, self.clock.now()).await?;
         let number = leased.leases.len();
         self.begin(leased, running, &CancellationToken::new());

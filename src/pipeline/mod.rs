@@ -71,7 +71,7 @@ use crate::pipeline::running::Running;
 use crate::pipeline::supersede::Supersede;
 use crate::report::Metrics;
 use crate::rules::RuleSet;
-use crate::store::Store;
+use crate::store::{Pauses, Store};
 
 /// Everything that the pipeline needs from the daemon.
 pub struct Connections {
@@ -79,6 +79,8 @@ pub struct Connections {
     pub metrics: Arc<Metrics>,
     /// Rules in force.
     pub live: Arc<Live<RuleSet>>,
+    /// Rules and targets that the operator has paused.
+    pub pauses: Arc<Live<Pauses>>,
     pub runner: ActionRunner,
     /// Cancelled when the daemon is about to end. Senders that wait for an outcome are answered
     /// then.
@@ -109,6 +111,7 @@ impl Pipeline {
             store,
             metrics,
             live,
+            pauses,
             runner,
             closing,
             writing,
@@ -130,6 +133,7 @@ impl Pipeline {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
             live,
+            pauses,
             runner,
             clock: clock.clone(),
             news: store.news(),

@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 24] = [
+pub const COMMANDS: [(&str, [&str; 3]); 27] = [
     (
         "serve",
         [
@@ -129,6 +129,30 @@ pub const COMMANDS: [(&str, [&str; 3]); 24] = [
             "written",
             "no such event",
             "the store is unknown or cannot be read; several ids begin so",
+        ],
+    ),
+    (
+        "rules list",
+        [
+            "listed",
+            "-",
+            "no daemon answers, or another one does; the store cannot be read",
+        ],
+    ),
+    (
+        "rules pause",
+        [
+            "it is paused now",
+            "it was paused already",
+            "no such rule or target; no daemon answers, or another one does; the store cannot be written",
+        ],
+    ),
+    (
+        "rules resume",
+        [
+            "it goes on",
+            "it was not paused",
+            "no such rule or target; no daemon answers, or another one does; the store cannot be written",
         ],
     ),
     (

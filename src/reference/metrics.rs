@@ -5,7 +5,7 @@ use crate::reference::markdown::table;
 /// A series: name, type, labels, description.
 type Row = (&'static str, &'static str, &'static [&'static str], &'static str);
 
-const SERIES: [Row; 35] = [
+const SERIES: [Row; 37] = [
     (
         "hookyard_arrivals_total",
         "counter",
@@ -98,10 +98,22 @@ const SERIES: [Row; 35] = [
         "when a rule was last given an event, since the start",
     ),
     (
+        "hookyard_rule_paused",
+        "gauge",
+        &["rule"],
+        "1 while a rule is paused by `hookyard rules pause`, else 0",
+    ),
+    (
+        "hookyard_targets_paused",
+        "gauge",
+        &[],
+        "targets of forwards that are paused",
+    ),
+    (
         "hookyard_overdue_seconds",
         "gauge",
         &[],
-        "for how long the first delivery in the queue has been due",
+        "for how long the first delivery in the queue has been due, paused rules left out",
     ),
     (
         "hookyard_rules_generation",

@@ -9,7 +9,7 @@ mod snapshot;
 use std::time::Duration;
 
 pub use service::{LastReload, StatusService, Unavailable};
-pub use snapshot::{CertificateStatus, Deliveries, Status, StoreStatus};
+pub use snapshot::{CertificateStatus, Deliveries, PauseStatus, Status, StoreStatus};
 
 /// Maximum wait for the store's answer. After that the store counts as not answering.
 pub const STORE_LIMIT: Duration = Duration::from_secs(5);

@@ -19,8 +19,10 @@ use crate::rules::{RuleSet, Tls};
 use crate::status::STORE_LIMIT;
 use crate::status::process::figures;
 use crate::status::snapshot::StoreStatus;
-use crate::status::snapshot::{CertificateStatus, Deliveries, Inflight, ReloadStatus, Rules, Status};
-use crate::store::{Concurrency, Counts, Health, Store};
+use crate::status::snapshot::{
+    CertificateStatus, Deliveries, Inflight, PauseStatus, ReloadStatus, Rules, Status,
+};
+use crate::store::{Concurrency, Counts, Health, Pauses, Store, Wanted};
 
 /// Maximum time for which the first delivery in the queue may be due. A short delay by other work
 /// is normal, a longer one is reported as a problem.
@@ -67,6 +69,8 @@ pub struct StatusService {
     pub stopping: CancellationToken,
     /// Unavailable rules, as last checked.
     pub unavailable: Arc<Live<Unavailable>>,
+    /// Rules and targets that the operator has paused.
+    pub pauses: Arc<Live<Pauses>>,
 }
 
 /// Answers of the store.
@@ -118,6 +122,7 @@ impl StatusService {
                 .iter()
                 .map(|(rule, why)| (rule.to_string(), why.clone()))
                 .collect(),
+            paused: self.pauses.current().all.iter().map(PauseStatus::of).collect(),
             listening: self.listening.clone(),
             certificate: tls.map(certificate),
             deliveries,
@@ -152,6 +157,8 @@ impl StatusService {
                 overdue,
                 generation: rules.generation,
                 unavailable: self.unavailable.current().len(),
+                rules: rules.names.keys().cloned().collect(),
+                pauses: self.pauses.current(),
                 certificate_until: rules.server.tls.as_ref().and_then(Tls::until),
                 certificates: acme.map(|acme| acme.issued.acme_status()),
                 inflight: self.inflight.load(Ordering::Relaxed),
@@ -189,7 +196,12 @@ impl StatusService {
         let asking = async {
             let counts = self.store.counts().await?;
             let health = self.store.health().await?;
-            let due = self.store.next_due(everything.into()).await?;
+            // A delivery of a paused rule is not late.
+            let everything = Wanted {
+                paused: Arc::clone(&self.pauses.current().rules),
+                ..Wanted::from(everything)
+            };
+            let due = self.store.next_due(everything).await?;
             let overdue = due.map_or(Duration::ZERO, |due| self.clock.now().since(due));
             Ok(StoreAnswer {
                 counts,

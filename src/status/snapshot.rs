@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::Pause;
+
 /// Status of the daemon. Times are RFC 3339 in UTC, durations are in seconds, sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -23,6 +25,9 @@ pub struct Status {
     /// Rules that need something that this machine does not have, and what is missing.
     #[serde(default)]
     pub unavailable: BTreeMap<String, String>,
+    /// Rules and targets that the operator has paused.
+    #[serde(default)]
+    pub paused: Vec<PauseStatus>,
     /// Addresses of the listeners.
     pub listening: Vec<String>,
     /// Certificate of the TLS listeners. `None` without TLS.
@@ -64,6 +69,34 @@ pub struct CertificateStatus {
     pub renewal: Option<String>,
     /// Error of the last renewal, if it failed.
     pub failure: Option<String>,
+}
+
+/// A rule or target that is paused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PauseStatus {
+    /// `rule` or `target`.
+    pub kind: String,
+    /// Name of the rule, or scheme, host and port of the target.
+    pub name: String,
+    pub since: String,
+    /// The user who paused it.
+    pub by: String,
+}
+
+impl PauseStatus {
+    pub fn of(pause: &Pause) -> Self {
+        Self {
+            kind: pause.subject.kind().to_owned(),
+            name: pause.subject.name().to_string(),
+            since: pause.since.to_string(),
+            by: pause.by.to_string(),
+        }
+    }
+
+    /// The pause as text: `paused since … by …`.
+    pub fn text(&self) -> String {
+        format!("paused since {} by {}", self.since, self.by)
+    }
 }
 
 /// Result of a reload.

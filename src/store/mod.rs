@@ -54,6 +54,11 @@
 //! endpoint, scheme and source. An earlier time changes nothing. At most [`SECRETS_KEPT`] are kept,
 //! the last used ones.
 //!
+//! **Pauses.** [`pause`](Store::pause) and [`resume`](Store::resume) are kept across restarts. A
+//! lease call gets no delivery of a rule in [`Wanted::paused`], and no such delivery counts for
+//! [`next_due`](Store::next_due). It waits as it did, with its place in the queue and in its group.
+//! The caller passes the paused rules, and waits by itself before it calls a paused target.
+//!
 //! **Errors.** After an error nothing of the call is kept. A settlement that failed leaves the
 //! lease in place, to be settled again or released. The one exception is a machine that goes down
 //! at the moment of the error: the write may then be found complete. An error of one call affects
@@ -97,6 +102,7 @@ pub mod memory;
 mod model;
 mod news;
 mod operator_access;
+mod pause;
 mod records;
 mod ring;
 mod settings;
@@ -121,6 +127,7 @@ pub use group::{Debounce, Group, Overlap};
 pub use model::DeliveryState;
 pub use news::News;
 pub use operator_access::Records;
+pub use pause::{Pause, PauseSubject, Pauses};
 pub use records::{
     CheckReport, DeliveryFilter, Dropped, ListedDelivery, Lookup, Named, StoredEvent, Vacuumed,
 };
@@ -217,6 +224,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Lists the last use of secrets, ordered by endpoint, scheme and source.
     fn secrets(&self) -> Answer<'_, Vec<SecretUse>>;
+
+    /// Records a pause. False if its subject is paused already; the earlier pause then stays.
+    fn pause(&self, pause: Pause) -> Answer<'_, bool>;
+
+    /// Ends the pause of a rule or target. False if there is none.
+    fn resume(&self, subject: PauseSubject) -> Answer<'_, bool>;
+
+    /// Lists the pauses, rules before targets, ordered by name.
+    fn pauses(&self) -> Answer<'_, Vec<Pause>>;
 
     /// Replaces the settings, effective from the next call.
     fn adopt(&self, settings: Settings);

@@ -27,8 +27,8 @@ use crate::event::{EventId, Received};
 use crate::pipeline::{Answer, Arriving, Connections, Dispatcher, Ingest, Pipeline};
 use crate::report::Metrics;
 use crate::rules::RuleSet;
-use crate::store::Store;
 use crate::store::memory::MemoryStore;
+use crate::store::{Pauses, Store};
 
 /// Passes of the scheduler after which nothing is left to do at the same time.
 const PASSES: usize = 24;
@@ -85,6 +85,7 @@ impl World {
             store: Arc::clone(&store) as Arc<dyn Store>,
             metrics: Arc::clone(metrics),
             live: Arc::clone(rules),
+            pauses: Arc::new(Live::new(Pauses::default())),
             runner: ActionRunner::pretended(move |action, context, stop| {
                 stage.perform(action, context, stop)
             }),

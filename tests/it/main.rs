@@ -75,6 +75,7 @@ mod message_signatures;
 mod observe;
 mod on_failure;
 mod outputs;
+mod pausing;
 mod plan;
 mod poisoned;
 mod properties;

@@ -95,6 +95,17 @@ impl Forward {
         })
     }
 
+    /// The target as it is compared. `None` if the event names it.
+    pub(super) fn target(&self) -> Option<String> {
+        let url = self.url.source();
+        (!target::is_of_the_event(url)).then(|| target::normal(target::base(url)))
+    }
+
+    /// The target of a URL as it is compared.
+    pub(super) fn target_of(url: &str) -> Result<String, &'static str> {
+        target::of_url(url)
+    }
+
     pub(super) fn time_limit(&self) -> Duration {
         self.timeout
     }

@@ -3,6 +3,8 @@
 //! The status alone decides the verdict (`classify.rs`), never the body. Building the request is
 //! left to `request.rs`.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +20,7 @@ use crate::act::forward::target_health::{RequestPermit, TargetHealth};
 use crate::act::forward::{Forward, classify, target};
 use crate::act::outcome::{CapturedStream, HEAD, Outcome, Output, TAIL, Verdict};
 use crate::base::clock::Clock;
+use crate::base::live::Live;
 use crate::base::units::HumanDuration;
 use crate::client::{ClientError, ClientPool};
 
@@ -26,12 +29,17 @@ const MAX_RESPONSE: u64 = (HEAD + TAIL) as u64;
 /// Maximum time to wait for the body of a response. The status is known by then, and decides.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(2);
 
+/// Time until a delivery to a paused target asks again.
+const PAUSED_RETRY: Duration = Duration::from_secs(5);
+
 /// Sends the requests of all forwards.
 #[derive(Debug)]
 pub struct Forwarder {
     clients: ClientPool,
     targets: TargetHealth,
     clock: Clock,
+    /// Targets that the operator has paused.
+    paused: Live<HashSet<Arc<str>>>,
 }
 
 impl Forwarder {
@@ -42,7 +50,18 @@ impl Forwarder {
             clients: ClientPool::new()?,
             targets: TargetHealth::default(),
             clock: Clock::system(),
+            paused: Live::new(HashSet::new()),
         })
+    }
+
+    /// Pauses exactly these targets.
+    pub(in crate::act) fn pause(&self, targets: HashSet<Arc<str>>) {
+        self.paused.replace(targets);
+    }
+
+    fn is_paused(&self, target: &str) -> bool {
+        let paused = self.paused.current();
+        !paused.is_empty() && paused.contains(&*target::normal(target))
     }
 
     /// Forgets a delivery that will not come back for its turn.
@@ -141,6 +160,9 @@ impl Forward {
     ) -> Result<RequestPermit<'c>, (Duration, &'static str)> {
         let url = request.uri().to_string();
         let target = target::base(&url);
+        if forwarder.is_paused(target) {
+            return Err((PAUSED_RETRY, "the target is paused"));
+        }
         let permit = forwarder
             .targets
             .admit(target, self.route.digest())

@@ -89,6 +89,24 @@ pub fn base(url: &str) -> &str {
     url.get(..host_start + length).unwrap_or(url)
 }
 
+/// Scheme, host and port in the form in which they are compared: lower case, without the usual port.
+pub fn normal(base: &str) -> String {
+    let lower = base.to_ascii_lowercase();
+    let usual = if lower.starts_with("https:") {
+        ":443"
+    } else {
+        ":80"
+    };
+    lower.strip_suffix(usual).map_or(lower.clone(), str::to_owned)
+}
+
+/// Scheme, host and port of a URL without templates, as [`normal`] writes them. The error is the
+/// reason why there are none.
+pub fn of_url(url: &str) -> Result<String, &'static str> {
+    check(url).map_err(TargetError::description)?;
+    Ok(normal(base(url)))
+}
+
 /// Maximum characters of a path segment in the log. A longer one may be a token, as in the URLs of
 /// chat services.
 const MAX_SHOWN: usize = 20;

@@ -2,6 +2,7 @@
 //! decision of each rule by the current rules file.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -19,7 +20,8 @@ use crate::cli::{Format, NO, YES, complain, say};
 use crate::config;
 use crate::event::{ArrivalOutcome, EventId};
 use crate::payload::{BodyKind, Event, Payload};
-use crate::store::{AttemptRecord, History, ListedDelivery, Named, StoreError};
+use crate::status::PauseStatus;
+use crate::store::{AttemptRecord, History, ListedDelivery, Named, PauseSubject, Pauses, StoreError};
 
 /// Maximum payload shown, in bytes.
 const PAYLOAD: usize = 16 << 10;
@@ -38,6 +40,7 @@ struct EventView {
     /// The event with its payload, or the reason why that cannot be decoded.
     event: Result<Event, String>,
     deliveries: Vec<(ListedDelivery, Vec<AttemptRecord>)>,
+    pauses: Pauses,
     /// The decision of each rule by the current rules file, or the reason why it is unknown. `None`
     /// without a rules file.
     explained: Option<Result<Vec<Explained>, String>>,
@@ -85,6 +88,7 @@ fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<
         stored,
         event,
         deliveries,
+        pauses: Pauses::new(history.pauses()?),
         explained,
     }))
 }
@@ -145,6 +149,10 @@ impl EventView {
         for (entry, attempts) in &self.deliveries {
             lines.push(String::new());
             lines.extend(delivery_lines(entry, attempts));
+            let pause = self
+                .pause_of(entry)
+                .map(|pause| format!("waits: the rule is {}", pause.text()));
+            lines.extend(pause);
         }
         match &self.explained {
             None => {}
@@ -156,6 +164,13 @@ impl EventView {
         }
         let lines: Vec<_> = lines.iter().map(|line| escape::line(line)).collect();
         lines.join("\n")
+    }
+
+    /// The pause of the rule that the delivery waits for.
+    fn pause_of(&self, entry: &ListedDelivery) -> Option<PauseStatus> {
+        let rule = PauseSubject::Rule(Arc::clone(&entry.delivery.rule));
+        let waits = DeliveryStatus::of(entry) == DeliveryStatus::Waiting && entry.begun_at.is_none();
+        self.pauses.of(&rule).filter(|_| waits).map(PauseStatus::of)
     }
 
     /// The reason why the payload cannot be decoded.
@@ -203,7 +218,13 @@ impl EventView {
     /// Formats the event as JSON.
     fn to_json(&self) -> Value {
         let deliveries = self.deliveries.iter();
-        let deliveries = deliveries.map(|(entry, attempts)| delivery_with_attempts(entry, attempts));
+        let deliveries = deliveries.map(|(entry, attempts)| {
+            let mut delivery = delivery_with_attempts(entry, attempts);
+            if let (Some(members), Some(pause)) = (delivery.as_object_mut(), self.pause_of(entry)) {
+                members.insert("paused".to_owned(), json!({"since": pause.since, "by": pause.by}));
+            }
+            delivery
+        });
         let explanation = self.explained.as_ref().map(|explained| match explained {
             Ok(explained) => explained.iter().map(Explained::to_json).collect::<Value>(),
             Err(why) => json!({"error": why}),

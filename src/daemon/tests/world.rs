@@ -22,7 +22,7 @@ use crate::event::{EventId, Received};
 use crate::pipeline::{Connections, Ingest, Pipeline};
 use crate::rules::RuleSet;
 use crate::store::memory::MemoryStore;
-use crate::store::{Settings, Store};
+use crate::store::{Pauses, Settings, Store};
 
 /// An attempt that has started.
 #[derive(Debug)]
@@ -198,6 +198,7 @@ impl Life {
             store: Arc::clone(store) as Arc<dyn Store>,
             metrics: Arc::default(),
             live: Arc::clone(live),
+            pauses: Arc::new(Live::new(Pauses::default())),
             runner: ActionRunner::pretended(move |_, context, stop| perform(&list, context, stop)),
             closing: CancellationToken::new(),
             writing: TaskTracker::new(),

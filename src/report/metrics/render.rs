@@ -1,5 +1,6 @@
 //! The metrics as text: the counters, and the gauges of the moment.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::acme::AcmeStatus;
 use crate::base::clock::Timestamp;
 use crate::base::throttle;
 use crate::report::log;
-use crate::store::{Counts, Health, Ring};
+use crate::store::{Counts, Health, PauseSubject, Pauses, Ring};
 
 /// Media type of the output of [`render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -33,6 +34,10 @@ pub struct Moment {
     pub generation: u64,
     /// Number of unavailable rules.
     pub unavailable: usize,
+    /// Names of the rules in force.
+    pub rules: Vec<Arc<str>>,
+    /// Rules and targets that the operator has paused.
+    pub pauses: Arc<Pauses>,
     /// End of the certificate's validity, if there is a certificate.
     pub certificate_until: Option<Timestamp>,
     /// State of ACME, if a certificate comes from there.
@@ -68,6 +73,7 @@ fn current(metrics: &Metrics, moment: &Moment) -> Registry {
     let mut registry = Registry::with_prefix("hookyard");
     deliveries(&mut registry, &moment.counts);
     last_arrivals(&mut registry, metrics);
+    paused(&mut registry, moment);
     logs(&mut registry);
     if let Some(status) = &moment.certificates {
         certificate_orders(&mut registry, status);
@@ -104,6 +110,31 @@ fn last_arrivals(registry: &mut Registry, metrics: &Metrics) {
         "last_arrival_timestamp_seconds",
         "When a rule was last given an event",
         latest,
+    );
+}
+
+/// Adds which rules and targets are paused. A paused rule that is gone from the file counts, too.
+fn paused(registry: &mut Registry, moment: &Moment) {
+    let rules = Family::<RuleLabels, Gauge>::default();
+    let mut targets = 0.0;
+    for rule in &moment.rules {
+        let rule = NameLabel(Arc::clone(rule));
+        rules.get_or_create(&RuleLabels { rule }).set(0);
+    }
+    for pause in &moment.pauses.all {
+        let name = NameLabel(Arc::clone(pause.subject.name()));
+        match &pause.subject {
+            PauseSubject::Rule(_) => {
+                rules.get_or_create(&RuleLabels { rule: name }).set(1);
+            }
+            PauseSubject::Target(_) => targets += 1.0,
+        }
+    }
+    registry.register("rule_paused", "1 while a rule is paused, else 0", rules);
+    registry.register(
+        "targets_paused",
+        "Targets of forwards that are paused",
+        ConstGauge::new(targets),
     );
 }
 

@@ -11,6 +11,7 @@ mod groups;
 mod interrupting;
 mod keeping;
 mod leasing;
+mod pausing;
 mod settling;
 mod sighting;
 mod subject;
@@ -82,6 +83,10 @@ promises! {
         deliveries_of_one_event_share_it,
         what_is_put_into_the_queue_is_announced,
         the_reason_of_an_unverified_delivery_is_read_back;
+    pausing:
+        pauses_are_kept_also_after_a_crash_and_the_first_one_counts,
+        deliveries_of_a_paused_rule_wait_and_go_on_in_order,
+        an_attempt_that_runs_is_settled_and_the_next_action_waits;
     elements:
         elements_are_new_together_and_duplicates_together,
         a_lease_tells_its_element_also_after_a_crash,

@@ -62,6 +62,8 @@ pub struct Wanted {
     pub light: Concurrency,
     /// Light rules. A delivery of such a rule costs the memory of its event and nothing else.
     pub light_rules: Arc<HashSet<Arc<str>>>,
+    /// Rules that get no lease, because the operator has paused them.
+    pub paused: Arc<HashSet<Arc<str>>>,
 }
 
 impl From<Concurrency> for Wanted {
@@ -71,6 +73,7 @@ impl From<Concurrency> for Wanted {
             concurrency,
             light: concurrency,
             light_rules: Arc::default(),
+            paused: Arc::default(),
         }
     }
 }
@@ -116,6 +119,9 @@ pub struct Turns {
 impl Turns {
     /// True if `wanted` allows another lease of a rule.
     pub fn admits(&self, wanted: &Wanted, rule: &str) -> bool {
+        if wanted.paused.contains(rule) {
+            return false;
+        }
         let of_rule = self.leases_of(rule);
         if !wanted.light_rules.contains(rule) {
             return wanted.concurrency.admits(of_rule, self.slots);
@@ -209,6 +215,7 @@ mod tests {
             concurrency: few,
             light,
             light_rules: Arc::new([Arc::from("record"), Arc::from("other")].into_iter().collect()),
+            paused: Arc::default(),
         }
     }
 

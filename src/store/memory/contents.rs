@@ -18,7 +18,7 @@ use crate::store::decide::turns::Turns;
 use crate::store::group::reason;
 use crate::store::{
     ArrivalRecord, Delivery, DeliveryId, DeliveryState, Displaced, Enqueued, Health, Lease, Leased,
-    NewDelivery, NewEvent, Settings, Settled, Sighting, StoreError, Wanted,
+    NewDelivery, NewEvent, Pause, PauseSubject, Settings, Settled, Sighting, StoreError, Wanted,
 };
 
 /// Everything that the store remembers.
@@ -37,6 +37,8 @@ pub(super) struct MemoryContents {
     pub arrivals: Vec<ArrivalRecord>,
     /// Last use of secrets, by endpoint, scheme and source.
     pub secrets: BTreeMap<[Arc<str>; 3], Timestamp>,
+    /// Pauses, by kind and name.
+    pub pauses: BTreeMap<PauseSubject, Pause>,
     /// Leases and turns since the store was opened.
     pub turns: Turns,
     /// True if the store was reopened after a crash.
@@ -243,7 +245,9 @@ impl MemoryContents {
                 suspect: stored.suspect,
             });
         }
-        let held_back = self.deliveries.iter().any(|stored| due(stored).is_some());
+        let mut waiting = self.deliveries.iter();
+        let held_back =
+            waiting.any(|stored| due(stored).is_some() && !wanted.paused.contains(&stored.delivery.rule));
         Leased {
             leases,
             held_back,

@@ -16,8 +16,8 @@ use self::contents::MemoryContents;
 use super::decide::turns::Turns;
 use super::{
     ATTEMPTS_LISTED, Answer, ArrivalRecord, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId,
-    Enqueued, Expansion, Health, Leased, NewEvent, News, SecretUse, Settings, Settled, Sighting, Store,
-    StoreError, Wanted,
+    Enqueued, Expansion, Health, Leased, NewEvent, News, Pause, PauseSubject, SecretUse, Settings, Settled,
+    Sighting, Store, StoreError, Wanted,
 };
 use crate::base::clock::{Clock, Timestamp};
 use crate::event::EventId;
@@ -247,6 +247,22 @@ impl Store for MemoryStore {
 
     fn secrets(&self) -> Answer<'_, Vec<SecretUse>> {
         self.answer(|contents| Ok(contents.secrets()))
+    }
+
+    fn pause(&self, pause: Pause) -> Answer<'_, bool> {
+        self.answer(move |contents| {
+            let is_new = !contents.pauses.contains_key(&pause.subject);
+            contents.pauses.entry(pause.subject.clone()).or_insert(pause);
+            Ok(is_new)
+        })
+    }
+
+    fn resume(&self, subject: PauseSubject) -> Answer<'_, bool> {
+        self.answer(move |contents| Ok(contents.pauses.remove(&subject).is_some()))
+    }
+
+    fn pauses(&self) -> Answer<'_, Vec<Pause>> {
+        self.answer(|contents| Ok(contents.pauses.values().cloned().collect()))
     }
 
     fn adopt(&self, settings: Settings) {

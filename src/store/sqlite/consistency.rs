@@ -103,6 +103,10 @@ const INCONSISTENCIES: &[(&str, &str)] = &[
         "SELECT seq FROM sightings WHERE length(key) = 0 OR length(event) <> 36",
     ),
     (
+        "pauses without a name, a time or a user",
+        "SELECT name FROM pauses WHERE name = '' OR since < 0 OR paused_by = ''",
+    ),
+    (
         "facts about the store that have no such value",
         "SELECT key FROM meta WHERE key NOT IN ('clean', 'rules') OR (key = 'clean' AND value NOT IN ('0', '1'))",
     ),

@@ -4,6 +4,7 @@
 //! A [`History`] reads one snapshot and writes nothing. An attempt is known to run once the daemon
 //! has recorded its start, and only while a daemon uses the store.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use super::arrivals;
 use super::columns::{self, Unreadable, parsed};
 use super::listing;
 use super::lock;
+use super::pauses;
 use super::reading::{self, STATE_NAME, StoredRequest};
 use super::schema::{self, STEPS};
 use super::validate::{check_header, read_only};
@@ -21,7 +23,7 @@ use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::{
     ArrivalFilter, ArrivalRecord, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryFilter, DeliveryId,
-    ListedArrival, ListedDelivery, Lookup, Named, StoreError, StoredEvent, TailCursor,
+    ListedArrival, ListedDelivery, Lookup, Named, Pause, StoreError, StoredEvent, TailCursor,
 };
 
 /// Columns of [`entry`], in its order.
@@ -31,6 +33,10 @@ const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule
 /// The row of an event, its answer and its decision.
 const EVENT: &str =
     "SELECT seq, status, decision, is_replay, answer_error, fired_by FROM events WHERE id = ?1";
+
+/// Unended deliveries of each rule, and how many of them have a running attempt.
+const UNENDED: &str = "SELECT rule, count(*), count(begun_at) FROM deliveries \
+     WHERE state IN ('debounced', 'queued', 'ready') GROUP BY rule";
 
 /// Maximum ids read for one prefix.
 const PREFIX_MATCHES: i64 = 1001;
@@ -85,6 +91,27 @@ impl History {
         let sql = format!("{ENTRY}WHERE e.id = ?1 ORDER BY d.seq LIMIT ?2");
         let limit = columns::integer(DELIVERIES_LISTED);
         self.read(&sql, params![event.to_string(), limit])
+    }
+
+    /// Lists the pauses of rules and targets.
+    pub fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        pauses::list(&self.connection).map_err(|error| self.map_error(&error))
+    }
+
+    /// Counts the unended deliveries of each rule: those that wait, and those with a running
+    /// attempt. Reads all of them.
+    pub fn unended_by_rule(&self) -> Result<BTreeMap<String, (u64, u64)>, StoreError> {
+        let read = || {
+            let mut unended = self.connection.prepare_cached(UNENDED)?;
+            let read = unended.query_map([], |row| {
+                let (all, begun): (i64, i64) = (row.get(1)?, row.get(2)?);
+                let running = if self.is_in_use { begun } else { 0 };
+                let count = |number: i64| u64::try_from(number).unwrap_or(0);
+                Ok((row.get(0)?, (count(all - running), count(running))))
+            })?;
+            read.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(|error| self.map_error(&error))
     }
 
     fn read(&self, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<ListedDelivery>, StoreError> {

@@ -87,7 +87,7 @@ impl Writer {
         let mut leased = Leased::default();
         match self.lease_into(&mut leased, wanted, now) {
             Ok(()) => {
-                leased.held_back = self.queue.is_due(now.as_millis());
+                leased.held_back = self.queue.is_due(wanted, now.as_millis());
                 Ok(leased)
             }
             // Superseded deliveries have ended already, so the caller must learn of them despite

@@ -30,6 +30,7 @@ mod listing;
 mod lock;
 mod maintenance;
 mod operator;
+mod pauses;
 mod queue;
 mod queue_key;
 mod reading;
@@ -64,6 +65,7 @@ use self::interruptions::MarkBegun;
 use self::leasing::Offer;
 pub(super) use self::maintenance::{back_up, check, vacuum};
 pub(super) use self::operator::{drop_deliveries, replay};
+use self::pauses::{EndPause, SetPause};
 use self::secrets::NoteSecrets;
 pub(super) use self::secrets::read as read_secrets;
 use self::settling::{Release, Settle};
@@ -73,7 +75,8 @@ use self::write_op::{Pending, WriteOp, reply};
 use self::writer::{COMMAND_CAPACITY, Writer, WriterCommand};
 use super::{
     Answer, ArrivalRecord, AttemptRecord, Counts, Delivery, DeliveryId, Enqueued, Expansion, Health,
-    Interrupted, Leased, NewEvent, News, SecretUse, Settings, Settled, Sighting, Store, StoreError, Wanted,
+    Interrupted, Leased, NewEvent, News, Pause, PauseSubject, SecretUse, Settings, Settled, Sighting, Store,
+    StoreError, Wanted,
 };
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::live::Live;
@@ -299,6 +302,21 @@ impl Store for SqliteStore {
     fn secrets(&self) -> Answer<'_, Vec<SecretUse>> {
         self.read(|writer| {
             let listed = secrets::list(&writer.file.connection);
+            listed.map_err(|error| writer.map_error(&error))
+        })
+    }
+
+    fn pause(&self, pause: Pause) -> Answer<'_, bool> {
+        self.write(move || SetPause(pause))
+    }
+
+    fn resume(&self, subject: PauseSubject) -> Answer<'_, bool> {
+        self.write(move || EndPause(subject))
+    }
+
+    fn pauses(&self) -> Answer<'_, Vec<Pause>> {
+        self.read(|writer| {
+            let listed = pauses::list(&writer.file.connection);
             listed.map_err(|error| writer.map_error(&error))
         })
     }

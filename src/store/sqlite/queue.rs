@@ -132,11 +132,10 @@ impl Queue {
         Some(ReadyEntry { rule, key })
     }
 
-    /// True if an entry in a window is due.
-    pub fn is_due(&self, now: i64) -> bool {
-        self.ready
-            .first_key_value()
-            .is_some_and(|(key, _)| key.due <= now)
+    /// True if an entry in a window is due, other than those of paused rules.
+    pub fn is_due(&self, wanted: &Wanted, now: i64) -> bool {
+        let mut due = self.ready.iter().take_while(|(key, _)| key.due <= now);
+        due.any(|(_, rule)| !wanted.paused.contains(rule))
     }
 
     /// A rule whose window has run out, the key after which to read, and the number of entries to
@@ -371,7 +370,7 @@ mod tests {
             assert_eq!(lease_next(&mut queue, limits).as_deref(), Some(rule));
         }
         assert_eq!(lease_next(&mut queue, limits), None);
-        assert!(queue.is_due(0));
+        assert!(queue.is_due(&limits.into(), 0));
         limits.slots = 100;
         limits.per_rule = 5;
         assert_eq!(lease_next(&mut queue, limits).as_deref(), Some("slow"));

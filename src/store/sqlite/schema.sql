@@ -173,6 +173,16 @@ CREATE TABLE secrets (
     PRIMARY KEY (endpoint, scheme, source)
 ) STRICT, WITHOUT ROWID;
 
+-- Rules and targets that the operator has paused, by the name of the rule, or by scheme, host and
+-- port of the target. A rule may be gone from the rules file.
+CREATE TABLE pauses (
+    kind        TEXT    NOT NULL CHECK (kind = 'rule' OR kind = 'target'),
+    name        TEXT    NOT NULL,
+    since       INTEGER NOT NULL,
+    paused_by   TEXT    NOT NULL,       -- user who paused it
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
 -- Facts about the store itself: `clean` is 1 after a clean stop, `rules` is the rules file that
 -- used it last.
 CREATE TABLE meta (

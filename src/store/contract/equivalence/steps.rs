@@ -123,8 +123,8 @@ pub fn step() -> impl Strategy<Value = ModelStep> {
             .prop_map(|(deliveries, seen)| ModelStep::Enqueue(deliveries, seen)),
         2 => seen().prop_map(ModelStep::Sight),
         1 => (any::<usize>(), new_delivery()).prop_map(|(event, delivery)| ModelStep::EnqueueAgain(event, delivery)),
-        4 => (0_usize..6, 1_usize..4, any::<bool>())
-            .prop_map(|(slots, per_rule, light)| ModelStep::Lease(wanted(slots, per_rule, light))),
+        4 => (0_usize..6, 1_usize..4, any::<bool>(), any::<bool>())
+            .prop_map(|(slots, per_rule, light, paused)| ModelStep::Lease(wanted(slots, per_rule, light, paused))),
         6 => (any::<usize>(), any::<Option<u32>>(), settlement())
             .prop_map(|(delivery, attempt, settlement)| ModelStep::Settle(delivery, attempt, settlement)),
         1 => any::<usize>().prop_map(ModelStep::Release),
@@ -138,11 +138,13 @@ pub fn step() -> impl Strategy<Value = ModelStep> {
     ]
 }
 
-/// Limits, perhaps with a light rule.
-fn wanted(slots: usize, per_rule: usize, light: bool) -> Wanted {
+/// Limits, perhaps with a light rule and a paused one.
+fn wanted(slots: usize, per_rule: usize, light: bool, paused: bool) -> Wanted {
+    let paused = paused.then(|| Arc::from("rule-0"));
     let light_rules = light.then(|| Arc::from("rule-1"));
     Wanted {
         light_rules: Arc::new(light_rules.into_iter().collect()),
+        paused: Arc::new(paused.into_iter().collect()),
         ..Wanted::from(Concurrency { slots, per_rule })
     }
 }

@@ -1,0 +1,61 @@
+//! Rules and their pauses: the other end of `hookyard rules`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::admin::operation::Operation;
+use crate::status::PauseStatus;
+
+/// Maximum size of a request about rules, in bytes.
+pub const MAX_RULES_REQUEST: usize = 8 << 10;
+
+/// The operation that lists, pauses and resumes rules.
+pub type RuleOperator = Operation<RulesRequest, RulesAnswer>;
+
+/// A request about rules.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RulesRequest {
+    List,
+    Pause(Paused),
+    Resume(Paused),
+}
+
+/// The rule or target to pause or resume.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Paused {
+    Rule(String),
+    Target(String),
+}
+
+/// The answer to a request about rules.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct RulesAnswer {
+    /// The reason why nothing was done: no such rule or target, or a store that cannot be written.
+    pub failed: Option<String>,
+    /// True if the request has changed something.
+    pub changed: bool,
+    /// The pause that is in force now, or that has ended.
+    pub pause: Option<PauseStatus>,
+    /// All rules: those in force, then those that are gone but paused or waited for.
+    pub rules: Vec<RuleStatus>,
+    /// Paused targets.
+    pub targets: Vec<PauseStatus>,
+}
+
+/// A rule as `hookyard rules list` shows it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RuleStatus {
+    pub name: String,
+    /// Path of the endpoint. `None` if the rule is gone from the rules file.
+    pub endpoint: Option<String>,
+    /// `enabled`, `disabled` or `gone`.
+    pub state: String,
+    pub paused: Option<PauseStatus>,
+    /// Deliveries that wait.
+    pub waiting: u64,
+    /// Attempts that run, as far as their start is recorded.
+    pub running: u64,
+    /// Time of its last event since the start of the daemon.
+    pub last_match: Option<String>,
+}

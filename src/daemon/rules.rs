@@ -1,0 +1,244 @@
+//! Rules that the operator lists, pauses and resumes through the admin socket.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tracing::info;
+
+use crate::act::Action;
+use crate::admin::{MAX_RULES_REQUEST, Paused, RuleOperator, RuleStatus, RulesAnswer, RulesRequest};
+use crate::base::clock::Clock;
+use crate::base::diagnostic::did_you_mean;
+use crate::base::live::Live;
+use crate::daemon::shared::Shared;
+use crate::pipeline::Dispatcher;
+use crate::report::Metrics;
+use crate::rules::RuleSet;
+use crate::status::PauseStatus;
+use crate::store::{Pause, PauseSubject, Pauses, Records, Store};
+use crate::sys::account::user_name;
+
+/// Maximum pauses at once.
+pub const MAX_PAUSES: usize = 1000;
+
+/// Everything that the operation needs.
+struct Operator {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    live: Arc<Live<RuleSet>>,
+    pauses: Arc<Live<Pauses>>,
+    store: Arc<dyn Store>,
+    store_path: PathBuf,
+    dispatcher: Arc<Dispatcher>,
+    /// Held from the write to the store until the dispatcher knows of it.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// Builds the service that lists, pauses and resumes rules.
+pub(super) fn operator(shared: &Shared, dispatcher: &Arc<Dispatcher>) -> RuleOperator {
+    let operator = Arc::new(Operator {
+        clock: shared.clock.clone(),
+        metrics: Arc::clone(&shared.metrics),
+        live: Arc::clone(&shared.live),
+        pauses: Arc::clone(&shared.pauses),
+        store: Arc::clone(&shared.store),
+        store_path: shared.store_path.clone(),
+        dispatcher: Arc::clone(dispatcher),
+        changing: tokio::sync::Mutex::default(),
+    });
+    RuleOperator::new(
+        || MAX_RULES_REQUEST,
+        move |request, user| {
+            let operator = Arc::clone(&operator);
+            Box::pin(async move {
+                let answer = operator.answer(request, user).await;
+                answer.unwrap_or_else(|why| RulesAnswer {
+                    failed: Some(why),
+                    ..RulesAnswer::default()
+                })
+            })
+        },
+    )
+}
+
+impl Operator {
+    async fn answer(&self, request: RulesRequest, user: u32) -> Result<RulesAnswer, String> {
+        match request {
+            RulesRequest::List => self.list().await,
+            RulesRequest::Pause(paused) => self.pause(&paused, user).await,
+            RulesRequest::Resume(paused) => self.resume(&paused, user).await,
+        }
+    }
+
+    async fn pause(&self, named: &Paused, user: u32) -> Result<RulesAnswer, String> {
+        let subject = known(&self.live.current(), named)?;
+        let by = account(user).await;
+        let _changing = self.changing.lock().await;
+        let current = self.pauses.current();
+        if current.of(&subject).is_none() && current.all.len() >= MAX_PAUSES {
+            return Err(format!("{MAX_PAUSES} rules and targets are paused already"));
+        }
+        let pause = Pause {
+            subject: subject.clone(),
+            since: self.clock.now(),
+            by: Arc::clone(&by),
+        };
+        let changed = self.store.pause(pause).await;
+        let changed = changed.map_err(|error| format!("the store: {error}"))?;
+        let pauses = self.adopt().await?;
+        if changed {
+            let (kind, name) = (subject.kind(), subject.name());
+            info!(kind, name = &**name, by = &*by, "paused: its deliveries wait");
+        }
+        Ok(RulesAnswer {
+            changed,
+            pause: pauses.of(&subject).map(PauseStatus::of),
+            ..RulesAnswer::default()
+        })
+    }
+
+    async fn resume(&self, named: &Paused, user: u32) -> Result<RulesAnswer, String> {
+        let by = account(user).await;
+        let _changing = self.changing.lock().await;
+        let current = self.pauses.current();
+        // What is paused can be resumed, even if the rules file no longer has it.
+        let named_subject = subject(named)?;
+        let subject = match current.of(&named_subject) {
+            Some(_) => named_subject,
+            None => known_or_paused(&self.live.current(), &current, named)?,
+        };
+        let changed = self.store.resume(subject.clone()).await;
+        let changed = changed.map_err(|error| format!("the store: {error}"))?;
+        self.adopt().await?;
+        if changed {
+            let (kind, name) = (subject.kind(), subject.name());
+            info!(kind, name = &**name, by = &*by, "resumed");
+        }
+        Ok(RulesAnswer {
+            changed,
+            pause: current.of(&subject).map(PauseStatus::of),
+            ..RulesAnswer::default()
+        })
+    }
+
+    /// Puts the pauses of the store in force.
+    async fn adopt(&self) -> Result<Pauses, String> {
+        let all = self.store.pauses().await;
+        let pauses = Pauses::new(all.map_err(|error| format!("the store: {error}"))?);
+        self.dispatcher.adopt_pauses(pauses.clone());
+        Ok(pauses)
+    }
+
+    async fn list(&self) -> Result<RulesAnswer, String> {
+        let records = Records::at(&self.store_path);
+        let reading = tokio::task::spawn_blocking(move || records.history()?.unended_by_rule());
+        let read = reading.await.map_err(|error| error.to_string())?;
+        let mut unended = read.map_err(|error| format!("the store: {error}"))?;
+        let (rules, pauses) = (self.live.current(), self.pauses.current());
+        let arrivals = self.metrics.last_arrivals();
+        let mut listed = Vec::new();
+        let mut list = |name: &Arc<str>, endpoint: Option<&str>, state: &str| {
+            let (waiting, running) = unended.remove(&**name).unwrap_or_default();
+            listed.push(RuleStatus {
+                name: name.to_string(),
+                endpoint: endpoint.map(str::to_owned),
+                state: state.to_owned(),
+                paused: pauses
+                    .of(&PauseSubject::Rule(Arc::clone(name)))
+                    .map(PauseStatus::of),
+                waiting,
+                running,
+                last_match: arrivals.get(name).map(ToString::to_string),
+            });
+        };
+        for endpoint in &rules.endpoints {
+            for rule in &endpoint.rules {
+                let state = if rule.enabled { "enabled" } else { "disabled" };
+                list(&rule.name, Some(&*endpoint.path), state);
+            }
+        }
+        for name in pauses.rules.iter() {
+            if !rules.names.contains_key(name) {
+                list(name, None, "gone");
+            }
+        }
+        let left: Vec<Arc<str>> = unended.keys().map(|name| Arc::from(&**name)).collect();
+        let listed_left = left.iter().map(|name| RuleStatus {
+            name: name.to_string(),
+            endpoint: None,
+            state: "gone".to_owned(),
+            paused: None,
+            waiting: unended.get(&**name).map_or(0, |(waiting, _)| *waiting),
+            running: unended.get(&**name).map_or(0, |(_, running)| *running),
+            last_match: None,
+        });
+        listed.extend(listed_left);
+        let targets = pauses.all.iter();
+        let targets = targets.filter(|pause| matches!(pause.subject, PauseSubject::Target(_)));
+        Ok(RulesAnswer {
+            rules: listed,
+            targets: targets.map(PauseStatus::of).collect(),
+            ..RulesAnswer::default()
+        })
+    }
+}
+
+/// The name of a user.
+async fn account(user: u32) -> Arc<str> {
+    let name = tokio::task::spawn_blocking(move || user_name(user)).await;
+    name.unwrap_or_else(|_| user.to_string()).into()
+}
+
+/// The subject that is named, known or not. A target is put into the form in which it is compared.
+fn subject(named: &Paused) -> Result<PauseSubject, String> {
+    match named {
+        Paused::Rule(name) => Ok(PauseSubject::Rule(name.as_str().into())),
+        Paused::Target(url) => {
+            let target = Action::target_of(url);
+            let target = target.map_err(|why| format!("the target `{url}` {why}"))?;
+            Ok(PauseSubject::Target(target.into()))
+        }
+    }
+}
+
+/// The subject that is named, if the rules in force have it.
+fn known(rules: &RuleSet, named: &Paused) -> Result<PauseSubject, String> {
+    known_or_paused(rules, &Pauses::default(), named)
+}
+
+/// The subject that is named, if the rules in force have it. The error suggests another one, also a
+/// paused one.
+fn known_or_paused(rules: &RuleSet, pauses: &Pauses, named: &Paused) -> Result<PauseSubject, String> {
+    let subject = subject(named)?;
+    let name = subject.name();
+    let also = pauses.all.iter().map(|pause| &pause.subject);
+    let also = also.filter(|other| other.kind() == subject.kind());
+    let mut candidates: Vec<Arc<str>> = also.map(|other| Arc::clone(other.name())).collect();
+    let mut is_any = false;
+    match &subject {
+        PauseSubject::Rule(_) => candidates.extend(rules.names.keys().cloned()),
+        PauseSubject::Target(_) => {
+            let all = rules.endpoints.iter().flat_map(|endpoint| &endpoint.rules);
+            let actions = all.flat_map(|rule| {
+                let on_failure = rule.on_failure.iter().map(|(action, _)| action);
+                rule.actions.iter().chain(on_failure)
+            });
+            for target in actions.filter_map(Action::target) {
+                match target {
+                    Some(target) => candidates.push(target.into()),
+                    // The event names the host.
+                    None => is_any = true,
+                }
+            }
+        }
+    }
+    if is_any || candidates.contains(name) {
+        return Ok(subject);
+    }
+    let near = did_you_mean(name, candidates.iter().map(|other| &**other));
+    let near = near.map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
+    Err(match subject {
+        PauseSubject::Rule(_) => format!("the rules in force have no rule `{name}`{near}"),
+        PauseSubject::Target(_) => format!("no rule in force forwards to `{name}`{near}"),
+    })
+}
