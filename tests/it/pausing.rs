@@ -13,6 +13,7 @@ rules:
   - name: deploy
     endpoint: /deploy
     verify: none
+    concurrency: {limit: 1}
     actions: [{append: deploy.txt, line: "{{ payload.n }}"}]
   - {name: other, endpoint: /other, verify: none, actions: [{append: other.txt, line: "{{ payload.n }}"}]}
   - {name: waits, endpoint: /waits, verify: none, respond: {wait: 300ms, late: {status: 202, body: later}}, actions: [{append: waits.txt, line: "{{ payload.n }}"}]}
