@@ -176,6 +176,18 @@ const HARM: &[(&str, &str)] = &[
         "sightings without a key or an event: ",
     ),
     (
+        "INSERT INTO pauses VALUES ('rule', '', 1, 'root')",
+        "pauses without a name, a time or a user: ",
+    ),
+    (
+        "INSERT INTO pauses VALUES ('target', 'https://a:443', -1, 'root')",
+        "pauses without a name, a time or a user: ",
+    ),
+    (
+        "INSERT INTO pauses VALUES ('rule', 'a', 1, '')",
+        "pauses without a name, a time or a user: ",
+    ),
+    (
         "UPDATE meta SET value = 'yes' WHERE key = 'clean'",
         "facts about the store that have no such value: 1, for example clean",
     ),
