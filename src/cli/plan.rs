@@ -10,14 +10,12 @@ use super::{Format, NO, UNKNOWN, YES, complain, fail, naming, rules_path, say, s
 use crate::admin::{PlanAnswer, PlanRequest};
 use crate::base::clock::{Clock, Timestamp};
 use crate::config;
-use crate::plan::{Answer, Plan, Range};
+use crate::plan::{Plan, Range};
 use crate::rules::RuleSet;
 use crate::store::Records;
 
 /// Arrivals that are judged unless `--since` or `--last` say otherwise.
 const LAST: usize = 1000;
-/// Hint for naming another daemon.
-const HINT: &str = "name the daemon's rules file with `--rules RULES`";
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -80,17 +78,12 @@ fn of_file(arguments: &Arguments, new_path: &Path, range: Range) -> Result<u8, u
         Format::Text => plan.text(),
         Format::Json => plan.json().to_string(),
     };
-    let differs = match plan.answer() {
-        Answer::Same => Some(false),
-        Answer::Different => Some(true),
-        Answer::Unknown => None,
-    };
-    Ok(say(&text, code(differs)))
+    Ok(say(&text, code(plan.differs())))
 }
 
 /// Lets the running daemon judge its rules file against the rules that it has in force.
 fn of_rules_in_force(arguments: &Arguments, range: Range) -> Result<u8, u8> {
-    let socket = status::socket_of(&arguments.store_location, HINT)?;
+    let socket = status::socket_of(&arguments.store_location, status::BY_RULES)?;
     let request = PlanRequest {
         since: range.since.map(Timestamp::as_millis),
         last: range.last,

@@ -11,9 +11,6 @@ use crate::admin::{Paused, RuleStatus, RulesAnswer, RulesRequest};
 use crate::base::escape;
 use crate::status::PauseStatus;
 
-/// Hint for naming another daemon.
-const HINT: &str = "name the daemon's rules file with `--rules RULES`";
-
 #[derive(Debug, clap::Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Arguments {
@@ -65,7 +62,7 @@ fn answer(arguments: &Arguments) -> Result<u8, u8> {
         Command::Pause(subject) => (RulesRequest::Pause(subject.paused()), "pause that"),
         Command::Resume(subject) => (RulesRequest::Resume(subject.paused()), "resume that"),
     };
-    let socket = status::socket_of(&arguments.store_location, HINT)?;
+    let socket = status::socket_of(&arguments.store_location, status::BY_RULES)?;
     let running = status::request_status(&socket);
     if let Some(other) = running
         .ok()

@@ -21,6 +21,9 @@ use crate::status::{CertificateStatus, Deliveries, Status, StoreStatus};
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// Maximum size of an answer, in bytes.
 const MAX_ANSWER: u64 = 16 << 20;
+/// Hint for naming another daemon, for commands with `--rules`.
+pub const BY_RULES: &str = "name the daemon's rules file with `--rules RULES`";
+
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]

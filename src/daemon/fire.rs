@@ -7,10 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::admin::{FireAnswer, FireRequest, Firer, MAX_FIRE_HEAD};
-use crate::daemon::shared::Shared;
+use crate::daemon::shared::{Shared, operator_name};
 use crate::pipeline::{Fired, Firing, Ingest, NotFired};
 use crate::rules::RuleSet;
-use crate::sys::account::user_name;
 
 /// Builds the service that runs rules by hand.
 pub(super) fn firer(shared: &Shared, ingest: &Arc<Ingest>) -> Firer {
@@ -20,8 +19,7 @@ pub(super) fn firer(shared: &Shared, ingest: &Arc<Ingest>) -> Firer {
         let (live, ingest) = (Arc::clone(&live), Arc::clone(&ingest));
         let dry_run = request.dry_run;
         let answering = async move {
-            let by = tokio::task::spawn_blocking(move || user_name(user)).await;
-            let by = by.unwrap_or_else(|_| user.to_string());
+            let by = operator_name(user).await;
             let firing = match firing(request, by) {
                 Ok(firing) => firing,
                 Err(why) => return failed(why),

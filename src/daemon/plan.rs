@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use crate::admin::{MAX_PLAN, PlanAnswer, PlanRequest, Planner};
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::count::counted;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::{self, Gate};
 use crate::daemon::shared::Shared;
-use crate::plan::{Answer, Plan, Range};
+use crate::plan::{Plan, Range, described};
 use crate::rules::{Change, RuleSet};
 use crate::store::Records;
 
@@ -82,11 +81,7 @@ fn answer(
         failed: None,
         text: plan.text(),
         json: plan.json(),
-        differs: match plan.answer() {
-            Answer::Same => Some(false),
-            Answer::Different => Some(true),
-            Answer::Unknown => None,
-        },
+        differs: plan.differs(),
     })
 }
 
@@ -131,11 +126,8 @@ pub(super) fn gate(shared: &Shared) -> Gate {
 
 /// Describes each change that is refused.
 fn refusals(plan: &Plan, refused: &[Change]) -> Vec<Diagnostic> {
-    let changes = plan.report.changes.iter();
-    let changes = changes.filter(|((_, change), _)| refused.contains(change));
-    let described = changes.map(|((rule, change), reasons)| {
-        let count: u64 = reasons.values().map(|changed| changed.sample.count).sum();
-        let arrivals = counted(usize::try_from(count).unwrap_or(usize::MAX), "arrival");
+    let changes = plan.changes().filter(|(_, change, ..)| refused.contains(change));
+    let refusals = changes.map(|(rule, change, arrivals, reasons)| {
         let (reason, first) = reasons.iter().next().map_or_else(
             || (String::new(), String::new()),
             |(reason, changed)| {
@@ -143,15 +135,11 @@ fn refusals(plan: &Plan, refused: &[Change]) -> Vec<Diagnostic> {
                 (reason.clone(), first.unwrap_or_default())
             },
         );
-        let what = match change {
-            Change::Loses => format!("loses {arrivals}"),
-            Change::Gains => format!("gains {arrivals}"),
-            Change::Differs => format!("does something else for {arrivals}"),
-        };
+        let what = described(change, arrivals);
         let message = format!("the rule `{rule}` {what}, such as {first} ({reason})");
         let hint =
             "`hookyard plan` shows all changes; `reload: {refuse_if: []}` in the new file puts them in force";
         Diagnostic::unplaced(CODE, message).hint(hint)
     });
-    described.collect()
+    refusals.collect()
 }

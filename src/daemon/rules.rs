@@ -10,13 +10,12 @@ use crate::admin::{MAX_RULES_REQUEST, Paused, RuleOperator, RuleStatus, RulesAns
 use crate::base::clock::Clock;
 use crate::base::diagnostic::did_you_mean;
 use crate::base::live::Live;
-use crate::daemon::shared::Shared;
+use crate::daemon::shared::{Shared, operator_name};
 use crate::pipeline::Dispatcher;
 use crate::report::Metrics;
 use crate::rules::RuleSet;
 use crate::status::PauseStatus;
 use crate::store::{Pause, PauseSubject, Pauses, Records, Store};
-use crate::sys::account::user_name;
 
 /// Maximum pauses at once.
 pub const MAX_PAUSES: usize = 1000;
@@ -72,7 +71,7 @@ impl Operator {
 
     async fn pause(&self, named: &Paused, user: u32) -> Result<RulesAnswer, String> {
         let subject = known(&self.live.current(), named)?;
-        let by = account(user).await;
+        let by: Arc<str> = operator_name(user).await.into();
         let _changing = self.changing.lock().await;
         let current = self.pauses.current();
         if current.of(&subject).is_none() && current.all.len() >= MAX_PAUSES {
@@ -98,7 +97,7 @@ impl Operator {
     }
 
     async fn resume(&self, named: &Paused, user: u32) -> Result<RulesAnswer, String> {
-        let by = account(user).await;
+        let by: Arc<str> = operator_name(user).await.into();
         let _changing = self.changing.lock().await;
         let current = self.pauses.current();
         // What is paused can be resumed, even if the rules file no longer has it.
@@ -181,12 +180,6 @@ impl Operator {
             ..RulesAnswer::default()
         })
     }
-}
-
-/// The name of a user.
-async fn account(user: u32) -> Arc<str> {
-    let name = tokio::task::spawn_blocking(move || user_name(user)).await;
-    name.unwrap_or_else(|_| user.to_string()).into()
 }
 
 /// The subject that is named, known or not. A target is put into the form in which it is compared.

@@ -13,6 +13,7 @@ use crate::report::Metrics;
 use crate::rules::RuleSet;
 use crate::status::LastReload;
 use crate::store::{Pauses, Store};
+use crate::sys::account::user_name;
 
 pub(super) struct Shared {
     pub(super) clock: Clock,
@@ -31,4 +32,10 @@ pub(super) struct Shared {
     pub(super) systemd_status: Arc<SystemdStatus>,
     /// Notified when the operator asks for a reload.
     pub(super) reload_now: Arc<Notify>,
+}
+
+/// The name of the user who asks through the admin socket.
+pub(super) async fn operator_name(user: u32) -> String {
+    let name = tokio::task::spawn_blocking(move || user_name(user)).await;
+    name.unwrap_or_else(|_| user.to_string())
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::admin::{
     AfterStopName, MAX_STOP, Performing, StopAnswer, StopRequest, StopTargetId, StoppedAttempt, Stopper,
 };
+use crate::daemon::shared::operator_name;
 use crate::pipeline::{AfterStop, Cancel, Dispatcher, OngoingAttempt, StopTarget};
-use crate::sys::account::user_name;
 
 /// Builds the service that stops attempts.
 pub(super) fn stopper(dispatcher: &Arc<Dispatcher>) -> Stopper {
@@ -14,8 +14,7 @@ pub(super) fn stopper(dispatcher: &Arc<Dispatcher>) -> Stopper {
     let stop = move |request: StopRequest, user: u32| {
         let dispatcher = Arc::clone(&dispatcher);
         let answering: Performing<StopAnswer> = Box::pin(async move {
-            let by = tokio::task::spawn_blocking(move || user_name(user)).await;
-            let by = by.unwrap_or_else(|_| user.to_string());
+            let by = operator_name(user).await;
             let cancel = Cancel {
                 by: by.into(),
                 after: match request.after {

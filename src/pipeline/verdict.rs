@@ -18,7 +18,7 @@ use crate::pipeline::authorization::Authorization;
 use crate::pipeline::ingest::without_credentials;
 use crate::pipeline::new_delivery::group;
 use crate::pipeline::preview::Preview;
-use crate::rules::{Endpoint, Rule, RuleSet};
+use crate::rules::{Endpoint, Rule, RuleSet, path_parameters};
 use crate::store::ProofRecord;
 use crate::verify::Verification;
 
@@ -273,9 +273,8 @@ fn delivery(endpoint: &Endpoint, rule: &Rule, index: Option<usize>, stored: &Eve
 /// reason why there is none.
 fn routed<'r>(rules: &'r RuleSet, received: &Arc<Received>) -> Result<(&'r Endpoint, Arc<Received>), String> {
     let path = url_path::normalized(&received.path);
-    let Some((endpoint, parameters)) = rules.endpoint(&path) else {
-        return Err(format!("no endpoint for `{}`", received.endpoint));
-    };
+    let unknown = || format!("no endpoint for `{}`", received.endpoint);
+    let (endpoint, parameters) = rules.endpoint(&path).ok_or_else(unknown)?;
     if !endpoint.methods.contains(&received.method) {
         return Err(format!("the endpoint takes {}", endpoint.allowed_methods()));
     }
@@ -288,18 +287,9 @@ fn routed<'r>(rules: &'r RuleSet, received: &Arc<Received>) -> Result<(&'r Endpo
     if endpoint.path == received.endpoint {
         return Ok((endpoint, Arc::clone(received)));
     }
-    let decode = |value: &str| {
-        percent_encoding::percent_decode_str(value)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    let parameters = parameters.iter();
-    let parameters = parameters
-        .map(|(name, value)| (name.to_owned(), decode(value)))
-        .collect();
     let received = Received {
         endpoint: Arc::clone(&endpoint.path),
-        parameters,
+        parameters: path_parameters(&parameters).ok_or_else(unknown)?,
         ..Received::clone(received)
     };
     Ok((endpoint, Arc::new(received)))

@@ -25,6 +25,7 @@ use crate::store::{History, StoreError};
 
 pub use differing::Difference;
 pub use kept::{Kept, Range};
+pub use output::described;
 
 /// The result of judging the arrivals that are kept, and what it is about.
 #[derive(Debug)]
@@ -37,15 +38,6 @@ pub struct Plan {
     pub oldest: Option<Timestamp>,
     /// True if time ran out before the whole range was judged.
     pub is_cut: bool,
-}
-
-/// The answer to the question whether the new rules act otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    Same,
-    Different,
-    /// No arrival could tell, or of some it is not known.
-    Unknown,
 }
 
 /// A rule set with its name.
@@ -76,15 +68,25 @@ impl Plan {
         })
     }
 
-    pub fn answer(&self) -> Answer {
+    /// True if the new rules act otherwise. `None` if no arrival could tell, or of some it is not
+    /// known.
+    pub fn differs(&self) -> Option<bool> {
         let report = &self.report;
         if !report.changes.is_empty() {
-            Answer::Different
+            Some(true)
         } else if report.judged == 0 || !report.unknown.is_empty() {
-            Answer::Unknown
+            None
         } else {
-            Answer::Same
+            Some(false)
         }
+    }
+
+    /// The changes, each with the number of its arrivals.
+    pub fn changes(&self) -> impl Iterator<Item = (&Arc<str>, Change, u64, &BTreeMap<String, Changed>)> {
+        self.report.changes.iter().map(|((rule, change), reasons)| {
+            let arrivals = reasons.values().map(|changed| changed.sample.count).sum();
+            (rule, *change, arrivals, reasons)
+        })
     }
 }
 

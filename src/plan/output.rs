@@ -6,7 +6,7 @@ use crate::base::count::counted;
 use crate::event::EventId;
 use crate::pipeline::Unknown;
 use crate::plan::differing::excerpts;
-use crate::plan::{Answer, Changed, Difference, Plan, Sample};
+use crate::plan::{Changed, Difference, Plan, Sample};
 use crate::rules::Change;
 
 /// Maximum characters of a value in text.
@@ -16,21 +16,16 @@ impl Plan {
     /// Formats the result as text.
     pub fn text(&self) -> String {
         let mut lines = vec![self.heading()];
-        for change in Change::ALL {
-            let changes = self
-                .report
-                .changes
-                .iter()
-                .filter(|((_, known), _)| *known == change);
-            for ((rule, _), reasons) in changes {
-                let count: u64 = reasons.values().map(|changed| changed.sample.count).sum();
-                let arrivals = counted(as_usize(count), "arrival");
+        for kind in Change::ALL {
+            for (rule, change, arrivals, reasons) in self.changes().filter(|(_, change, ..)| *change == kind)
+            {
+                let sign = match change {
+                    Change::Loses => '-',
+                    Change::Gains => '+',
+                    Change::Differs => '~',
+                };
                 lines.push(String::new());
-                lines.push(match change {
-                    Change::Loses => format!("- {rule} loses {arrivals}"),
-                    Change::Gains => format!("+ {rule} gains {arrivals}"),
-                    Change::Differs => format!("~ {rule} does something else for {arrivals}"),
-                });
+                lines.push(format!("{sign} {rule} {}", described(change, arrivals)));
                 let reasons = reasons.iter();
                 lines.extend(reasons.flat_map(|(reason, changed)| because(change, reason, changed)));
             }
@@ -43,7 +38,7 @@ impl Plan {
     }
 
     fn heading(&self) -> String {
-        let judged = counted(as_usize(self.report.judged), "arrival");
+        let judged = counted(self.report.judged, "arrival");
         let since = self
             .oldest
             .map_or_else(String::new, |oldest| format!(" since {oldest}"));
@@ -72,7 +67,7 @@ impl Plan {
     fn unknown(&self) -> Vec<String> {
         let unknown = self.report.unknown.iter();
         let lines = unknown.flat_map(|((rule, why), sample)| {
-            let arrivals = counted(as_usize(sample.count), "arrival");
+            let arrivals = counted(sample.count, "arrival");
             let why = meaning(*why);
             [
                 String::new(),
@@ -88,7 +83,7 @@ impl Plan {
         let fidelity = &self.report.fidelity;
         let mut lines = Vec::new();
         if fidelity.older.count > 0 {
-            let arrivals = counted(as_usize(fidelity.older.count), "arrival");
+            let arrivals = counted(fidelity.older.count, "arrival");
             let rest = ids(&fidelity.older);
             lines.push(format!(
                 "note: other rules than {} decided {arrivals}: {rest}",
@@ -96,7 +91,7 @@ impl Plan {
             ));
         }
         if fidelity.different.count > 0 {
-            let arrivals = counted(as_usize(fidelity.different.count), "arrival");
+            let arrivals = counted(fidelity.different.count, "arrival");
             lines.push(format!(
                 "warning: {} would decide {arrivals} otherwise than then, so something that counts \
                  is not kept: {}",
@@ -114,11 +109,11 @@ impl Plan {
     }
 
     fn conclusion(&self) -> String {
-        match self.answer() {
-            Answer::Same => "no difference",
-            Answer::Different => "the new rules act otherwise",
-            Answer::Unknown if self.report.judged == 0 => "no arrival is kept that could tell",
-            Answer::Unknown => "no difference is known",
+        match self.differs() {
+            Some(false) => "no difference",
+            Some(true) => "the new rules act otherwise",
+            None if self.report.judged == 0 => "no arrival is kept that could tell",
+            None => "no difference is known",
         }
         .to_owned()
     }
@@ -162,6 +157,16 @@ impl Plan {
                 "other_rules": sample(&report.fidelity.older),
             },
         })
+    }
+}
+
+/// Describes a change of a rule: `loses 2 arrivals`.
+pub fn described(change: Change, arrivals: u64) -> String {
+    let arrivals = counted(arrivals, "arrival");
+    match change {
+        Change::Loses => format!("loses {arrivals}"),
+        Change::Gains => format!("gains {arrivals}"),
+        Change::Differs => format!("does something else for {arrivals}"),
     }
 }
 
@@ -212,8 +217,4 @@ fn meaning(unknown: Unknown) -> &'static str {
         Unknown::Body => "the body was not kept whole",
         Unknown::Verification => "its verification has changed, and signatures are not kept",
     }
-}
-
-fn as_usize(count: u64) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
 }

@@ -126,3 +126,12 @@ pub struct StoreSettings {
     /// Retention and limits.
     pub settings: Settings,
 }
+
+/// Percent-decodes the parameters of a path. `None` if one is not UTF-8, so that nothing matches.
+pub fn path_parameters(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>> {
+    let decode = |(name, value): (&str, &str)| {
+        let value = percent_encoding::percent_decode_str(value).decode_utf8().ok()?;
+        Some((name.to_owned(), value.into_owned()))
+    };
+    parameters.iter().map(decode).collect()
+}

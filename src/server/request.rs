@@ -21,7 +21,7 @@ use crate::base::url_path;
 use crate::event::{EventId, Received};
 use crate::pipeline::{Answer, Arriving, Ingest, STATUS};
 use crate::report::{self, Metrics};
-use crate::rules::{Endpoint, RuleSet};
+use crate::rules::{Endpoint, RuleSet, path_parameters};
 use crate::server::body::{BodyMemory, BodyRejection};
 use crate::server::body_budget::{BodyBudget, Bounds, Reservation};
 use crate::server::client_key::ClientKey;
@@ -280,7 +280,7 @@ impl RequestHandler {
         let normalized = url_path::normalized(path);
         let found = rules
             .endpoint(&normalized)
-            .and_then(|(endpoint, parameters)| Some((endpoint, decoded(&parameters)?)));
+            .and_then(|(endpoint, parameters)| Some((endpoint, path_parameters(&parameters)?)));
         let Some((endpoint, parameters)) = found else {
             let answer = Answer::new(StatusCode::NOT_FOUND, "not found", None);
             let hint = || near_miss::hint(rules, path);
@@ -319,15 +319,6 @@ fn body_client(client: Option<IpAddr>, peer: Option<IpAddr>, connection: &Slot) 
         Some(reported) if client != peer => ClientKey::of(reported),
         _ => connection.holder(),
     }
-}
-
-/// Percent-decodes the parameters of a path. `None` if one is not UTF-8, so that nothing matches.
-fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>> {
-    let decode = |(name, value): (&str, &str)| {
-        let value = percent_encoding::percent_decode_str(value).decode_utf8().ok()?;
-        Some((name.to_owned(), value.into_owned()))
-    };
-    parameters.iter().map(decode).collect()
 }
 
 /// Answer for a request that was evicted.

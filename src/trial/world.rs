@@ -26,7 +26,7 @@ use crate::base::url_path;
 use crate::event::{EventId, Received};
 use crate::pipeline::{Answer, Arriving, Connections, Dispatcher, Ingest, Pipeline};
 use crate::report::Metrics;
-use crate::rules::RuleSet;
+use crate::rules::{RuleSet, path_parameters};
 use crate::store::memory::MemoryStore;
 use crate::store::{Pauses, Store};
 
@@ -133,7 +133,7 @@ impl World {
         let query = signed.target.split_once('?').map(|(_, query)| query.to_owned());
         let parameters = rules
             .endpoint(&normalized)
-            .and_then(|(_, parameters)| decoded(&parameters));
+            .and_then(|(_, parameters)| path_parameters(&parameters));
         let received = found.zip(parameters).map(|(endpoint, parameters)| Received {
             id,
             at: now,
@@ -253,13 +253,4 @@ async fn answer(ingest: &Ingest, rules: &RuleSet, received: Option<Received>) ->
         return ingest.turn_away(arriving, answer, "too large");
     }
     ingest.accept(rules, endpoint, received, Arc::new(())).await
-}
-
-/// Percent-decodes the parameters of a path. `None` if one is not UTF-8, so that nothing matches.
-fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>> {
-    let decode = |(name, value): (&str, &str)| {
-        let value = percent_encoding::percent_decode_str(value).decode_utf8().ok()?;
-        Some((name.to_owned(), value.into_owned()))
-    };
-    parameters.iter().map(decode).collect()
 }

@@ -11,9 +11,6 @@ use crate::cli::location::StoreLocation;
 use crate::cli::status;
 use crate::event::EventId;
 
-/// Hint for naming another daemon.
-const HINT: &str = "name the daemon's rules file with `--rules RULES`";
-
 /// Maximum decisions shown for an arrival that no rule matches.
 const SHOWN: usize = 5;
 
@@ -30,7 +27,7 @@ pub fn replay(
     ids: &[EventId],
     dry_run: bool,
 ) -> Result<Vec<ReplayedArrival>, String> {
-    let Ok(socket) = status::socket_of(store_location, HINT) else {
+    let Ok(socket) = status::socket_of(store_location, status::BY_RULES) else {
         return Err("ignored arrivals are replayed by the running daemon".to_owned());
     };
     let shown = socket.display();

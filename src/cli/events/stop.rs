@@ -22,8 +22,6 @@ use crate::cli::location::{StoreLocation, unusable};
 use crate::cli::{Format, NO, UNKNOWN, YES, complain, fail, say, status};
 use crate::store::{AttemptRecord, History, ListedDelivery, Lookup, Named, Records, StoreError};
 
-/// Hint for naming another daemon.
-const HINT: &str = "name the daemon's rules file with `--rules RULES`";
 /// Interval between reads of the store.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Maximum deliveries described if none of them runs.
@@ -104,7 +102,7 @@ pub fn run(path: &Path, location: &StoreLocation, arguments: &Arguments) -> Resu
 
 /// Asks the daemon to stop. The error is the exit code.
 fn stop(store: &Path, location: &StoreLocation, request: &StopRequest) -> Result<StopAnswer, u8> {
-    let socket = status::socket_of(location, HINT)?;
+    let socket = status::socket_of(location, status::BY_RULES)?;
     let shown = socket.display();
     let absent = |error: std::io::Error| {
         fail(&format!(

@@ -15,7 +15,7 @@ use crate::cli::method as method_of;
 use crate::event::{EventId, Received};
 use crate::payload::{self, Event, Payload};
 use crate::pipeline::TOO_LARGE;
-use crate::rules::{Endpoint, RuleSet};
+use crate::rules::{Endpoint, RuleSet, path_parameters};
 use crate::verify::Refusal;
 
 /// A request to an existing endpoint.
@@ -57,16 +57,7 @@ impl<'r> ExplainedRequest<'r> {
         let path = url_path::normalized(uri.path());
         let (endpoint, parameters) = rules.endpoint(&path).ok_or_else(|| unknown(""))?;
         let method = method_of(&method)?;
-        let mut readable = true;
-        let mut decode = |value: &str| {
-            let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
-            readable &= decoded.is_ok();
-            decoded.unwrap_or_default().into_owned()
-        };
-        let parameters = parameters
-            .iter()
-            .map(|(name, value)| (name.to_owned(), decode(value)))
-            .collect();
+        let parameters = path_parameters(&parameters);
         let at = Clock::system().now();
         let received = Received {
             id: EventId::new(at),
@@ -75,7 +66,7 @@ impl<'r> ExplainedRequest<'r> {
             method,
             path: uri.path().to_owned(),
             query: uri.query().unwrap_or_default().to_owned(),
-            parameters,
+            parameters: parameters.clone().unwrap_or_default(),
             client,
             certificate: None,
             headers,
@@ -84,7 +75,7 @@ impl<'r> ExplainedRequest<'r> {
         Ok(Self {
             endpoint,
             received,
-            readable,
+            readable: parameters.is_some(),
         })
     }
 

@@ -17,9 +17,6 @@ use crate::admin::{FireAnswer, FireRequest};
 use crate::base::escape;
 use crate::base::units::HumanDuration;
 
-/// Hint for naming another daemon.
-const HINT: &str = "name the daemon's rules file with `--rules RULES`";
-
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The rule to run.
@@ -71,7 +68,7 @@ pub fn run(arguments: &Arguments) -> u8 {
 fn fire(arguments: &Arguments) -> Result<u8, u8> {
     let timeout = HumanDuration::parse(&arguments.timeout).map_err(|message| fail(&message))?;
     let request = request(arguments).map_err(|message| fail(&message))?;
-    let socket = status::socket_of(&arguments.store_location, HINT)?;
+    let socket = status::socket_of(&arguments.store_location, status::BY_RULES)?;
     let store = store_of_daemon(&socket, &arguments.store_location)?;
     let answer: FireAnswer = ask(&socket, "POST /fire", &request)
         .map_err(|error| fail(&error.describe(&socket, &format!("run `{}`", request.rule))))?;
