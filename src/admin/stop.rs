@@ -25,7 +25,7 @@ pub enum StopTargetId {
     Event(String),
 }
 
-/// What becomes of a delivery whose attempt is stopped.
+/// Fate of a delivery after its attempt was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AfterStopName {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Value, json};
 
 use crate::admin::{FireAnswer, FireRequest, Firer, MAX_FIRE_HEAD};
 use crate::daemon::shared::{Shared, operator_name};
@@ -90,12 +89,7 @@ fn firing(request: FireRequest, by: String) -> Result<Firing, String> {
 }
 
 fn answer(fired: Fired, dry_run: bool) -> FireAnswer {
-    let listed = |actions: &[Result<Value, String>]| -> Vec<Value> {
-        let actions = actions.iter().cloned();
-        actions
-            .map(|action| action.unwrap_or_else(|error| json!({"error": error})))
-            .collect()
-    };
+    let (actions, on_failure) = fired.preview.to_json();
     FireAnswer {
         refused: None,
         failed: None,
@@ -103,7 +97,7 @@ fn answer(fired: Fired, dry_run: bool) -> FireAnswer {
         event: (!dry_run).then(|| fired.event.to_string()),
         delivery: fired.delivery.map(|delivery| delivery.to_string()),
         lines: fired.preview.lines().collect(),
-        actions: listed(&fired.preview.actions),
-        on_failure: listed(&fired.preview.on_failure),
+        actions,
+        on_failure,
     }
 }

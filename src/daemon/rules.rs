@@ -1,5 +1,6 @@
 //! Rules that the operator lists, pauses and resumes through the admin socket.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -135,6 +136,9 @@ impl Operator {
         let mut unended = read.map_err(|error| format!("the store: {error}"))?;
         let (rules, pauses) = (self.live.current(), self.pauses.current());
         let arrivals = self.metrics.last_arrivals();
+        let waiting = unended.keys().map(|name| Arc::from(&**name));
+        let mut gone: BTreeSet<Arc<str>> = pauses.rules.iter().cloned().chain(waiting).collect();
+        gone.retain(|name| !rules.names.contains_key(name));
         let mut listed = Vec::new();
         let mut list = |name: &Arc<str>, endpoint: Option<&str>, state: &str| {
             let (waiting, running) = unended.remove(&**name).unwrap_or_default();
@@ -156,22 +160,9 @@ impl Operator {
                 list(&rule.name, Some(&*endpoint.path), state);
             }
         }
-        for name in pauses.rules.iter() {
-            if !rules.names.contains_key(name) {
-                list(name, None, "gone");
-            }
+        for name in &gone {
+            list(name, None, "gone");
         }
-        let left: Vec<Arc<str>> = unended.keys().map(|name| Arc::from(&**name)).collect();
-        let listed_left = left.iter().map(|name| RuleStatus {
-            name: name.to_string(),
-            endpoint: None,
-            state: "gone".to_owned(),
-            paused: None,
-            waiting: unended.get(&**name).map_or(0, |(waiting, _)| *waiting),
-            running: unended.get(&**name).map_or(0, |(_, running)| *running),
-            last_match: None,
-        });
-        listed.extend(listed_left);
         let targets = pauses.all.iter();
         let targets = targets.filter(|pause| matches!(pause.subject, PauseSubject::Target(_)));
         Ok(RulesAnswer {

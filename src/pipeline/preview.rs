@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use minijinja::Value as TemplateValue;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::act::{self, Action, ActionContext, FailureContext, PerformedAction};
 use crate::payload::Event;
@@ -58,6 +58,17 @@ impl Preview {
             actions: described(rule.actions.iter(), &context.values()),
             on_failure: described(on_failure, &failed.values()),
         }
+    }
+
+    /// Lists the actions as JSON: each described, or `{"error": …}`. The second list is that of
+    /// `on_failure`.
+    pub fn to_json(&self) -> (Vec<Value>, Vec<Value>) {
+        let listed = |actions: &[Result<Value, String>]| {
+            let actions = actions.iter().cloned();
+            let actions = actions.map(|action| action.unwrap_or_else(|error| json!({"error": error})));
+            actions.collect()
+        };
+        (listed(&self.actions), listed(&self.on_failure))
     }
 
     /// Formats the actions as lines of text.

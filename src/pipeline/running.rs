@@ -69,7 +69,7 @@ pub struct Cancel {
     pub after: AfterStop,
 }
 
-/// What becomes of a delivery whose attempt the operator stops.
+/// Fate of a delivery after the operator stopped its attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterStop {
     /// It is tried again by its rule, as after a failure.

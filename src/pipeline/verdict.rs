@@ -244,16 +244,11 @@ impl<'r> Taken<'r> {
 /// Renders the actions and the group of one delivery: of the element at `index`, or of the event.
 fn delivery(endpoint: &Endpoint, rule: &Rule, index: Option<usize>, stored: &Event, whole: &Event) -> Value {
     let preview = Preview::new(endpoint, rule, index, stored);
-    let described = |actions: Vec<Result<Value, String>>| -> Vec<Value> {
-        let actions = actions.into_iter();
-        actions
-            .map(|action| action.unwrap_or_else(|error| json!({"error": error})))
-            .collect()
-    };
+    let (actions, on_failure) = preview.to_json();
     let mut rendered = serde_json::Map::new();
-    rendered.insert("actions".to_owned(), described(preview.actions).into());
+    rendered.insert("actions".to_owned(), actions.into());
     if !rule.on_failure.is_empty() {
-        rendered.insert("on_failure".to_owned(), described(preview.on_failure).into());
+        rendered.insert("on_failure".to_owned(), on_failure.into());
     }
     if let Some(concurrency) = &rule.concurrency {
         let items = rule

@@ -31,7 +31,7 @@ pub(super) struct AttemptLog {
     pub misfits: Vec<(Place, String)>,
 }
 
-/// What pretended attempts need.
+/// Shared state of pretended attempts.
 pub(super) struct Stage {
     pub log: Arc<Mutex<AttemptLog>>,
     pub script: Arc<OutcomeScript>,

@@ -38,7 +38,7 @@ pub(super) struct Step {
     pub expect: Expect,
 }
 
-/// What tests are read with.
+/// Reader of the tests of a file.
 pub(super) struct TestReader<'r> {
     /// Time of a test that states none.
     pub now: Timestamp,

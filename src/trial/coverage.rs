@@ -96,7 +96,7 @@ impl Coverage {
         (covered * 100).checked_div(all).unwrap_or(100)
     }
 
-    /// What is not covered, one line each.
+    /// Lists rules and conditions that are not covered, one line each.
     pub fn gaps(&self) -> Vec<String> {
         let mut gaps = Vec::new();
         for rule in self.rules.iter().filter(|rule| rule.is_enabled) {

@@ -19,7 +19,7 @@ const MAX_ATTEMPTS: u64 = 1000;
 /// A value with its place.
 pub type At<T> = (T, Place);
 
-/// What a test expects of one request.
+/// Expectation of a test about one request.
 #[derive(Debug)]
 pub struct Expect {
     pub place: Place,
@@ -41,7 +41,7 @@ pub struct ExpectedAnswer {
     pub body: Option<TextTest>,
 }
 
-/// What a test expects of the deliveries of a rule.
+/// Expectation of a test about the deliveries of a rule.
 #[derive(Debug)]
 pub struct ExpectedRule {
     pub place: Place,
@@ -54,7 +54,7 @@ pub struct ExpectedRule {
     pub elements: Option<At<Vec<Self>>>,
 }
 
-/// What a test expects of a rendered action.
+/// Expectation of a test about a rendered action.
 #[derive(Debug)]
 pub struct ExpectedAction {
     pub place: Place,
@@ -83,7 +83,7 @@ pub enum ExpectedKind {
     },
 }
 
-/// What expectations are read with.
+/// Reader of expectations, with the names that they may use.
 pub(super) struct ExpectReader<'r> {
     /// Names of all rules.
     pub rules: &'r [&'r str],

@@ -1,4 +1,4 @@
-//! What became of a request in a test: its answer, its deliveries and their actions.
+//! Results of a request in a test: its answer, its deliveries and their actions.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::store::{Delivery, DeliveryState, Store};
 /// An action as it was rendered, or the reason why it failed.
 pub(super) type FoundAction = Result<RenderedAction, String>;
 
-/// What became of a request.
+/// Results of a request.
 #[derive(Debug)]
 pub(super) struct Found<'r> {
     pub endpoint: Option<&'r Endpoint>,

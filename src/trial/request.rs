@@ -66,7 +66,7 @@ pub struct StatedRequest {
     pub ahead: Duration,
 }
 
-/// What requests are read with.
+/// Reader of requests, with the rules and secrets of the tests.
 pub(super) struct RequestReader<'r> {
     /// `None` if the rules cannot be used: what depends on them is not checked.
     pub rules: Option<&'r RuleSet>,

@@ -44,7 +44,7 @@ pub(super) fn sign(
     if let Some(host) = url.parse().ok().and_then(|uri: http::Uri| host(&uri)) {
         headers.insert(header::HOST, host);
     }
-    // Of a captured request: the signature is made anew.
+    // A captured request is signed again.
     for name in verification.map(Verification::own_headers).unwrap_or_default() {
         headers.remove(&name);
     }

@@ -21,7 +21,7 @@ pub enum Signer {
     None,
 }
 
-/// What signers are compiled with.
+/// Compiler of signers, with the rules and secrets of the tests.
 pub(super) struct Signers<'r> {
     /// `None` if the rules cannot be used.
     pub rules: Option<&'r RuleSet>,

@@ -1,8 +1,8 @@
 //! The real pipeline in a world that stands still: a store in memory, a clock that is moved by hand,
 //! and actions that are only rendered.
 //!
-//! Whatever waits for time waits for the clock: retries, debouncing, attempts that take long, and
-//! senders that wait for an outcome. When nothing is due, the clock moves to the next of these times.
+//! Every wait is a wait for the clock: retries, debouncing, attempts that take long, and senders
+//! that wait for an outcome. When nothing is due, the clock moves to the next of these times.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

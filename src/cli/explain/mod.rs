@@ -193,20 +193,15 @@ pub(super) struct Explained {
 impl Explained {
     /// Formats the result as JSON.
     pub(super) fn to_json(&self) -> Value {
-        let listed = |actions: &[Result<Value, String>]| -> Vec<Value> {
-            let actions = actions.iter().cloned();
-            actions
-                .map(|action| action.unwrap_or_else(|error| json!({"error": error})))
-                .collect()
-        };
+        let (actions, on_failure) = self.preview.to_json();
         json!({
             "rule": &*self.rule,
             "matched": self.matched,
             "explanation": self.explanation,
             "duplicate": self.duplicate,
             "elements": self.elements.as_ref().map(ExplainedElements::to_json),
-            "actions": listed(&self.preview.actions),
-            "on_failure": listed(&self.preview.on_failure),
+            "actions": actions,
+            "on_failure": on_failure,
         })
     }
 

@@ -1,4 +1,4 @@
-//! What a sender needs: its scheme, its secret, and what to click there.
+//! Senders for `hookyard init`: the scheme, the secret, and the steps at the sender.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -28,7 +28,7 @@ const RSA: &str = "\
     lT6BnNiA4g1202DikziFLcQLPI3TOelM01e2J7yt69rqSNJAUbzA6s5W5Up1UnIYHmR9LRpZLVKyajrKKlT9K9OPjS\
     2j5YQodYKKFVPDIiyEUU6pDNGwIDAQAB";
 
-/// Who makes the secret.
+/// Origin of the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
@@ -67,7 +67,7 @@ pub struct Sender {
     /// Name for people.
     pub shown: String,
     pub origin: Origin,
-    /// What to do at the sender, with `{url}` and `{secret}`.
+    /// Steps at the sender, with `{url}` and `{secret}`.
     pub setup: &'static str,
     /// Settings that the built-in scheme gives.
     given: BTreeMap<String, serde_json::Value>,

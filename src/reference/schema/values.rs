@@ -20,7 +20,7 @@ const JSON_PATH: &str = r"^\$";
 /// A number beyond which the bound is that of the machine. JSON does not hold it exactly.
 const EXACT: i128 = 1 << 53;
 
-/// What a key says of its value, beside the type.
+/// Limits that a key sets for its value, beside the type.
 #[derive(Clone, Copy, Default)]
 struct Limits<'k> {
     /// Name of the key.
