@@ -16,6 +16,7 @@ mod init;
 mod location;
 mod man;
 mod plan;
+mod poll;
 mod rules;
 mod schema;
 mod schemes;

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::source::{SLOW, UNREADABLE, folder_of, sha256};
+use super::source::{self, MISSING, UNREADABLE, folder_of, sha256};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Source};
-use crate::base::file::{self, Contents, ReadError, slow};
+use crate::base::file::{self, Contents, ReadError};
 use crate::base::include::Include;
 use crate::base::yaml::{Document, MAX_TEXT, Node, SizeCount};
 
@@ -259,27 +259,15 @@ impl IncludedDigest {
 
 /// The text of an included file. Reports at `node`, which names it, why it has none.
 fn text((_, read): Included, shown: &Path, node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<String> {
-    let shown = shown.display();
-    let (code, message) = match read {
-        Ok(mut contents) => match String::from_utf8(std::mem::take(&mut *contents.bytes)) {
-            Ok(text) => return Some(text),
-            Err(error) => {
-                let at = error.utf8_error().valid_up_to();
-                ("not-utf-8", format!("`{shown}` is not UTF-8 at byte {at}"))
-            }
-        },
-        Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
-            let diagnostic = node.error("include", format!("there is no file `{shown}`"));
+    let is_file = !matches!(read, Err(ReadError::NotAFile(_)));
+    let (code, message) = match source::text(shown, read) {
+        Ok(text) => return Some(text),
+        Err((MISSING, _)) => {
+            let diagnostic = node.error("include", format!("there is no file `{}`", shown.display()));
             diagnostics.push(diagnostic.hint("a pattern, such as `rules.d/*.yaml`, may match nothing"));
             return None;
         }
-        Err(ReadError::Io(error)) => (UNREADABLE, format!("cannot read `{shown}`: {error}")),
-        Err(ReadError::NotAFile(kind)) => ("include", format!("`{shown}` is {kind}, not a file")),
-        Err(ReadError::TooLarge(length)) => (
-            "too-large",
-            format!("`{shown}` has {length} bytes; at most {MAX_TEXT} are read"),
-        ),
-        Err(ReadError::Slow) => (SLOW, slow(Path::new(&shown.to_string()))),
+        Err((code, message)) => (if is_file { code } else { "include" }, message),
     };
     diagnostics.push(node.error(code, message));
     None

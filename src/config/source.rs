@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
-use crate::base::file::{self, ReadError, slow};
+use crate::base::file::{self, Contents, ReadError, slow};
 use crate::base::yaml::MAX_TEXT;
 
 /// Diagnostic code for a rules file that does not exist.
-const MISSING: &str = "missing";
+pub(super) const MISSING: &str = "missing";
 /// Diagnostic code for a rules file that cannot be read, so its validity is unknown.
 pub(super) const UNREADABLE: &str = "unreadable";
 /// Diagnostic code for a rules file that was not read within the time limit.
-pub(super) const SLOW: &str = "slow";
+const SLOW: &str = "slow";
 
 /// True if the rules file could be read at all.
 pub fn was_read(diagnostics: &Diagnostics) -> bool {
@@ -38,31 +38,32 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
 
 /// Reads the file. Its size is checked first.
 pub fn read(path: &Path) -> Result<String, Diagnostic> {
-    let shown = path.display();
-    let unreadable = |error: std::io::Error| {
-        let diagnostic = Diagnostic::unplaced(UNREADABLE, format!("cannot read `{shown}`: {error}"));
-        Diagnostic {
-            code: match error.kind() {
-                std::io::ErrorKind::NotFound => MISSING,
-                _ => UNREADABLE,
-            },
-            ..diagnostic
+    text(path, file::read(path, MAX_TEXT as u64))
+        .map_err(|(code, message)| Diagnostic::unplaced(code, message))
+}
+
+/// The text of a file that was read and is called `shown`. The error is a code and a message.
+pub(super) fn text(
+    shown: &Path,
+    read: Result<Contents, ReadError>,
+) -> Result<String, (&'static str, String)> {
+    let name = shown.display();
+    let mut contents = read.map_err(|error| match error {
+        ReadError::Io(error) => {
+            let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+            let code = if is_missing { MISSING } else { UNREADABLE };
+            (code, format!("cannot read `{name}`: {error}"))
         }
-    };
-    let mut contents = file::read(path, MAX_TEXT as u64).map_err(|error| match error {
-        ReadError::Io(error) => unreadable(error),
-        ReadError::NotAFile(kind) => {
-            Diagnostic::unplaced(UNREADABLE, format!("`{shown}` is {kind}, not a file"))
-        }
+        ReadError::NotAFile(kind) => (UNREADABLE, format!("`{name}` is {kind}, not a file")),
         ReadError::TooLarge(length) => {
-            let message = format!("`{shown}` has {length} bytes; at most {MAX_TEXT} are read");
-            Diagnostic::unplaced("too-large", message)
+            let message = format!("`{name}` has {length} bytes; at most {MAX_TEXT} are read");
+            ("too-large", message)
         }
-        ReadError::Slow => Diagnostic::unplaced(SLOW, slow(path)),
+        ReadError::Slow => (SLOW, slow(shown)),
     })?;
     String::from_utf8(std::mem::take(&mut *contents.bytes)).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Diagnostic::unplaced("not-utf-8", format!("`{shown}` is not UTF-8 at byte {at}"))
+        ("not-utf-8", format!("`{name}` is not UTF-8 at byte {at}"))
     })
 }
 

@@ -38,14 +38,11 @@ pub(super) fn planner(path: &Path, shared: &Shared) -> Planner {
             let (path, records, clock) = (path.clone(), records.clone(), clock.clone());
             let current = live.current();
             Box::pin(async move {
-                let judging = tokio::task::spawn_blocking(move || {
-                    answer(&path, &records, &clock, &current, &request).unwrap_or_else(|why| PlanAnswer {
-                        failed: Some(why),
-                        ..PlanAnswer::default()
-                    })
-                });
-                judging.await.unwrap_or_else(|error| PlanAnswer {
-                    failed: Some(error.to_string()),
+                let judging =
+                    tokio::task::spawn_blocking(move || answer(&path, &records, &clock, &current, &request));
+                let judged = judging.await.map_err(|error| error.to_string()).flatten();
+                judged.unwrap_or_else(|why| PlanAnswer {
+                    failed: Some(why),
                     ..PlanAnswer::default()
                 })
             })

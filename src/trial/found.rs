@@ -102,12 +102,11 @@ impl<'r> Found<'r> {
     /// The reason why a rule has no delivery, as `not` names it, and with the values found.
     pub fn reason(&self, rules: &RuleSet, name: &str) -> (String, String) {
         let told = |word: &str, text: &str| (word.to_owned(), text.to_owned());
-        let Some((endpoint, rule)) = rules.rule(name) else {
+        let (Some((endpoint, rule)), Some(&(_, index))) = (rules.rule(name), rules.names.get(name)) else {
             return told("unknown", "there is no such rule");
         };
         let is_here = self.endpoint.is_some_and(|here| here.path == endpoint.path);
-        let index = endpoint.rules.iter().position(|known| known.name == rule.name);
-        let (Some(seen), Some(index), true) = (&self.seen, index, is_here) else {
+        let (Some(seen), true) = (&self.seen, is_here) else {
             return told("endpoint", "the request is for another endpoint");
         };
         if !rule.enabled {

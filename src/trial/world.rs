@@ -125,16 +125,15 @@ impl World {
         let rules = self.rules.current();
         let path = request.target.split('?').next().unwrap_or_default().to_owned();
         let normalized = url_path::normalized(&path);
-        let found = rules.endpoint(&normalized).map(|(endpoint, _)| endpoint);
-        let signed = sign(request, &rules, found, self.now())?;
+        let found = rules.endpoint(&normalized);
+        let endpoint = found.as_ref().map(|(endpoint, _)| *endpoint);
+        let signed = sign(request, &rules, endpoint, self.now())?;
         let now = self.now();
         let id = EventId::numbered(now, u64::try_from(number).unwrap_or(u64::MAX));
         self.script.add(id, outcomes);
         let query = signed.target.split_once('?').map(|(_, query)| query.to_owned());
-        let parameters = rules
-            .endpoint(&normalized)
-            .and_then(|(_, parameters)| path_parameters(&parameters));
-        let received = found.zip(parameters).map(|(endpoint, parameters)| Received {
+        let found = found.and_then(|(endpoint, found)| Some((endpoint, path_parameters(&found)?)));
+        let received = found.map(|(endpoint, parameters)| Received {
             id,
             at: now,
             endpoint: Arc::clone(&endpoint.path),

@@ -3,8 +3,7 @@
 //! The daemon answers when the stop has begun. The end of each attempt is read from the store.
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -19,11 +18,9 @@ use crate::base::escape;
 use crate::base::units::HumanDuration;
 use crate::cli::ask::{NotAnswered, ask};
 use crate::cli::location::{StoreLocation, unusable};
-use crate::cli::{Format, NO, UNKNOWN, YES, complain, fail, say, status};
+use crate::cli::{Format, NO, UNKNOWN, YES, complain, fail, poll, say, status};
 use crate::store::{AttemptRecord, History, ListedDelivery, Lookup, Named, Records, StoreError};
 
-/// Interval between reads of the store.
-const PAUSE: Duration = Duration::from_millis(100);
 /// Maximum deliveries described if none of them runs.
 const SHOWN: usize = 10;
 
@@ -193,16 +190,14 @@ fn for_end(path: &Path, attempts: Vec<StoppedAttempt>, limit: Duration) -> Resul
             record: None,
         });
     }
-    let begun = now();
-    loop {
+    poll::until(limit, |is_over| {
         let read = stopped.iter_mut().try_for_each(|stopped| stopped.read(path));
-        let is_over = begun.elapsed() >= limit;
         match read {
-            Ok(()) if is_over || !stopped.iter().any(Stopped::is_going_on) => break,
-            Err(error) if is_over || !error.may_pass() => return Err(unusable(path, &error)),
-            Ok(()) | Err(_) => thread::sleep(PAUSE.min(limit)),
+            Ok(()) if is_over || !stopped.iter().any(Stopped::is_going_on) => Some(Ok(())),
+            Err(error) if is_over || !error.may_pass() => Some(Err(unusable(path, &error))),
+            Ok(()) | Err(_) => None,
         }
-    }
+    })?;
     let left = stopped.iter().filter(|stopped| stopped.is_going_on()).count();
     if left > 0 {
         let attempts = counted(left, "attempt");
@@ -212,11 +207,6 @@ fn for_end(path: &Path, attempts: Vec<StoppedAttempt>, limit: Duration) -> Resul
         ));
     }
     Ok(stopped)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a command waits by the machine's clock")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 impl Stopped {

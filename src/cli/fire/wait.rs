@@ -2,21 +2,17 @@
 //! between does not end the wait.
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::admin::FireAnswer;
 use crate::base::escape;
 use crate::cli::events::{DeliveryStatus, delivery_lines, delivery_with_attempts};
-use crate::cli::fail;
 use crate::cli::location::unusable;
+use crate::cli::{fail, poll};
 use crate::event::EventId;
 use crate::store::{AttemptRecord, DeliveryId, ListedDelivery, Records, StoreError};
-
-/// Interval between reads of the store.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// The deliveries of the rule at their end, or when the wait was over. There is one, or with
 /// `for_each` one for each element.
@@ -30,22 +26,12 @@ pub(super) fn for_end(store: &Path, answer: &FireAnswer, limit: Duration) -> Res
     let Some((event, delivery)) = ids else {
         return Err(fail("the answer of the daemon is not understood"));
     };
-    let begun = now();
-    loop {
-        match read(store, event, delivery) {
-            Ok(Some(ended)) if ended.is_done().is_some() || begun.elapsed() >= limit => return Ok(ended),
-            Ok(None) => return Err(fail(&format!("the delivery {delivery} is gone"))),
-            Err(error) if !error.may_pass() || begun.elapsed() >= limit => {
-                return Err(unusable(store, &error));
-            }
-            Ok(Some(_)) | Err(_) => thread::sleep(PAUSE.min(limit)),
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a command waits by the machine's clock")]
-fn now() -> Instant {
-    Instant::now()
+    poll::until(limit, |is_over| match read(store, event, delivery) {
+        Ok(Some(ended)) if ended.is_done().is_some() || is_over => Some(Ok(ended)),
+        Ok(None) => Some(Err(fail(&format!("the delivery {delivery} is gone")))),
+        Err(error) if !error.may_pass() || is_over => Some(Err(unusable(store, &error))),
+        Ok(Some(_)) | Err(_) => None,
+    })
 }
 
 fn read(store: &Path, event: EventId, delivery: DeliveryId) -> Result<Option<Ended>, StoreError> {
