@@ -190,6 +190,7 @@ async fn serve(
             planner,
             stopper,
             rule_operator,
+            streams: admin::Streams::default(),
         },
     ));
     heartbeats.push(spawn_watch(
