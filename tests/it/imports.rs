@@ -68,6 +68,7 @@ const TABLE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "base",
+            "sys",
             "client",
             "event",
             "payload",

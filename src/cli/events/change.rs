@@ -19,6 +19,7 @@ use crate::cli::table::aligned;
 use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
 use crate::event::EventId;
 use crate::store::{DeliveryId, ListedDelivery, Named, Records, StoreError};
+use crate::sys::account::own_name;
 
 /// Maximum arrivals selected without ids.
 const ARRIVALS_AT_ONCE: usize = 1000;
@@ -141,14 +142,14 @@ fn replay_deliveries(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
         complain(&what);
     }
     act(path, arguments, &chosen, "replayed", |ids| {
-        Records::at(path).replay(ids, Clock::system().now())
+        Records::at(path).replay(ids, Clock::system().now(), &own_name())
     })
 }
 
 pub fn drop(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let chosen = choose(path, arguments, true)?;
     act(path, arguments, &chosen, "dropped", |ids| {
-        let dropped = Records::at(path).drop_deliveries(ids, Clock::system().now())?;
+        let dropped = Records::at(path).drop_deliveries(ids, Clock::system().now(), &own_name())?;
         Ok(dropped.given_up + dropped.forgotten)
     })
 }
