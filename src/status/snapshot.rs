@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::store::Pause;
@@ -72,7 +73,7 @@ pub struct CertificateStatus {
 }
 
 /// A rule or target that is paused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PauseStatus {
     /// `rule` or `target`.
     pub kind: String,

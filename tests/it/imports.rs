@@ -50,6 +50,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("server", &["base", "sys", "event", "rules", "report", "pipeline"]),
     ("status", &["base", "store", "rules", "report"]),
+    (
+        "history",
+        &[
+            "base", "event", "payload", "verify", "matching", "store", "act", "rules", "pipeline", "status",
+        ],
+    ),
     ("admin", &["sys", "rules", "status"]),
     (
         "daemon",
@@ -81,6 +87,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "plan",
             "config",
             "status",
+            "history",
             "admin",
             "daemon",
             "reference",

@@ -135,7 +135,8 @@ fn parameters(column: &str) -> Result<Vec<(String, String)>, Unreadable> {
     from_json("parameters", column)
 }
 
-fn headers(column: &str) -> Result<HeaderMap, Unreadable> {
+/// Parses the headers of a column.
+pub(super) fn headers(column: &str) -> Result<HeaderMap, Unreadable> {
     let pairs: Vec<(String, Value)> = from_json("headers", column)?;
     let mut headers = HeaderMap::with_capacity(pairs.len());
     for (name, value) in pairs {
