@@ -30,7 +30,7 @@ pub use fire::{FireAnswer, FireRequest, Firer, MAX_FIRE_HEAD};
 pub use operation::Performing;
 pub use plan::{MAX_PLAN, PlanAnswer, PlanRequest, Planner};
 pub use replay::{MAX_REPLAY, ReplayAnswer, ReplayRequest, Replayer};
-pub use rules::{MAX_RULES_REQUEST, Paused, RuleOperator, RuleStatus, RulesAnswer, RulesRequest};
+pub use rules::{MAX_RULES_REQUEST, Paused, RuleOperator, RulesAnswer, RulesRequest};
 pub use serve::{AdminServices, Doors, bind, serve};
 pub use stop::{AfterStopName, MAX_STOP, StopAnswer, StopRequest, StopTargetId, StoppedAttempt, Stopper};
 pub use stream::Streams;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::Pause;
 
 /// Status of the daemon. Times are RFC 3339 in UTC, durations are in seconds, sizes in bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     pub version: String,
     pub pid: u32,
@@ -47,7 +47,7 @@ pub struct Status {
     pub last_arrivals: BTreeMap<String, String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rules {
     /// Path of the rules file.
     pub path: String,
@@ -61,7 +61,7 @@ pub struct Rules {
     pub endpoints: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateStatus {
     /// End of validity. `None` if there is no certificate yet.
     pub until: Option<String>,
@@ -73,7 +73,7 @@ pub struct CertificateStatus {
 }
 
 /// A rule or target that is paused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PauseStatus {
     /// `rule` or `target`.
     pub kind: String,
@@ -101,17 +101,20 @@ impl PauseStatus {
 }
 
 /// Result of a reload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadStatus {
     pub at: String,
     /// True if the rules of this reload are in force. Otherwise the previous rules are.
     pub in_force: bool,
     /// Diagnostics, one line each, as `hookyard check` prints them.
     pub diagnostics: Vec<String>,
+    /// The same diagnostics with the line of the file and a caret below the place.
+    #[serde(default)]
+    pub rendered: Vec<String>,
 }
 
 /// Numbers of deliveries by state.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Deliveries {
     /// Waiting for their turn or for their next attempt.
     pub waiting: u64,
@@ -125,7 +128,7 @@ pub struct Deliveries {
     pub overdue: f64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Inflight {
     /// Memory in use.
     pub bytes: u64,
@@ -134,7 +137,7 @@ pub struct Inflight {
 }
 
 /// State of the store.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreStatus {
     /// Path of the file.
     pub path: String,

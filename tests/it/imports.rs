@@ -49,7 +49,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("server", &["base", "sys", "event", "rules", "report", "pipeline"]),
-    ("status", &["base", "store", "rules", "report"]),
+    ("status", &["base", "store", "act", "rules", "report", "pipeline"]),
     (
         "history",
         &[

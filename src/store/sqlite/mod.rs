@@ -8,6 +8,7 @@
 mod access;
 mod answers;
 mod arrivals;
+mod backlog;
 mod body;
 mod checkpoint;
 mod columns;
@@ -31,6 +32,7 @@ mod lock;
 mod maintenance;
 mod operator;
 mod pauses;
+mod problems;
 mod queue;
 mod queue_key;
 mod reading;
