@@ -175,6 +175,8 @@ impl Object for TemplateRoot {
             "actions" => self.actions.clone(),
             "item" => self.item.clone()?,
             "failure" => self.failure.clone()?,
+            // The daemon made the event: its payload says what was expected.
+            "silence" => document_value(&self.event.payload.document),
             _ => return None,
         })
     }

@@ -8,8 +8,7 @@
 //! disk, and `POST /rules` lists, pauses and resumes rules. No other request changes anything.
 //!
 //! Limits: `CONNECTIONS` at once on each listener, one request per connection, a request within
-//! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`. Streams of events are counted
-//! apart.
+//! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`.
 
 mod answer;
 mod check;
@@ -21,7 +20,6 @@ mod replay;
 mod rules;
 mod serve;
 mod stop;
-mod stream;
 
 use std::time::Duration;
 
@@ -30,10 +28,9 @@ pub use fire::{FireAnswer, FireRequest, Firer, MAX_FIRE_HEAD};
 pub use operation::Performing;
 pub use plan::{MAX_PLAN, PlanAnswer, PlanRequest, Planner};
 pub use replay::{MAX_REPLAY, ReplayAnswer, ReplayRequest, Replayer};
-pub use rules::{MAX_RULES_REQUEST, Paused, RuleOperator, RulesAnswer, RulesRequest};
+pub use rules::{MAX_RULES_REQUEST, Paused, RuleOperator, RuleStatus, RulesAnswer, RulesRequest};
 pub use serve::{AdminServices, Doors, bind, serve};
 pub use stop::{AfterStopName, MAX_STOP, StopAnswer, StopRequest, StopTargetId, StoppedAttempt, Stopper};
-pub use stream::Streams;
 
 /// Maximum connections served at once on each listener. Further ones wait.
 const CONNECTIONS: usize = 16;

@@ -220,6 +220,13 @@ fn lines(status: &Status) -> Vec<String> {
     for paused in &status.paused {
         lines.push(format!("{} {}: {}", paused.kind, paused.name, paused.text()));
     }
+    for expected in &status.expectations {
+        let (kind, name) = match &expected.rule {
+            Some(rule) => ("rule", rule),
+            None => ("endpoint", &expected.endpoint),
+        };
+        lines.push(format!("{kind} {name}: {}", expected.text()));
+    }
     for (rule, at) in &status.last_arrivals {
         lines.push(format!("last arrival for {rule}: {at}"));
     }

@@ -60,6 +60,28 @@ impl ActionNames {
         Self { actions, on_failure }
     }
 
+    /// Reads the names of the actions of `on_silence`, which run without those of the rule.
+    pub fn of_list(list: Node<'_>, diagnostics: &mut Diagnostics) -> Arc<[NamedAction]> {
+        let mut known: Vec<Arc<str>> = Vec::new();
+        let name = |item: Node<'_>| {
+            let action = Action::named(item, diagnostics);
+            let action = action.unwrap_or(NamedAction {
+                id: None,
+                kind: "run",
+            });
+            if let Some(id) = &action.id {
+                if known.contains(id) {
+                    let origin = item.get("id").unwrap_or(item);
+                    let message = format!("a second action with the id `{id}` in this list");
+                    diagnostics.push(origin.error("action-id", message));
+                }
+                known.push(Arc::clone(id));
+            }
+            action
+        };
+        list.items().into_iter().map(name).collect()
+    }
+
     /// All actions, for the answers of a rule whose sender waits.
     pub fn all(&self) -> KnownActions {
         KnownActions::Of {

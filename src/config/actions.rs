@@ -50,13 +50,30 @@ pub fn on_failure(
         templates: &context.templates.for_failures(),
         ..*context
     };
-    let actions = list(node, "on_failure", names, &context, diagnostics).into_iter();
-    actions
-        .map(|(action, own)| {
-            let retry = own.unwrap_or_else(|| action.default_retry());
-            (action, retry)
-        })
-        .collect()
+    with_retries(list(node, "on_failure", names, &context, diagnostics))
+}
+
+/// Compiles the list `on_silence:` in the same way.
+pub fn on_silence(
+    node: Node<'_>,
+    names: &Arc<[NamedAction]>,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(Action, Retry)> {
+    let context = CompileContext {
+        templates: &context.templates.for_silence(),
+        ..*context
+    };
+    with_retries(list(node, "on_silence", names, &context, diagnostics))
+}
+
+/// Gives each action its own retries or the default ones.
+fn with_retries(actions: Vec<(Action, Option<Retry>)>) -> Vec<(Action, Retry)> {
+    let with_retry = |(action, own): (Action, Option<Retry>)| {
+        let retry = own.unwrap_or_else(|| action.default_retry());
+        (action, retry)
+    };
+    actions.into_iter().map(with_retry).collect()
 }
 
 /// Compiles a list of actions, each with its own `retry`.

@@ -18,7 +18,7 @@ use crate::base::units::Size;
 use crate::base::url_path;
 use crate::base::written::Written;
 use crate::base::yaml::{Document, Node};
-use crate::rules::{Endpoint, RuleSet, Server};
+use crate::rules::{Endpoint, ExpectedArrival, RuleSet, Server};
 use crate::template::Templates;
 use crate::verify::{Definitions, SchemeContext, Verification};
 
@@ -81,7 +81,7 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
     }
     rules.cross_checks.finish(diagnostics);
 
-    let builders = builders.finish();
+    let mut builders = builders.finish();
     if !diagnostics.has_errors() {
         diagnostics.extend(schemes.unused());
         check_use(&builders, diagnostics);
@@ -95,8 +95,9 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
     check_decompression(&builders, diagnostics);
     check_largest_body(&mut server, &builders, diagnostics);
     let routes = routes(&builders, diagnostics);
+    let (expected, silences) = expected(&mut builders);
     let endpoints: Vec<Endpoint> = builders.into_iter().map(EndpointBuilder::into_endpoint).collect();
-    wanted.light_rules = light_rules(&endpoints);
+    wanted.light_rules = light_rules(&endpoints, &expected);
     Some(RuleSet {
         generation: 0,
         sha256: String::new(),
@@ -110,6 +111,8 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
         reload,
         log,
         names: names(&endpoints),
+        expected,
+        silences,
         written: written_beside_rules(documents),
         endpoints,
         routes,
@@ -123,9 +126,27 @@ fn written_beside_rules(documents: &[Document]) -> Written {
     Written::of(beside.map(|(key, node)| (key, node.value())).collect::<Vec<_>>())
 }
 
+/// Expected arrivals, and the names of the rules of their `on_silence`.
+type Expected = (Vec<ExpectedArrival>, HashMap<Arc<str>, (usize, usize)>);
+
+/// Collects the expected arrivals of all endpoints.
+fn expected(builders: &mut [EndpointBuilder<'_>]) -> Expected {
+    let (mut all, mut silences) = (Vec::new(), HashMap::new());
+    for (endpoint, builder) in builders.iter_mut().enumerate() {
+        for expected in builder.take_expected() {
+            if let Some(rule) = &expected.on_silence {
+                silences.insert(Arc::clone(&rule.name), (endpoint, all.len()));
+            }
+            all.push(expected);
+        }
+    }
+    (all, silences)
+}
+
 /// Names of the light rules.
-fn light_rules(endpoints: &[Endpoint]) -> Arc<HashSet<Arc<str>>> {
+fn light_rules(endpoints: &[Endpoint], expected: &[ExpectedArrival]) -> Arc<HashSet<Arc<str>>> {
     let rules = endpoints.iter().flat_map(|endpoint| &endpoint.rules);
+    let rules = rules.chain(expected.iter().filter_map(|one| one.on_silence.as_ref()));
     let light = rules.filter(|rule| rule.is_light);
     Arc::new(light.map(|rule| Arc::clone(&rule.name)).collect())
 }

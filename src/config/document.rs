@@ -150,6 +150,8 @@ pub struct EndpointShape {
     pub decompress_unverified: Option<bool>,
     pub respond: Option<IgnoredAny>,
     pub keep: Option<IgnoredAny>,
+    pub expect_every: Option<HumanDuration>,
+    pub on_silence: Option<IgnoredAny>,
 }
 
 /// `respond:` of an endpoint or a rule.
@@ -206,6 +208,8 @@ pub struct RuleShape {
     pub unpack: Option<IgnoredAny>,
     pub debounce: Option<IgnoredAny>,
     pub respond: Option<IgnoredAny>,
+    pub expect_every: Option<HumanDuration>,
+    pub on_silence: Option<IgnoredAny>,
     pub enabled: Option<bool>,
     pub allow_warnings: Option<IgnoredAny>,
 }

@@ -10,7 +10,7 @@ use serde_yaml::Value;
 use super::document::{EndpointKeepShape, EndpointShape};
 use super::early_answers::EarlyAnswers;
 use super::settings::{DEFAULT_MAX_BODY, parse_public_url, reject_zero};
-use super::{limit, reads, respond};
+use super::{expectation, limit, reads, respond};
 use crate::act::CompileContext;
 use crate::base::diagnostic::{Diagnostics, Origin};
 use crate::base::json_plan::Plan;
@@ -19,8 +19,10 @@ use crate::base::units::Size;
 use crate::base::yaml::{self, Node};
 use crate::matching::{Condition, Matcher};
 use crate::payload::{Decode, Unpack};
-use crate::rules::{Alternative, AnswerKind, Endpoint, HandshakeVerifiers, RateLimits, Respond, Rule};
-use crate::store::PerRing;
+use crate::rules::{
+    Alternative, AnswerKind, Endpoint, ExpectedArrival, HandshakeVerifiers, RateLimits, Respond, Rule,
+};
+use crate::store::{ExpectationSubject, PerRing};
 use crate::verify::{
     Alternatives, Mode, Reads, Recognition, SchemeContext, Verification, handshake_conflict,
 };
@@ -66,6 +68,8 @@ pub struct EndpointBuilder<'d> {
     /// Mappings of the rules, in the same order.
     nodes: Vec<Node<'d>>,
     conditions: Vec<Condition>,
+    /// Its own expectation, and those of its enabled rules.
+    expected: Vec<ExpectedArrival>,
 }
 
 /// Limits on bodies that hold for all endpoints.
@@ -101,7 +105,11 @@ impl<'d> EndpointBuilder<'d> {
             reject_zero(shape.max_body, max_body, diagnostics);
         }
         let max_body = shape.max_body.or(limits.max_body);
+        let subject = ExpectationSubject::Endpoint(path.into());
+        let every = shape.expect_every;
+        let expected = expectation::compile(node, every, subject, &path.into(), context, diagnostics);
         Self {
+            expected: expected.into_iter().collect(),
             path: path.into(),
             origin: node.key_origin(),
             verify: node.given("verify"),
@@ -159,6 +167,7 @@ impl<'d> EndpointBuilder<'d> {
             rules: Vec::new(),
             nodes: Vec::new(),
             conditions: Vec::new(),
+            expected: Vec::new(),
         }
     }
 
@@ -341,6 +350,21 @@ impl<'d> EndpointBuilder<'d> {
         self.conditions.push(condition);
     }
 
+    /// Adds the expectation of a rule.
+    pub fn expect(&mut self, expected: ExpectedArrival) {
+        self.expected.push(expected);
+    }
+
+    /// Takes the expectations. An endpoint without an enabled rule verifies no request, so none is
+    /// expected there.
+    pub fn take_expected(&mut self) -> Vec<ExpectedArrival> {
+        let mut expected = std::mem::take(&mut self.expected);
+        if !self.rules.iter().any(|rule| rule.enabled) {
+            expected.clear();
+        }
+        expected
+    }
+
     /// Builds the endpoint that serves requests.
     pub fn into_endpoint(mut self) -> Endpoint {
         let credentials = self.credential_headers();
@@ -375,6 +399,7 @@ impl<'d> EndpointBuilder<'d> {
             early_answering: early_answering.collect(),
             plan,
             recognitions: self.recognitions(),
+            expect_every: self.shape.expect_every.map(|every| every.0),
             path: self.path,
             methods: self.methods,
             allow: self.allow,

@@ -21,6 +21,7 @@ mod endpoint;
 mod endpoints;
 mod environment;
 mod event_name;
+mod expectation;
 mod for_each;
 mod include;
 mod limit;

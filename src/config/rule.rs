@@ -14,7 +14,9 @@ use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
 use super::respond::RuleAnswers;
 use super::rule_checks::{allow, check_name, parameters, unverified};
-use super::{actions, concurrency, debounce, event_name, for_each, lint, respond, unpack, warnings};
+use super::{
+    actions, concurrency, debounce, event_name, expectation, for_each, lint, respond, unpack, warnings,
+};
 use crate::act::{Action, CompileContext, Retry};
 use crate::base::diagnostic::Diagnostics;
 use crate::base::json_plan::Plan;
@@ -24,8 +26,8 @@ use crate::base::written::Written;
 use crate::base::yaml::Node;
 use crate::matching::{Condition, ForEach};
 use crate::payload::EventNameReader;
-use crate::rules::{Alternative, GroupSettings, PayloadUse, Respond, Rule};
-use crate::store::{Debounce, Wanted};
+use crate::rules::{Alternative, ExpectedArrival, GroupSettings, PayloadUse, Respond, Rule};
+use crate::store::{Debounce, ExpectationSubject, Wanted};
 use crate::template::Place;
 use crate::verify::{EventName, Verification};
 
@@ -65,11 +67,18 @@ pub fn compile<'d>(
     let allowed = warnings::allowed(node, diagnostics);
     let before = diagnostics.len();
     lint::check_rule(node, diagnostics);
+    let expected = compiler.expected(&shape, diagnostics);
+    if let Some(on_silence) = expected.as_ref().and_then(|one| one.on_silence.as_ref()) {
+        cross_checks.check(on_silence, node, diagnostics);
+    }
     if let Some(builder) = index.and_then(|index| builders.at(index)) {
         if let Some((mut rule, condition)) = compiler.rule(shape, builder, true, diagnostics) {
             cross_checks.check(&rule, node, diagnostics);
             let silent = on_duplicate.or(builder.shape.on_duplicate).is_none();
             rule.allowed_warnings.clone_from(&allowed);
+            if let Some(expected) = expected.filter(|_| rule.enabled) {
+                builder.expect(expected);
+            }
             builder.add(rule, node, condition, silent);
         }
     } else {
@@ -157,6 +166,7 @@ impl<'d> RuleCompiler<'d, '_> {
             name: shape.name?.into(),
             written: Written::of((node.value(), context.keyring.folder())),
             enabled: shape.enabled.unwrap_or(true),
+            expect_every: shape.expect_every.map(|every| every.0),
             allowed_warnings: Vec::new(),
             allow,
             alternatives: alternatives.collect(),
@@ -187,6 +197,14 @@ impl<'d> RuleCompiler<'d, '_> {
             respond,
         };
         Some((rule, condition))
+    }
+
+    /// Compiles `expect_every` and `on_silence`.
+    fn expected(&self, shape: &RuleShape, diagnostics: &mut Diagnostics) -> Option<ExpectedArrival> {
+        let subject = ExpectationSubject::Rule(shape.name.as_deref().unwrap_or_default().into());
+        let endpoint = shape.endpoint.as_deref().unwrap_or_default().into();
+        let every = shape.expect_every;
+        expectation::compile(self.node, every, subject, &endpoint, self.context, diagnostics)
     }
 
     /// Compiles `respond`, with what the endpoint states.

@@ -6,13 +6,13 @@
 mod availability;
 mod background;
 mod certificate;
-mod day;
 mod fire;
 mod plan;
 mod replay;
 mod rules;
 mod shared;
 mod signals;
+mod silence;
 mod stop;
 mod stop_attempts;
 mod store;
@@ -47,14 +47,15 @@ use crate::config::{self, Loaded};
 use crate::daemon::background::{report_to_supervisor, spawn_background_tasks, spawn_watch};
 use crate::daemon::shared::Shared;
 use crate::daemon::signals::{Signal, Signals};
+use crate::daemon::silence::SilenceWatch;
 use crate::daemon::stop::Stopping;
 use crate::daemon::systemd_status::SystemdStatus;
-use crate::pipeline::{Connections, Dispatcher, Ingest, Pipeline, Recorder, Usage};
+use crate::pipeline::{Connections, Ingest, Pipeline, Recorder, Usage};
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::server::RequestHandler;
 use crate::status::{StatusService, Unavailable};
-use crate::store::{Pauses, Store};
+use crate::store::{Pause, Pauses, Store};
 use crate::sys::fd_limit;
 use crate::{admin, server};
 
@@ -130,12 +131,10 @@ async fn serve(
     metrics.keep_to(&rules);
     announce(&rules, &addresses);
     let (live, reloads) = (Arc::new(Live::new(rules)), Arc::new(Live::new(None)));
-    let paused = store
-        .pauses()
-        .await
-        .map_err(|error| format!("the store: {error}"))?;
+    let paused = pauses(&*store).await?;
     let shared = Shared {
         pauses: Arc::new(Live::new(Pauses::default())),
+        expectations: Arc::new(Live::new(Vec::new())),
         systemd_status: Arc::new(SystemdStatus::new(&live, &reloads, &addresses)),
         clock,
         metrics,
@@ -161,13 +160,14 @@ async fn serve(
         heartbeat: Arc::clone(&dispatching_heartbeat),
     });
     pipeline.dispatcher.adopt_pauses(Pauses::new(paused));
+    let silence = silence::watch(&shared, &pipeline.heard).await?;
     let handler = request_handler(&shared, pipeline.ingest, server.request_timeout, max_connections);
-    let status_service = status_service(path, &shared, started, &handler.body_budget, &pipeline.dispatcher);
+    let status_service = status_service(path, &shared, started, &handler.body_budget);
     let replayer = Arc::new(replay::replayer(&shared, &handler.ingest));
     let firer = Arc::new(fire::firer(&shared, &handler.ingest));
     let planner = Arc::new(plan::planner(path, &shared));
     let stopper = Arc::new(stop_attempts::stopper(&pipeline.dispatcher));
-    let rule_operator = Arc::new(rules::operator(&shared, &pipeline.dispatcher, &status_service));
+    let rule_operator = Arc::new(rules::operator(&shared, &pipeline.dispatcher));
     // Before the first handshake.
     let renewer = renewer_handle(&shared);
 
@@ -191,7 +191,6 @@ async fn serve(
             planner,
             stopper,
             rule_operator,
-            streams: admin::Streams::default(),
         },
     ));
     heartbeats.push(spawn_watch(
@@ -206,8 +205,9 @@ async fn serve(
         &shared,
         &pipeline.usage,
         &pipeline.recorder,
+        &silence,
         renewer,
-        &status_service,
+        &status_service.unavailable,
     );
     report_to_supervisor(&mut background, &shared, heartbeats);
 
@@ -218,7 +218,7 @@ async fn serve(
         .stop(&mut answering, &mut dispatching, &mut signals, server.stop_grace)
         .await;
     background.shutdown().await;
-    close(&pipeline.usage, &pipeline.recorder, &*shared.store).await?;
+    close(&silence, &pipeline.usage, &pipeline.recorder, &*shared.store).await?;
     info!("stopped");
     ended
 }
@@ -251,7 +251,6 @@ fn status_service(
     shared: &Shared,
     started: Timestamp,
     bodies: &server::BodyBudget,
-    dispatcher: &Arc<Dispatcher>,
 ) -> Arc<StatusService> {
     Arc::new(StatusService {
         path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
@@ -267,7 +266,7 @@ fn status_service(
         stopping: shared.stopping.accepting.clone(),
         unavailable: Arc::new(Live::new(Unavailable::new())),
         pauses: Arc::clone(&shared.pauses),
-        dispatcher: Arc::clone(dispatcher),
+        expectations: Arc::clone(&shared.expectations),
     })
 }
 
@@ -293,8 +292,21 @@ fn judge(path: &Path) -> Judge {
     })
 }
 
-/// Writes the pending use of secrets and the pending records of arrivals, and closes the store.
-async fn close(usage: &Usage, recorder: &Recorder, store: &dyn Store) -> Result<(), String> {
+/// Reads the pauses of rules and targets.
+async fn pauses(store: &dyn Store) -> Result<Vec<Pause>, String> {
+    let paused = store.pauses().await;
+    paused.map_err(|error| format!("the store: {error}"))
+}
+
+/// Writes the last arrivals, the pending use of secrets and the pending records of arrivals, and
+/// closes the store.
+async fn close(
+    silence: &SilenceWatch,
+    usage: &Usage,
+    recorder: &Recorder,
+    store: &dyn Store,
+) -> Result<(), String> {
+    silence.write_down().await;
     usage.write_down(store).await;
     recorder.flush().await;
     let closed = store.close().await;

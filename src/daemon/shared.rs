@@ -9,7 +9,7 @@ use crate::base::clock::Clock;
 use crate::base::live::Live;
 use crate::daemon::stop::Stopping;
 use crate::daemon::systemd_status::SystemdStatus;
-use crate::report::Metrics;
+use crate::report::{ExpectationState, Metrics};
 use crate::rules::RuleSet;
 use crate::status::LastReload;
 use crate::store::{Pauses, Store};
@@ -22,6 +22,8 @@ pub(super) struct Shared {
     pub(super) live: Arc<Live<RuleSet>>,
     /// Rules and targets that the operator has paused.
     pub(super) pauses: Arc<Live<Pauses>>,
+    /// Expected arrivals.
+    pub(super) expectations: Arc<Live<Vec<ExpectationState>>>,
     /// Result of the last reload.
     pub(super) reloads: Arc<Live<Option<LastReload>>>,
     pub(super) store: Arc<dyn Store>,

@@ -199,8 +199,7 @@ impl Watch {
         drop(self.reloads.replace(Some(LastReload {
             at: self.clock.now(),
             in_force,
-            diagnostics: lines.clone().map(Diagnostic::line).collect(),
-            rendered: lines.map(|diagnostic| diagnostic.render(false)).collect(),
+            diagnostics: lines.map(Diagnostic::line).collect(),
             errors: diagnostics.errors(),
         })));
     }

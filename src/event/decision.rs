@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The decision about one arrival.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// Generation of the rules that decided, counted from the start of the daemon.
     pub generation: u64,
@@ -26,7 +25,7 @@ pub struct Decision {
 }
 
 /// A verification that succeeded: its scheme, and the secret that matched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifiedBy {
     /// The scheme, as the rules file names it.
     pub scheme: Arc<str>,
@@ -45,7 +44,7 @@ impl fmt::Display for VerifiedBy {
 }
 
 /// The decision of one rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleDecision {
     pub rule: Arc<str>,
     pub matched: bool,

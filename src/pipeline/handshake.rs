@@ -65,6 +65,9 @@ impl Ingest {
                 }
             }
         }
+        if reply.is_verified {
+            self.heard.on_endpoint(arriving.endpoint, self.clock.now());
+        }
         self.record(
             arriving.withheld(),
             ArrivalOutcome::Handshake,

@@ -19,6 +19,7 @@ use crate::pipeline::arriving::{Arriving, decisions, taken_before};
 use crate::pipeline::authorization::{Authorization, Match, Recognised};
 use crate::pipeline::decode_limits::{BodyLimits, DecodeLimits};
 use crate::pipeline::enroll::SecretEnrollment;
+use crate::pipeline::heard::Heard;
 use crate::pipeline::new_delivery::{new_deliveries, owners};
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
 use crate::pipeline::recorder::Recorder;
@@ -56,6 +57,8 @@ pub struct Ingest {
     pub(super) clock: Clock,
     /// Last matches of the secrets.
     pub(super) usage: Arc<Usage>,
+    /// Genuine arrivals that are expected.
+    pub(super) heard: Arc<Heard>,
     /// Limits on decoding.
     pub(super) decode_limits: DecodeLimits,
     /// Records arrivals that become no event.
@@ -87,6 +90,10 @@ impl Ingest {
         authorization.note(&self.usage);
         if !authorization.trusts_any() {
             return self.refuse_untrusted(arriving, &authorization);
+        }
+        // A request that is only observed has proved nothing.
+        if authorization.is_genuine() {
+            self.heard.on_endpoint(endpoint, self.clock.now());
         }
         let trusted = |index: usize| authorization.trusts(index);
         let Some((_memory, decoded)) = self.decode(endpoint, &received, &trusted).await else {
@@ -248,6 +255,11 @@ impl Ingest {
                 return answer;
             }
         };
+        for (one, enqueued) in owners(matched).zip(&enqueued) {
+            if one.unverified.is_none() && !matches!(enqueued, Enqueued::Altered { .. }) {
+                self.heard.for_rule(one.rule, now);
+            }
+        }
         if !enqueued.iter().any(Enqueued::is_new) {
             let answer = self.duplicate(endpoint, &reply, matched, &enqueued).await;
             self.conclude(acceptance, &event, &answer, &taken_before(&enqueued));

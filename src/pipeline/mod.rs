@@ -19,12 +19,12 @@ mod expansion;
 mod fire;
 mod fire_request;
 mod handshake;
+mod heard;
 mod ingest;
 mod new_delivery;
 mod outcome_waiters;
 mod perform;
 mod preview;
-mod put_off;
 mod recorder;
 mod refuse;
 mod replay;
@@ -33,6 +33,7 @@ mod resumption;
 mod running;
 mod seen;
 mod settlement;
+mod silence;
 mod supersede;
 mod unattempted;
 mod unmatched;
@@ -46,13 +47,14 @@ pub use dispatch::Dispatcher;
 pub use enroll::ReloadRequest;
 pub use fire::{Fired, NotFired};
 pub use fire_request::{Firing, filled_path};
+pub use heard::Heard;
 pub use ingest::{Hold, Ingest, without_credentials};
 pub use preview::Preview;
-pub use put_off::MAX_PUT_OFF;
 pub use recorder::Recorder;
 pub use replay::Replayed;
-pub use running::{AfterStop, Cancel, OngoingAttempt, RunningAttempt, StopTarget};
+pub use running::{AfterStop, Cancel, OngoingAttempt, StopTarget};
 pub use seen::Seen;
+pub use silence::{Change, Listening, decide, silence_event};
 pub use unmatched::unstructured;
 pub use usage::{EVERY as USAGE_WRITTEN_EVERY, Usage};
 pub use verdict::{KeptArrival, Unknown, Verdict};
@@ -101,6 +103,8 @@ pub struct Pipeline {
     pub dispatcher: Arc<Dispatcher>,
     /// Last matches of the secrets.
     pub usage: Arc<Usage>,
+    /// Genuine arrivals that are expected.
+    pub heard: Arc<Heard>,
     /// Writes records of arrivals.
     pub recorder: Arc<Recorder>,
     /// Requests for a reload, after a handshake has brought a secret.
@@ -122,6 +126,7 @@ impl Pipeline {
         } = connections;
         let (clock, waiters) = (store.clock(), Arc::new(OutcomeWaiters::new(max_waiting)));
         let (running, usage) = (Arc::<Running>::default(), Arc::<Usage>::default());
+        let heard = Arc::<Heard>::default();
         let runner = Arc::new(runner);
         let supersede = Supersede::new(&metrics, &running, &waiters, &runner);
         let (reload, reload_requests) = mpsc::channel(1);
@@ -141,7 +146,6 @@ impl Pipeline {
             news: store.news(),
             waiters: Arc::clone(&waiters),
             running,
-            put_off: put_off::PutOff::default(),
             supersede: supersede.clone(),
             begun: parking_lot::Mutex::default(),
             decode_limits: DecodeLimits::default(),
@@ -157,6 +161,7 @@ impl Pipeline {
             supersede,
             clock,
             usage: Arc::clone(&usage),
+            heard: Arc::clone(&heard),
             decode_limits: DecodeLimits::default(),
             recorder: Arc::clone(&recorder),
         };
@@ -164,6 +169,7 @@ impl Pipeline {
             ingest,
             dispatcher: Arc::new(dispatcher),
             usage,
+            heard,
             recorder,
             reload_requests,
         }

@@ -5,7 +5,7 @@ use crate::reference::markdown::table;
 /// A series: name, type, labels, description.
 type Row = (&'static str, &'static str, &'static [&'static str], &'static str);
 
-const SERIES: [Row; 37] = [
+const SERIES: [Row; 39] = [
     (
         "hookyard_arrivals_total",
         "counter",
@@ -108,6 +108,18 @@ const SERIES: [Row; 37] = [
         "gauge",
         &[],
         "targets of forwards that are paused",
+    ),
+    (
+        "hookyard_silent",
+        "gauge",
+        &["endpoint", "rule"],
+        "1 while nothing genuine has come for `expect_every`, else 0; `rule` is empty for an endpoint",
+    ),
+    (
+        "hookyard_expected_arrival_age_seconds",
+        "gauge",
+        &["endpoint", "rule"],
+        "how long ago the last genuine arrival was, else since when one is expected; with `expect_every`",
     ),
     (
         "hookyard_overdue_seconds",

@@ -7,6 +7,7 @@
 mod arrival;
 mod connection;
 mod delivery;
+mod expectation_state;
 mod log;
 mod log_file;
 pub mod metrics;
@@ -17,5 +18,6 @@ pub use delivery::{
     AttemptLine, attempt, interrupted, overtaken, put_off, stopping_attempt, store_failed, superseded,
     undeliverable, worker_failed,
 };
+pub use expectation_state::ExpectationState;
 pub use log::{LogGuard, dropped_lines, failure as log_failure, start};
 pub use metrics::Metrics;

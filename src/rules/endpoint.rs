@@ -22,6 +22,8 @@ use crate::verify::{HandshakeReply, Recognition, Refusal, Verification};
 pub struct Endpoint {
     /// Path as written, with parameters: `/deploy/{app}`.
     pub path: Arc<str>,
+    /// Longest time without a verified request. `None`: none is expected.
+    pub expect_every: Option<Duration>,
     /// Methods of events.
     pub methods: Vec<Method>,
     /// Networks whose requests are accepted. `None`: all.

@@ -8,6 +8,7 @@
 //! hold the settings of the daemon itself.
 
 mod endpoint;
+mod expectation;
 mod log;
 mod reload;
 mod respond;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use endpoint::{Endpoint, HandshakeVerifiers, Pace, RateLimits};
+pub use expectation::ExpectedArrival;
 pub use log::{LogFile, LogFormat, LogRotation, LogSettings};
 pub use reload::{Change, ReloadSettings};
 pub use respond::{AnswerKind, Respond, StatedAnswer};
@@ -61,6 +63,10 @@ pub struct RuleSet {
     pub routes: matchit::Router<usize>,
     /// Rules by name: indices into `endpoints` and the endpoint's `rules`.
     pub names: HashMap<Arc<str>, (usize, usize)>,
+    /// Expected arrivals of enabled rules, and of endpoints that have one.
+    pub expected: Vec<ExpectedArrival>,
+    /// Rules of `on_silence` by name: indices into `endpoints` and `expected`.
+    pub silences: HashMap<Arc<str>, (usize, usize)>,
 }
 
 impl RuleSet {
@@ -85,12 +91,11 @@ impl RuleSet {
     /// Returns the enabled rules that need something that this machine does not have now: their
     /// names and what is missing. Reads files and accounts, so it must not run on an async worker.
     pub fn unavailable(&self) -> Vec<(Arc<str>, String)> {
-        let rules = self.endpoints.iter().flat_map(|endpoint| &endpoint.rules);
         let missing = |rule: &Rule| {
             let on_failure = rule.on_failure.iter().map(|(action, _)| action);
             rule.actions.iter().chain(on_failure).find_map(Action::missing)
         };
-        rules
+        self.all_rules()
             .filter(|rule| rule.enabled)
             .filter_map(|rule| Some((Arc::clone(&rule.name), missing(rule)?)))
             .collect()
@@ -110,11 +115,22 @@ impl RuleSet {
         true
     }
 
-    /// Returns the rule of that name, with its endpoint.
+    /// Returns the rule of that name, with its endpoint. Rules of `on_silence` count, too.
     pub fn rule(&self, name: &str) -> Option<(&Endpoint, &Rule)> {
+        if let Some((endpoint, expected)) = self.silences.get(name) {
+            let on_silence = self.expected.get(*expected)?.on_silence.as_ref()?;
+            return Some((self.endpoints.get(*endpoint)?, on_silence));
+        }
         let (endpoint, rule) = self.names.get(name)?;
         let endpoint = self.endpoints.get(*endpoint)?;
         Some((endpoint, endpoint.rules.get(*rule)?))
+    }
+
+    /// All rules, those of `on_silence` too.
+    pub fn all_rules(&self) -> impl Iterator<Item = &Rule> {
+        let rules = self.endpoints.iter().flat_map(|endpoint| &endpoint.rules);
+        let expected = self.expected.iter();
+        rules.chain(expected.filter_map(|expected| expected.on_silence.as_ref()))
     }
 }
 

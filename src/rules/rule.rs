@@ -27,6 +27,8 @@ pub struct Rule {
     pub enabled: bool,
     /// Codes of the warnings that the rule allows.
     pub allowed_warnings: Vec<&'static str>,
+    /// Longest time without an event for the rule. `None`: none is expected.
+    pub expect_every: Option<Duration>,
     /// Networks whose requests the rule accepts, of those that the endpoint accepts. `None`: all.
     pub allow: Option<Networks>,
     /// Verifications of which one must accept a request. The first that accepts counts.

@@ -13,15 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::live::Live;
-use crate::pipeline::Dispatcher;
 use crate::report::metrics::{self, Moment};
-use crate::report::{self, Metrics};
+use crate::report::{self, ExpectationState, Metrics};
 use crate::rules::{RuleSet, Tls};
 use crate::status::STORE_LIMIT;
 use crate::status::process::figures;
 use crate::status::snapshot::StoreStatus;
 use crate::status::snapshot::{
-    CertificateStatus, Deliveries, Inflight, PauseStatus, ReloadStatus, Rules, Status,
+    CertificateStatus, Deliveries, ExpectationStatus, Inflight, PauseStatus, ReloadStatus, Rules, Status,
 };
 use crate::store::{Concurrency, Counts, Health, Pauses, Store, Wanted};
 
@@ -37,8 +36,6 @@ pub struct LastReload {
     pub in_force: bool,
     /// Diagnostics, one line each. At most [`LastReload::FINDINGS`].
     pub diagnostics: Vec<String>,
-    /// The same diagnostics with the line of the file and a caret.
-    pub rendered: Vec<String>,
     /// Number of errors among all diagnostics. A file with errors does not load.
     pub errors: usize,
 }
@@ -74,15 +71,15 @@ pub struct StatusService {
     pub unavailable: Arc<Live<Unavailable>>,
     /// Rules and targets that the operator has paused.
     pub pauses: Arc<Live<Pauses>>,
-    /// Source of what runs and of the health of targets.
-    pub dispatcher: Arc<Dispatcher>,
+    /// Expected arrivals.
+    pub expectations: Arc<Live<Vec<ExpectationState>>>,
 }
 
 /// Answers of the store.
-pub(super) struct StoreAnswer {
+struct StoreAnswer {
     counts: Counts,
-    pub(super) health: Health,
-    pub(super) overdue: Duration,
+    health: Health,
+    overdue: Duration,
 }
 
 impl StatusService {
@@ -102,6 +99,8 @@ impl StatusService {
             Err(_) => (None, None),
         };
         let arrivals = self.metrics.last_arrivals().into_iter();
+        let expectations = self.expectations.current();
+        let expectations = expectations.iter();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -120,7 +119,6 @@ impl StatusService {
                 at: reload.at.to_string(),
                 in_force: reload.in_force,
                 diagnostics: reload.diagnostics,
-                rendered: reload.rendered,
             }),
             unavailable: self
                 .unavailable
@@ -129,6 +127,9 @@ impl StatusService {
                 .map(|(rule, why)| (rule.to_string(), why.clone()))
                 .collect(),
             paused: self.pauses.current().all.iter().map(PauseStatus::of).collect(),
+            expectations: expectations
+                .map(|state| ExpectationStatus::of(state, now))
+                .collect(),
             listening: self.listening.clone(),
             certificate: tls.map(certificate),
             deliveries,
@@ -165,6 +166,8 @@ impl StatusService {
                 unavailable: self.unavailable.current().len(),
                 rules: rules.names.keys().cloned().collect(),
                 pauses: self.pauses.current(),
+                expectations: self.expectations.current(),
+                now: self.clock.now(),
                 certificate_until: rules.server.tls.as_ref().and_then(Tls::until),
                 certificates: acme.map(|acme| acme.issued.acme_status()),
                 inflight: self.inflight.load(Ordering::Relaxed),
@@ -194,7 +197,7 @@ impl StatusService {
     }
 
     /// Asks the store, within [`STORE_LIMIT`].
-    pub(super) async fn ask_store(&self) -> Result<StoreAnswer, String> {
+    async fn ask_store(&self) -> Result<StoreAnswer, String> {
         let everything = Concurrency {
             slots: usize::MAX,
             per_rule: usize::MAX,
@@ -254,6 +257,8 @@ impl StatusService {
         let unavailable = self.unavailable.current();
         let unavailable = unavailable.iter();
         problems.extend(unavailable.map(|(rule, why)| format!("the rule `{rule}` is unavailable: {why}")));
+        let expectations = self.expectations.current();
+        problems.extend(expectations.iter().filter_map(ExpectationState::problem));
         if self.stopping.is_cancelled() {
             problems.push("it is stopping".to_owned());
         }

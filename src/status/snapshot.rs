@@ -1,14 +1,17 @@
 //! The status as JSON: written by the admin API, read by `hookyard status`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::clock::Timestamp;
+use crate::base::units::HumanDuration;
+use crate::report::ExpectationState;
 use crate::store::Pause;
 
 /// Status of the daemon. Times are RFC 3339 in UTC, durations are in seconds, sizes in bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     pub version: String,
     pub pid: u32,
@@ -29,6 +32,9 @@ pub struct Status {
     /// Rules and targets that the operator has paused.
     #[serde(default)]
     pub paused: Vec<PauseStatus>,
+    /// Endpoints and rules with `expect_every`.
+    #[serde(default)]
+    pub expectations: Vec<ExpectationStatus>,
     /// Addresses of the listeners.
     pub listening: Vec<String>,
     /// Certificate of the TLS listeners. `None` without TLS.
@@ -47,7 +53,7 @@ pub struct Status {
     pub last_arrivals: BTreeMap<String, String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rules {
     /// Path of the rules file.
     pub path: String,
@@ -61,7 +67,7 @@ pub struct Rules {
     pub endpoints: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CertificateStatus {
     /// End of validity. `None` if there is no certificate yet.
     pub until: Option<String>,
@@ -73,7 +79,7 @@ pub struct CertificateStatus {
 }
 
 /// A rule or target that is paused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PauseStatus {
     /// `rule` or `target`.
     pub kind: String,
@@ -100,21 +106,67 @@ impl PauseStatus {
     }
 }
 
+/// An endpoint or rule with `expect_every`, and the last genuine arrival.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ExpectationStatus {
+    /// Path of the endpoint.
+    pub endpoint: String,
+    /// Name of the rule. `None` if any verified request on the endpoint is expected.
+    pub rule: Option<String>,
+    /// Longest time without a genuine arrival, in seconds.
+    pub expect_every: f64,
+    /// Time of the last genuine arrival. `None` if there was none since `since`.
+    pub last_arrival: Option<String>,
+    /// Time at which `expect_every` came into force first.
+    pub since: String,
+    /// Time since the last genuine arrival, else since `since`, in seconds.
+    pub quiet: f64,
+    /// True if nothing genuine came for too long.
+    pub silent: bool,
+}
+
+impl ExpectationStatus {
+    pub fn of(state: &ExpectationState, now: Timestamp) -> Self {
+        Self {
+            endpoint: state.endpoint.to_string(),
+            rule: state.rule().map(ToString::to_string),
+            expect_every: state.every.as_secs_f64(),
+            last_arrival: state.known.last_arrival.map(|at| at.to_string()),
+            since: state.known.since.to_string(),
+            quiet: state.quiet_for(now).as_secs_f64(),
+            silent: state.is_silent(),
+        }
+    }
+
+    /// The expectation as text: `expected every …, last … ago`.
+    pub fn text(&self) -> String {
+        let duration =
+            |seconds| HumanDuration(Duration::from_secs_f64(f64::max(seconds, 0.0).floor())).rounded();
+        let (every, quiet) = (
+            HumanDuration(Duration::from_secs_f64(self.expect_every)),
+            duration(self.quiet),
+        );
+        let last = match &self.last_arrival {
+            Some(at) => format!("last at {at}, {quiet} ago"),
+            None => format!("none for {quiet}"),
+        };
+        let mark = if self.silent { "SILENT, " } else { "" };
+        format!("{mark}expected every {every}, {last}")
+    }
+}
+
 /// Result of a reload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReloadStatus {
     pub at: String,
     /// True if the rules of this reload are in force. Otherwise the previous rules are.
     pub in_force: bool,
     /// Diagnostics, one line each, as `hookyard check` prints them.
     pub diagnostics: Vec<String>,
-    /// The same diagnostics with the line of the file and a caret below the place.
-    #[serde(default)]
-    pub rendered: Vec<String>,
 }
 
 /// Numbers of deliveries by state.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deliveries {
     /// Waiting for their turn or for their next attempt.
     pub waiting: u64,
@@ -128,7 +180,7 @@ pub struct Deliveries {
     pub overdue: f64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inflight {
     /// Memory in use.
     pub bytes: u64,
@@ -137,7 +189,7 @@ pub struct Inflight {
 }
 
 /// State of the store.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoreStatus {
     /// Path of the file.
     pub path: String,

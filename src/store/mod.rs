@@ -59,6 +59,9 @@
 //! [`next_due`](Store::next_due). It waits as it did, with its place in the queue and in its group.
 //! The caller passes the paused rules, and waits by itself before it calls a paused target.
 //!
+//! **Expectations.** [`note_expectations`](Store::note_expectations) keeps the last genuine arrival
+//! of each endpoint and rule with `expect_every`, as the caller says it.
+//!
 //! **Errors.** After an error nothing of the call is kept. A settlement that failed leaves the
 //! lease in place, to be settled again or released. The one exception is a machine that goes down
 //! at the moment of the error: the write may then be found complete. An error of one call affects
@@ -92,20 +95,18 @@
 //! implementation shares. [`Records`] is the second door, for the operator's commands.
 
 mod arrival;
-mod backlog;
 #[cfg(test)]
 mod contract;
 mod decide;
 mod delivery;
 mod error;
+mod expectation;
 pub mod group;
 pub mod memory;
 mod model;
 mod news;
 mod operator_access;
 mod pause;
-mod problems;
-pub mod reason;
 mod records;
 mod ring;
 mod settings;
@@ -119,7 +120,6 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::event::EventId;
 
 pub use arrival::{ArrivalFilter, ArrivalRecord, ListedArrival, ProofRecord, TailCursor};
-pub use backlog::{Backlog, BacklogCounts, BacklogEntry, GROUPS_LISTED, GroupBacklog, WAITING_LISTED};
 pub use decide::interruption::{INTERRUPTED, Interrupted};
 pub use decide::turns::{Concurrency, MAX_LIGHT, Wanted};
 pub use delivery::{
@@ -127,15 +127,12 @@ pub use delivery::{
     Lease, Leased, NewDelivery, NewEvent, SecretUse, Settled, Settlement, Superseded,
 };
 pub use error::StoreError;
+pub use expectation::{Expectation, ExpectationSubject};
 pub use group::{Debounce, Group, Overlap};
 pub use model::DeliveryState;
 pub use news::News;
 pub use operator_access::Records;
 pub use pause::{Pause, PauseSubject, Pauses};
-pub use problems::{
-    DEAD_LOOKED_AT, DeadGroup, Groups, MAX_GROUPS, MAX_SELECTED, REFUSED_LOOKED_AT, RefusedGroup,
-    SelectedDeliveries,
-};
 pub use records::{
     CheckReport, DeliveryFilter, Dropped, ListedDelivery, Lookup, Named, StoredEvent, Vacuumed,
 };
@@ -241,6 +238,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Lists the pauses, rules before targets, ordered by name.
     fn pauses(&self) -> Answer<'_, Vec<Pause>>;
+
+    /// Replaces the states of these expectations, and forgets others.
+    fn note_expectations(&self, kept: Vec<Expectation>, forgotten: Vec<ExpectationSubject>)
+    -> Answer<'_, ()>;
+
+    /// Lists the expectations, endpoints before rules, ordered by name.
+    fn expectations(&self) -> Answer<'_, Vec<Expectation>>;
 
     /// Replaces the settings, effective from the next call.
     fn adopt(&self, settings: Settings);

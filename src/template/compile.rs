@@ -23,12 +23,21 @@ const EVENT: [&str; 4] = ["event.id", "event.received_at", "event.name", "event.
 const CLIENT: [&str; 1] = ["client.ip"];
 /// Fields of `failure`.
 const FAILURE: [&str; 3] = ["failure.action", "failure.reason", "failure.output"];
+/// Fields of `silence`.
+const SILENCE: [&str; 5] = [
+    "silence.endpoint",
+    "silence.rule",
+    "silence.last",
+    "silence.expected",
+    "silence.for",
+];
 /// Functions that templates may call.
 const FUNCTIONS: [&str; 5] = ["jsonpath", "secret", "range", "dict", "now"];
 
 /// Names beside [`NAMES`] that no template sets.
-const RESERVED: [&str; 11] = [
-    "actions", "failure", "item", "loop", "secret", "jsonpath", "now", "range", "dict", "true", "false",
+const RESERVED: [&str; 12] = [
+    "actions", "failure", "silence", "item", "loop", "secret", "jsonpath", "now", "range", "dict", "true",
+    "false",
 ];
 
 /// Filters to suggest for a misspelled one.
@@ -169,7 +178,7 @@ impl Templates {
     /// Compiles a template, unless an equal one is known. Returns the values that it reads and the
     /// names that it uses.
     fn known(&self, source: &str, name: &Arc<str>) -> Result<(ValuesRead, Arc<Scan>), TemplateError> {
-        let key = (Arc::clone(name), self.of_failures);
+        let key = (Arc::clone(name), self.of_failures, self.of_silence);
         let mut known = self.shared.known.lock();
         if let Some((reads, found)) = known.reads.get(&key) {
             return Ok((*reads, Arc::clone(found)));
@@ -212,7 +221,7 @@ impl Templates {
         }
         let reads = |value| names.iter().any(|name| name.split('.').next() == Some(value));
         Ok(ValuesRead {
-            payload: !found.paths.is_empty() || reads("payload") || reads("item"),
+            payload: !found.paths.is_empty() || reads("payload") || reads("item") || reads("silence"),
             item: reads("item"),
             actions: reads("actions"),
         })
@@ -232,11 +241,18 @@ impl Templates {
         if self.of_failures {
             names.insert("failure");
         }
+        if self.of_silence {
+            names.insert("silence");
+        }
         for name in used {
             let top = name.split('.').next().unwrap_or_default();
             if top == "failure" && !self.of_failures {
                 let error = TemplateError::new("there is no `failure` here");
                 return Err(error.hint("the actions of `on_failure` know it"));
+            }
+            if top == "silence" && !self.of_silence {
+                let error = TemplateError::new("there is no `silence` here");
+                return Err(error.hint("the actions of `on_silence` know it"));
             }
             if !names.contains(top) && !["actions", "item"].contains(&top) {
                 return Err(unknown("name", top, names));
@@ -245,6 +261,7 @@ impl Templates {
                 ("event", &EVENT[..]),
                 ("client", &CLIENT[..]),
                 ("failure", &FAILURE[..]),
+                ("silence", &SILENCE[..]),
             ] {
                 if top == of && name != of && !fields.contains(&name.as_str()) {
                     return Err(unknown("name", name, fields.iter().copied()));
@@ -396,6 +413,6 @@ fn is_of_the_template(kind: ErrorKind) -> bool {
 
 /// The values of an event without content.
 fn nothing() -> Value {
-    let names = NAMES.into_iter().chain(["failure", "item"]);
+    let names = NAMES.into_iter().chain(["failure", "silence", "item"]);
     names.map(|name| (name, Value::UNDEFINED)).collect()
 }

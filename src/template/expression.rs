@@ -138,6 +138,8 @@ fn base(tokens: &[TagToken], depth: usize) -> Value {
                 of(Form::Own, None)
             }
             "true" | "false" | "loop" => of(Form::Plain, None),
+            // Names, times and durations that the daemon wrote.
+            "silence" => of(Form::Own, None),
             "payload" => of(Form::Raw, accessors(rest).map(Place::Payload)),
             "item" => of(Form::Raw, accessors(rest).map(Place::Item)),
             "headers" | "query" | "path" => of(Form::Raw, named(name, rest)),

@@ -81,6 +81,8 @@ pub struct Templates {
     shared: Arc<SharedEnvironment>,
     /// True if templates compiled next have `failure` too.
     of_failures: bool,
+    /// True if templates compiled next have `silence` too.
+    of_silence: bool,
     /// True if templates compiled next have `item` too.
     of_elements: bool,
     /// The actions that templates compiled next may name.
@@ -98,11 +100,14 @@ struct SharedEnvironment {
     known: Mutex<KnownTemplates>,
 }
 
+/// Name of a template, and whether it knows `failure` and `silence`.
+type TemplateKey = (Arc<str>, bool, bool);
+
 /// The templates compiled so far. An equal text is compiled once.
 #[derive(Default)]
 struct KnownTemplates {
-    /// The values that a template reads, by name and by whether it knows `failure`.
-    reads: HashMap<(Arc<str>, bool), (ValuesRead, Arc<Scan>)>,
+    /// The values that a template reads.
+    reads: HashMap<TemplateKey, (ValuesRead, Arc<Scan>)>,
     /// Size of all different sources, in bytes.
     bytes: usize,
 }
@@ -159,6 +164,7 @@ impl Templates {
                 known: Mutex::default(),
             }),
             of_failures: false,
+            of_silence: false,
             of_elements: false,
             actions: KnownActions::None("no action has run yet"),
         }
@@ -187,6 +193,15 @@ impl Templates {
     pub fn for_failures(&self) -> Self {
         Self {
             of_failures: true,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the same templates with `silence` in addition, for `on_silence`.
+    #[must_use]
+    pub fn for_silence(&self) -> Self {
+        Self {
+            of_silence: true,
             ..self.clone()
         }
     }

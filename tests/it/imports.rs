@@ -49,13 +49,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("server", &["base", "sys", "event", "rules", "report", "pipeline"]),
-    ("status", &["base", "store", "act", "rules", "report", "pipeline"]),
-    (
-        "history",
-        &[
-            "base", "event", "payload", "verify", "matching", "store", "act", "rules", "pipeline", "status",
-        ],
-    ),
+    ("status", &["base", "store", "rules", "report"]),
     ("admin", &["sys", "rules", "status"]),
     (
         "daemon",
@@ -74,7 +68,6 @@ const TABLE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "base",
-            "sys",
             "client",
             "event",
             "payload",
@@ -87,7 +80,6 @@ const TABLE: &[(&str, &[&str])] = &[
             "plan",
             "config",
             "status",
-            "history",
             "admin",
             "daemon",
             "reference",

@@ -89,6 +89,7 @@ mod schema;
 mod schemes;
 mod send_rule;
 mod signing;
+mod silence;
 mod status;
 mod stop_attempts;
 mod store_check;

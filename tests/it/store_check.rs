@@ -188,6 +188,18 @@ const HARM: &[(&str, &str)] = &[
         "pauses without a name, a time or a user: ",
     ),
     (
+        "INSERT INTO expectations VALUES ('rule', '', 1, NULL, NULL)",
+        "expectations without a name or a time: ",
+    ),
+    (
+        "INSERT INTO expectations VALUES ('endpoint', '/a', 1, -1, NULL)",
+        "expectations without a name or a time: ",
+    ),
+    (
+        "INSERT INTO expectations VALUES ('rule', 'a', 1, NULL, -1)",
+        "expectations without a name or a time: ",
+    ),
+    (
         "UPDATE meta SET value = 'yes' WHERE key = 'clean'",
         "facts about the store that have no such value: 1, for example clean",
     ),

@@ -192,8 +192,10 @@ pub fn known_names() -> Map<String, Value> {
     let list = |item: Value| json!({"type": "array", "items": item});
     let object = |properties: Value| json!({"type": "object", "properties": properties});
     let actions = list(object(json!({"sign": names})));
-    let rule = object(json!({"verify": names, "actions": actions, "on_failure": actions}));
-    let endpoint = json!({"type": ["object", "null"], "properties": {"verify": names}});
+    let rule =
+        object(json!({"verify": names, "actions": actions, "on_failure": actions, "on_silence": actions}));
+    let endpoint =
+        json!({"type": ["object", "null"], "properties": {"verify": names, "on_silence": actions}});
     let endpoints = json!({"type": "object", "additionalProperties": endpoint});
     // What is of another type is an error elsewhere.
     Map::from_iter([

@@ -19,7 +19,7 @@ type Row = (
     &'static str,
 );
 
-const VARIABLES: [Row; 19] = [
+const VARIABLES: [Row; 20] = [
     (
         "`payload`",
         "the decoded body; [bodies](bodies.md) says how it is read",
@@ -152,6 +152,13 @@ const VARIABLES: [Row; 19] = [
         "`on_failure`",
         "{{ failure.action }}: {{ failure.reason }}",
         "run: exit 3",
+    ),
+    (
+        "`silence`",
+        "`endpoint` and `rule` that are silent, `last` arrival, `expected` time, and `for` how long",
+        "`on_silence`",
+        "{{ silence.rule }}: nothing for {{ silence.for }}",
+        "deploy: nothing for 1day 1h",
     ),
 ];
 

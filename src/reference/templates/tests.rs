@@ -26,8 +26,8 @@ fn compile(source: &str, scope: Scope, of_failures: bool) -> Result<crate::templ
         earlier: 1,
     };
     let templates = Templates::new().for_elements().with_actions(known);
-    let templates = if of_failures {
-        templates.for_failures()
+    let templates = if of_failures || source.contains("silence.") {
+        templates.for_failures().for_silence()
     } else {
         templates
     };
@@ -37,7 +37,11 @@ fn compile(source: &str, scope: Scope, of_failures: bool) -> Result<crate::templ
 
 /// Renders a template where `place` says that its names are known.
 fn render(source: &str, place: &str) -> Result<String, String> {
-    let event = event(serde_json::from_str(PAYLOAD).unwrap());
+    let payload = match place {
+        "`on_silence`" => r#"{"rule": "deploy", "for": "1day 1h"}"#,
+        _ => PAYLOAD,
+    };
+    let event = event(serde_json::from_str(payload).unwrap());
     let of_failures = place == "`on_failure`";
     let mut done = Outcome::new(Verdict::Done, "exit 0", std::time::Duration::ZERO);
     done.output.stdout.push(b"built");

@@ -26,6 +26,13 @@ pub struct EndpointLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ExpectationLabels {
+    pub endpoint: NameLabel,
+    /// Empty for an expectation of the endpoint.
+    pub rule: NameLabel,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RefusedLabels {
     pub endpoint: NameLabel,
     pub reason: &'static str,

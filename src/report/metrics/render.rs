@@ -11,11 +11,13 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use super::counters::Metrics;
-use super::labels::{LineLabels, NameLabel, OutcomeLabels, RingLabels, RuleLabels, StateLabels};
+use super::labels::{
+    ExpectationLabels, LineLabels, NameLabel, OutcomeLabels, RingLabels, RuleLabels, StateLabels,
+};
 use crate::acme::AcmeStatus;
 use crate::base::clock::Timestamp;
 use crate::base::throttle;
-use crate::report::log;
+use crate::report::{ExpectationState, log};
 use crate::store::{Counts, Health, PauseSubject, Pauses, Ring};
 
 /// Media type of the output of [`render`].
@@ -38,6 +40,9 @@ pub struct Moment {
     pub rules: Vec<Arc<str>>,
     /// Rules and targets that the operator has paused.
     pub pauses: Arc<Pauses>,
+    /// Expected arrivals.
+    pub expectations: Arc<Vec<ExpectationState>>,
+    pub now: Timestamp,
     /// End of the certificate's validity, if there is a certificate.
     pub certificate_until: Option<Timestamp>,
     /// State of ACME, if a certificate comes from there.
@@ -74,6 +79,7 @@ fn current(metrics: &Metrics, moment: &Moment) -> Registry {
     deliveries(&mut registry, &moment.counts);
     last_arrivals(&mut registry, metrics);
     paused(&mut registry, moment);
+    expectations(&mut registry, moment);
     logs(&mut registry);
     if let Some(status) = &moment.certificates {
         certificate_orders(&mut registry, status);
@@ -135,6 +141,31 @@ fn paused(registry: &mut Registry, moment: &Moment) {
         "targets_paused",
         "Targets of forwards that are paused",
         ConstGauge::new(targets),
+    );
+}
+
+/// Adds the expected arrivals.
+fn expectations(registry: &mut Registry, moment: &Moment) {
+    let silent = Family::<ExpectationLabels, Gauge>::default();
+    let quiet = Family::<ExpectationLabels, Gauge<f64, AtomicU64>>::default();
+    for state in &*moment.expectations {
+        let labels = ExpectationLabels {
+            endpoint: NameLabel(Arc::clone(&state.endpoint)),
+            rule: NameLabel(state.rule().cloned().unwrap_or_default()),
+        };
+        silent.get_or_create(&labels).set(i64::from(state.is_silent()));
+        let seconds = state.quiet_for(moment.now).as_secs_f64();
+        quiet.get_or_create(&labels).set(seconds);
+    }
+    registry.register(
+        "silent",
+        "1 while nothing genuine has come for `expect_every`, else 0",
+        silent,
+    );
+    registry.register(
+        "expected_arrival_age_seconds",
+        "How long ago the last genuine arrival was, else since when one is expected",
+        quiet,
     );
 }
 

@@ -6,6 +6,7 @@ mod debounce;
 mod elements;
 mod enqueuing;
 mod equivalence;
+mod expecting;
 mod failing;
 mod groups;
 mod interrupting;
@@ -87,6 +88,9 @@ promises! {
         pauses_are_kept_also_after_a_crash_and_the_first_one_counts,
         deliveries_of_a_paused_rule_wait_and_go_on_in_order,
         an_attempt_that_runs_is_settled_and_the_next_action_waits;
+    expecting:
+        expectations_are_kept_also_after_a_crash_and_the_latest_counts,
+        a_forgotten_expectation_is_gone_and_only_that_one;
     elements:
         elements_are_new_together_and_duplicates_together,
         a_lease_tells_its_element_also_after_a_crash,

@@ -17,8 +17,9 @@ use crate::store::decide::sighting::{Altered, Seen, alteration, remembered};
 use crate::store::decide::turns::Turns;
 use crate::store::group::reason;
 use crate::store::{
-    ArrivalRecord, Delivery, DeliveryId, DeliveryState, Displaced, Enqueued, Health, Lease, Leased,
-    NewDelivery, NewEvent, Pause, PauseSubject, Settings, Settled, Sighting, StoreError, Wanted,
+    ArrivalRecord, Delivery, DeliveryId, DeliveryState, Displaced, Enqueued, Expectation, ExpectationSubject,
+    Health, Lease, Leased, NewDelivery, NewEvent, Pause, PauseSubject, Settings, Settled, Sighting,
+    StoreError, Wanted,
 };
 
 /// Everything that the store remembers.
@@ -39,6 +40,8 @@ pub(super) struct MemoryContents {
     pub secrets: BTreeMap<[Arc<str>; 3], Timestamp>,
     /// Pauses, by kind and name.
     pub pauses: BTreeMap<PauseSubject, Pause>,
+    /// Expectations, by kind and name.
+    pub expectations: BTreeMap<ExpectationSubject, Expectation>,
     /// Leases and turns since the store was opened.
     pub turns: Turns,
     /// True if the store was reopened after a crash.

@@ -16,8 +16,8 @@ use self::contents::MemoryContents;
 use super::decide::turns::Turns;
 use super::{
     ATTEMPTS_LISTED, Answer, ArrivalRecord, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId,
-    Enqueued, Expansion, Health, Leased, NewEvent, News, Pause, PauseSubject, SecretUse, Settings, Settled,
-    Sighting, Store, StoreError, Wanted,
+    Enqueued, Expansion, Expectation, ExpectationSubject, Health, Leased, NewEvent, News, Pause,
+    PauseSubject, SecretUse, Settings, Settled, Sighting, Store, StoreError, Wanted,
 };
 use crate::base::clock::{Clock, Timestamp};
 use crate::event::EventId;
@@ -263,6 +263,25 @@ impl Store for MemoryStore {
 
     fn pauses(&self) -> Answer<'_, Vec<Pause>> {
         self.answer(|contents| Ok(contents.pauses.values().cloned().collect()))
+    }
+
+    fn note_expectations(
+        &self,
+        kept: Vec<Expectation>,
+        forgotten: Vec<ExpectationSubject>,
+    ) -> Answer<'_, ()> {
+        self.answer(move |contents| {
+            for subject in &forgotten {
+                contents.expectations.remove(subject);
+            }
+            let kept = kept.into_iter().map(|known| (known.subject.clone(), known));
+            contents.expectations.extend(kept);
+            Ok(())
+        })
+    }
+
+    fn expectations(&self) -> Answer<'_, Vec<Expectation>> {
+        self.answer(|contents| Ok(contents.expectations.values().cloned().collect()))
     }
 
     fn adopt(&self, settings: Settings) {

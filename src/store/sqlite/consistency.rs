@@ -107,6 +107,10 @@ const INCONSISTENCIES: &[(&str, &str)] = &[
         "SELECT name FROM pauses WHERE name = '' OR since < 0 OR paused_by = ''",
     ),
     (
+        "expectations without a name or a time",
+        "SELECT name FROM expectations WHERE name = '' OR since < 0 OR last_arrival < 0 OR noticed_at < 0",
+    ),
+    (
         "facts about the store that have no such value",
         "SELECT key FROM meta WHERE key NOT IN ('clean', 'rules') OR (key = 'clean' AND value NOT IN ('0', '1'))",
     ),

@@ -8,7 +8,6 @@
 mod access;
 mod answers;
 mod arrivals;
-mod backlog;
 mod body;
 mod checkpoint;
 mod columns;
@@ -19,6 +18,7 @@ mod delivery_cache;
 mod ending;
 mod enqueue;
 mod expansion;
+mod expectations;
 mod failures;
 mod file;
 mod groups;
@@ -32,7 +32,6 @@ mod lock;
 mod maintenance;
 mod operator;
 mod pauses;
-mod problems;
 mod queue;
 mod queue_key;
 mod reading;
@@ -62,6 +61,7 @@ use self::answers::MarkAnswer;
 use self::arrivals::RecordArrivals;
 use self::enqueue::Enqueue;
 use self::expansion::Expand;
+use self::expectations::NoteExpectations;
 pub use self::history::History;
 use self::interruptions::MarkBegun;
 use self::leasing::Offer;
@@ -76,9 +76,9 @@ use self::sweeping::Sweep;
 use self::write_op::{Pending, WriteOp, reply};
 use self::writer::{COMMAND_CAPACITY, Writer, WriterCommand};
 use super::{
-    Answer, ArrivalRecord, AttemptRecord, Counts, Delivery, DeliveryId, Enqueued, Expansion, Health,
-    Interrupted, Leased, NewEvent, News, Pause, PauseSubject, SecretUse, Settings, Settled, Sighting, Store,
-    StoreError, Wanted,
+    Answer, ArrivalRecord, AttemptRecord, Counts, Delivery, DeliveryId, Enqueued, Expansion, Expectation,
+    ExpectationSubject, Health, Interrupted, Leased, NewEvent, News, Pause, PauseSubject, SecretUse,
+    Settings, Settled, Sighting, Store, StoreError, Wanted,
 };
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::live::Live;
@@ -319,6 +319,21 @@ impl Store for SqliteStore {
     fn pauses(&self) -> Answer<'_, Vec<Pause>> {
         self.read(|writer| {
             let listed = pauses::list(&writer.file.connection);
+            listed.map_err(|error| writer.map_error(&error))
+        })
+    }
+
+    fn note_expectations(
+        &self,
+        kept: Vec<Expectation>,
+        forgotten: Vec<ExpectationSubject>,
+    ) -> Answer<'_, ()> {
+        self.write(move || NoteExpectations { kept, forgotten })
+    }
+
+    fn expectations(&self) -> Answer<'_, Vec<Expectation>> {
+        self.read(|writer| {
+            let listed = expectations::list(&writer.file.connection);
             listed.map_err(|error| writer.map_error(&error))
         })
     }

@@ -80,9 +80,6 @@ CREATE UNIQUE INDEX deliveries_item ON deliveries (event, rule, item)
 CREATE INDEX deliveries_group ON deliveries (group_key, state, seq)
     WHERE group_key IS NOT NULL AND (state = 'queued' OR state = 'ready' OR state = 'dropped');
 CREATE INDEX deliveries_debounced ON deliveries (rule, group_key) WHERE state = 'debounced';
--- Dead letters, with all that groups them, so that a hundred thousand are read from the index alone.
-CREATE INDEX deliveries_dead ON deliveries (ended_at, rule, reason, state, failure_of)
-    WHERE (state = 'dead' OR state = 'dropped') AND failure_of IS NULL;
 CREATE INDEX deliveries_begun ON deliveries (begun_at) WHERE begun_at IS NOT NULL;
 
 -- The failure of another delivery that a delivery with `failure_of` is told.
@@ -183,6 +180,16 @@ CREATE TABLE pauses (
     name        TEXT    NOT NULL,
     since       INTEGER NOT NULL,
     paused_by   TEXT    NOT NULL,       -- user who paused it
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
+-- Endpoints and rules with `expect_every`, by path or name.
+CREATE TABLE expectations (
+    kind        TEXT    NOT NULL CHECK (kind = 'endpoint' OR kind = 'rule'),
+    name        TEXT    NOT NULL,
+    since       INTEGER NOT NULL,       -- when `expect_every` came into force first
+    last_arrival INTEGER,               -- last genuine arrival; null if there was none since then
+    noticed_at  INTEGER,                -- when the current silence was noticed; null if there is none
     PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
 

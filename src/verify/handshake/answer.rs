@@ -168,6 +168,7 @@ impl HandshakeRequest<'_> {
     ) -> HandshakeReply {
         let headers = content_type.map(|content_type| (CONTENT_TYPE, content_type));
         HandshakeReply {
+            is_verified: false,
             handshake: Arc::clone(&self.handshake.definition.name),
             status,
             headers: HeaderMap::from_iter(headers),

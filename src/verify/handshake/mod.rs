@@ -66,6 +66,8 @@ pub struct HandshakeReply {
     pub body: Bytes,
     /// Secret that must be stored before the answer is sent.
     pub lesson: Option<NewSecret>,
+    /// True if the request was signed. Other handshakes are answered to anyone.
+    pub is_verified: bool,
 }
 
 /// Secret from a handshake, stored unless the file already holds one.
@@ -110,7 +112,11 @@ impl Verification {
         let key = || self.mac_key(secret, received.at);
         // A stale handshake is refused here. Otherwise a rule with a longer window would treat it
         // as an event.
-        Some(fresh.and_then(|()| question.answer(key())))
+        let reply = fresh.and_then(|()| question.answer(key()));
+        Some(reply.map(|reply| HandshakeReply {
+            is_verified: proof.is_some(),
+            ..reply
+        }))
     }
 
     /// Answers like [`Verification::handshake`], for a request that is assumed to be genuine.
