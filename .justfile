@@ -77,6 +77,9 @@ import: build (pytest "test_import.py" "test_differences.py")
 # Test the JSON Schemas with ajv and yaml-language-server (needs node and npm).
 editors: build schema-readers (pytest "test_editors.py")
 
+# Test the operator's page in a real browser (needs chromium, node and npm).
+browser: build browser-driver (pytest "browser")
+
 # Test the Debian package in a container (needs root or sudo, cargo-deb, debootstrap, systemd-nspawn).
 [positional-arguments]
 package *arguments: tools
@@ -121,3 +124,7 @@ libraries:
 [private]
 schema-readers:
     tests/system/install editors
+
+[private]
+browser-driver:
+    tests/system/install browser

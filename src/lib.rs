@@ -16,7 +16,7 @@
 //! [`trial`] runs the tests of a rules file through the same pipeline, on a store in memory.
 //! [`acme`] gets the certificate that `server` presents. [`status`] gathers the daemon's state for
 //! `hookyard status`, systemd and the metrics. [`plan`] compares two rule sets over the arrivals
-//! that are kept.
+//! that are kept. [`history`] finds, reads and explains arrivals and deliveries for people.
 //!
 //! Data flows one way. A request becomes an [`event::Received`]. A verification accepts or rejects
 //! it, and decoding makes it a [`payload::Event`]. [`matching`] finds the rules that want it.
@@ -54,6 +54,7 @@ pub mod client;
 pub mod config;
 pub mod daemon;
 pub mod event;
+pub mod history;
 pub mod matching;
 pub mod payload;
 pub mod pipeline;

@@ -38,7 +38,10 @@ use crate::verify::Definitions;
 
 pub use action_context::{ActionContext, FailureContext, Item, items, no_item};
 pub use append::{Append, LIMIT as APPEND_TIMEOUT};
-pub use forward::{DEFAULT_TIMEOUT as FORWARD_TIMEOUT, Forward, Forwarder, MAX_RETRY_AFTER};
+pub use forward::{
+    DEFAULT_TIMEOUT as FORWARD_TIMEOUT, Forward, Forwarder, MAX_RETRY_AFTER, TargetState, WAITS_FOR_CIRCUIT,
+    WAITS_FOR_RATE, WAITS_FOR_TARGET,
+};
 pub use outcome::{CapturedStream, Outcome, Output, Verdict};
 pub use performed::{MAX_SEEN, PerformedAction};
 pub use pretended::PretendedFuture;
@@ -125,6 +128,15 @@ impl Action {
         match self {
             Self::Forward(forward) => forward.passes_on(),
             Self::Run(_) | Self::Append(_) => Vec::new(),
+        }
+    }
+
+    /// Maximum time for one attempt.
+    pub fn timeout(&self) -> std::time::Duration {
+        match self {
+            Self::Run(run) => run.time_limit(),
+            Self::Forward(forward) => forward.time_limit(),
+            Self::Append(_) => APPEND_TIMEOUT,
         }
     }
 
@@ -218,6 +230,14 @@ impl ActionRunner {
     /// True if nothing runs, and nothing may be written either.
     pub fn is_pretended(&self) -> bool {
         matches!(self.performer, Performer::Pretended(_))
+    }
+
+    /// Lists the targets that have failed or for whose turn deliveries wait.
+    pub fn targets(&self) -> Vec<TargetState> {
+        match &self.performer {
+            Performer::Real(forwarder) => forwarder.targets(),
+            Performer::Pretended(_) => Vec::new(),
+        }
     }
 
     /// Pauses exactly these targets.

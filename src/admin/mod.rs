@@ -8,7 +8,8 @@
 //! disk, and `POST /rules` lists, pauses and resumes rules. No other request changes anything.
 //!
 //! Limits: `CONNECTIONS` at once on each listener, one request per connection, a request within
-//! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`.
+//! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`. Streams of events are counted
+//! apart.
 
 mod answer;
 mod check;
@@ -20,6 +21,7 @@ mod replay;
 mod rules;
 mod serve;
 mod stop;
+mod stream;
 
 use std::time::Duration;
 
@@ -28,9 +30,10 @@ pub use fire::{FireAnswer, FireRequest, Firer, MAX_FIRE_HEAD};
 pub use operation::Performing;
 pub use plan::{MAX_PLAN, PlanAnswer, PlanRequest, Planner};
 pub use replay::{MAX_REPLAY, ReplayAnswer, ReplayRequest, Replayer};
-pub use rules::{MAX_RULES_REQUEST, Paused, RuleOperator, RuleStatus, RulesAnswer, RulesRequest};
+pub use rules::{MAX_RULES_REQUEST, Paused, RuleOperator, RulesAnswer, RulesRequest};
 pub use serve::{AdminServices, Doors, bind, serve};
 pub use stop::{AfterStopName, MAX_STOP, StopAnswer, StopRequest, StopTargetId, StoppedAttempt, Stopper};
+pub use stream::Streams;
 
 /// Maximum connections served at once on each listener. Further ones wait.
 const CONNECTIONS: usize = 16;

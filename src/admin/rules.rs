@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::admin::operation::Operation;
-use crate::status::PauseStatus;
+use crate::status::{PauseStatus, RuleStatus};
 
 /// Maximum size of a request about rules, in bytes.
 pub const MAX_RULES_REQUEST: usize = 8 << 10;
@@ -16,6 +16,8 @@ pub type RuleOperator = Operation<RulesRequest, RulesAnswer>;
 #[serde(rename_all = "snake_case")]
 pub enum RulesRequest {
     List,
+    /// One rule, by its name.
+    Show(String),
     Pause(Paused),
     Resume(Paused),
 }
@@ -37,25 +39,9 @@ pub struct RulesAnswer {
     pub changed: bool,
     /// The pause that is in force now, or that has ended.
     pub pause: Option<PauseStatus>,
-    /// All rules: those in force, then those that are gone but paused or waited for.
+    /// All rules: those in force, then those that are gone but paused or waited for. Or the one that
+    /// was asked for.
     pub rules: Vec<RuleStatus>,
     /// Paused targets.
     pub targets: Vec<PauseStatus>,
-}
-
-/// A rule as `hookyard rules list` shows it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct RuleStatus {
-    pub name: String,
-    /// Path of the endpoint. `None` if the rule is gone from the rules file.
-    pub endpoint: Option<String>,
-    /// `enabled`, `disabled` or `gone`.
-    pub state: String,
-    pub paused: Option<PauseStatus>,
-    /// Deliveries that wait.
-    pub waiting: u64,
-    /// Attempts that run, as far as their start is recorded.
-    pub running: u64,
-    /// Time of its last event since the start of the daemon.
-    pub last_match: Option<String>,
 }

@@ -1,21 +1,24 @@
 //! Listeners of the admin interface, and their connections.
 //!
 //! Connections by TCP cannot use up those of the unix socket. Each connection serves one request
-//! within a time limit.
+//! within a time limit. A stream gives its connection slot back, and has limits of its own
+//! (`stream.rs`).
 
 use std::convert::Infallible;
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -27,14 +30,21 @@ use crate::admin::plan::Planner;
 use crate::admin::replay::Replayer;
 use crate::admin::rules::RuleOperator;
 use crate::admin::stop::Stopper;
+use crate::admin::stream::{AdminBody, STREAM_LIFE, Streams};
 use crate::admin::{CONNECTIONS, REQUEST_LIMIT};
 use crate::rules::Admin;
 use crate::status::STORE_LIMIT;
 use crate::status::StatusService;
 use crate::sys::socket::{Access, OwnSocket};
+use crate::sys::write_timeout::WriteTimeout;
 
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Maximum pause of a peer while it reads an answer.
+const READ_PAUSE: Duration = Duration::from_secs(10);
+/// Maximum bytes of answers that wait for a peer, on each connection. A head that is larger is not
+/// read either.
+const MAX_PENDING: usize = 64 << 10;
 
 /// The admin listeners.
 #[derive(Debug, Default)]
@@ -53,6 +63,7 @@ pub struct AdminServices {
     pub planner: Arc<Planner>,
     pub stopper: Arc<Stopper>,
     pub rule_operator: Arc<RuleOperator>,
+    pub streams: Streams,
 }
 
 /// Binds the listeners that the rules file configures. If the unix socket cannot be bound, its
@@ -78,20 +89,22 @@ pub async fn bind(admin: &Admin, socket: Option<&Path>) -> Result<(Doors, Option
 /// Serves until dropped; connections end with it. TCP and unix socket have separate connection
 /// limits.
 pub async fn serve(doors: Doors, services: AdminServices) {
-    let (mut inside, mut outside) = (JoinSet::new(), JoinSet::new());
+    let mut connections = JoinSet::new();
+    let [inside, outside] = [(); 2].map(|()| Arc::new(Semaphore::new(CONNECTIONS)));
     loop {
         tokio::select! {
-            Some(_) = inside.join_next() => {}
-            Some(_) = outside.join_next() => {}
-            accepted = accept_unix(&doors), if inside.len() < CONNECTIONS => match accepted {
-                Ok(stream) => {
+            Some(_) = connections.join_next() => {}
+            accepted = accept_unix(&doors, &inside) => match accepted {
+                Ok((stream, slot)) => {
                     let caller = Caller::of(&stream);
-                    drop(inside.spawn(converse(stream, services.clone(), caller)));
+                    connections.spawn(converse(stream, services.clone(), caller, slot));
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
-            accepted = accept_tcp(&doors), if outside.len() < CONNECTIONS => match accepted {
-                Ok(stream) => drop(outside.spawn(converse(stream, services.clone(), Caller::Network))),
+            accepted = accept_tcp(&doors, &outside) => match accepted {
+                Ok((stream, slot)) => {
+                    connections.spawn(converse(stream, services.clone(), Caller::Network, slot));
+                }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
         }
@@ -120,50 +133,87 @@ impl Caller {
     }
 }
 
-async fn accept_unix(doors: &Doors) -> io::Result<UnixStream> {
-    match &doors.unix {
-        Some(own) => Ok(own.listener.accept().await?.0),
-        None => std::future::pending().await,
-    }
+/// Waits for a slot, then for a connection.
+async fn accept_unix(
+    doors: &Doors,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(UnixStream, OwnedSemaphorePermit)> {
+    let Some(own) = &doors.unix else {
+        return std::future::pending().await;
+    };
+    let slot = Arc::clone(slots)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    Ok((own.listener.accept().await?.0, slot))
 }
 
-async fn accept_tcp(doors: &Doors) -> io::Result<tokio::net::TcpStream> {
-    match &doors.tcp {
-        Some(listener) => Ok(listener.accept().await?.0),
-        None => std::future::pending().await,
-    }
+/// Waits for a slot, then for a connection.
+async fn accept_tcp(
+    doors: &Doors,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(tokio::net::TcpStream, OwnedSemaphorePermit)> {
+    let Some(listener) = &doors.tcp else {
+        return std::future::pending().await;
+    };
+    let slot = Arc::clone(slots)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    Ok((listener.accept().await?.0, slot))
 }
 
-/// Answers one request, then closes, so that no client occupies a connection.
-async fn converse<S>(stream: S, services: AdminServices, caller: Caller)
+/// Answers one request, then closes, so that no client occupies a connection. Once the answer is a
+/// stream, the slot is free for the next connection.
+async fn converse<S>(stream: S, services: AdminServices, caller: Caller, slot: OwnedSemaphorePermit)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let is_streaming = Arc::new(Notify::new());
+    let begun = Arc::clone(&is_streaming);
     let service = service_fn(move |request: Request<Incoming>| {
-        let services = services.clone();
+        let (services, begun) = (services.clone(), Arc::clone(&begun));
         async move {
-            let is_post = request.method() == Method::POST;
-            let path = if is_post { request.uri().path() } else { "" };
-            Ok::<_, Infallible>(match (caller, path) {
-                (Caller::Operator(_), "/check") => services.judge.answer(request).await,
-                (Caller::Operator(user), "/replay") => services.replayer.answer(request, user).await,
-                (Caller::Operator(user), "/fire") => services.firer.answer(request, user).await,
-                (Caller::Operator(user), "/plan") => services.planner.answer(request, user).await,
-                (Caller::Operator(user), "/stop") => services.stopper.answer(request, user).await,
-                (Caller::Operator(user), "/rules") => services.rule_operator.answer(request, user).await,
-                (Caller::Group, "/check" | "/replay" | "/fire" | "/plan" | "/rules" | "/stop") => text(
-                    StatusCode::FORBIDDEN,
-                    "only root and the daemon's own user may ask for that",
-                ),
-                _ => answer(&services.status, &request, caller != Caller::Network).await,
-            })
+            let response = route(request, &services, caller).await;
+            if matches!(response.body(), AdminBody::Events(_)) {
+                begun.notify_one();
+            }
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_LIMIT)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .max_buf_size(MAX_PENDING)
+        .serve_connection(TokioIo::new(WriteTimeout::new(stream, READ_PAUSE)), service);
+    let mut connection = pin!(connection);
     // Time limits for the request's head, for the answer, and for a peer that does not read.
-    drop(timeout(REQUEST_LIMIT * 2 + STORE_LIMIT.max(LIMIT), connection).await);
+    let answered = timeout(REQUEST_LIMIT * 2 + STORE_LIMIT.max(LIMIT), &mut connection);
+    tokio::select! {
+        _ = answered => return,
+        () = is_streaming.notified() => drop(slot),
+    }
+    // The stream ends by itself. A peer that reads a few bytes now and then does not prolong it.
+    drop(timeout(STREAM_LIFE + READ_PAUSE, connection).await);
+}
+
+/// Answers a request.
+async fn route(request: Request<Incoming>, services: &AdminServices, caller: Caller) -> Response<AdminBody> {
+    let is_post = request.method() == Method::POST;
+    let path = if is_post { request.uri().path() } else { "" };
+    let response = match (caller, path) {
+        (Caller::Operator(_), "/check") => services.judge.answer(request).await,
+        (Caller::Operator(user), "/replay") => services.replayer.answer(request, user).await,
+        (Caller::Operator(user), "/fire") => services.firer.answer(request, user).await,
+        (Caller::Operator(user), "/plan") => services.planner.answer(request, user).await,
+        (Caller::Operator(user), "/stop") => services.stopper.answer(request, user).await,
+        (Caller::Operator(user), "/rules") => services.rule_operator.answer(request, user).await,
+        (Caller::Group, "/check" | "/replay" | "/fire" | "/plan" | "/rules" | "/stop") => text(
+            StatusCode::FORBIDDEN,
+            "only root and the daemon's own user may ask for that",
+        ),
+        _ => answer(&services.status, &request, caller != Caller::Network).await,
+    };
+    response.map(AdminBody::from)
 }

@@ -7,9 +7,9 @@ use super::ask::ask;
 use super::location::StoreLocation;
 use super::table::aligned;
 use super::{Format, NO, YES, fail, say, status};
-use crate::admin::{Paused, RuleStatus, RulesAnswer, RulesRequest};
+use crate::admin::{Paused, RulesAnswer, RulesRequest};
 use crate::base::escape;
-use crate::status::PauseStatus;
+use crate::status::{PauseStatus, RuleStatus};
 
 #[derive(Debug, clap::Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]

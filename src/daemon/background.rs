@@ -8,14 +8,13 @@ use tokio::task::JoinSet;
 
 use crate::acme::{Renewer, RenewerHandle};
 use crate::base::heartbeat::Heartbeat;
-use crate::base::live::Live;
 use crate::base::throttle;
 use crate::config::{self, Reloader};
 use crate::daemon::shared::Shared;
 use crate::daemon::silence::SilenceWatch;
-use crate::daemon::{availability, certificate, plan, sweep, usage, watch, watchdog};
+use crate::daemon::{availability, certificate, day, plan, sweep, usage, watch, watchdog};
 use crate::pipeline::{Recorder, ReloadRequest, Usage};
-use crate::status::Unavailable;
+use crate::status::StatusService;
 use crate::sys::systemd;
 
 /// Starts the watch over the rules file. Returns its heartbeat.
@@ -52,13 +51,18 @@ pub(super) fn spawn_background_tasks(
     recorder: &Arc<Recorder>,
     silence: &Arc<SilenceWatch>,
     renewer: Arc<RenewerHandle>,
-    unavailable: &Arc<Live<Unavailable>>,
+    status: &Arc<StatusService>,
 ) {
     let (clock, stop) = (&shared.clock, &shared.stopping.leasing);
     let (live, store) = (|| Arc::clone(&shared.live), || Arc::clone(&shared.store));
     let rules = live();
     background.spawn(Renewer::new(renewer).run(move || rules.current().acme().cloned()));
-    background.spawn(availability::run(live(), Arc::clone(unavailable), stop.clone()));
+    background.spawn(availability::run(
+        live(),
+        Arc::clone(&status.unavailable),
+        stop.clone(),
+    ));
+    background.spawn(day::run(Arc::clone(status), stop.clone()));
     background.spawn(throttle::tell_left_out(stop.clone()));
     background.spawn(certificate::run(live(), clock.clone(), stop.clone()));
     background.spawn(sweep::run(store(), clock.clone(), stop.clone()));

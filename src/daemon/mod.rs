@@ -6,6 +6,7 @@
 mod availability;
 mod background;
 mod certificate;
+mod day;
 mod fire;
 mod plan;
 mod replay;
@@ -50,7 +51,7 @@ use crate::daemon::signals::{Signal, Signals};
 use crate::daemon::silence::SilenceWatch;
 use crate::daemon::stop::Stopping;
 use crate::daemon::systemd_status::SystemdStatus;
-use crate::pipeline::{Connections, Ingest, Pipeline, Recorder, Usage};
+use crate::pipeline::{Connections, Dispatcher, Ingest, Pipeline, Recorder, Usage};
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::server::RequestHandler;
@@ -162,12 +163,12 @@ async fn serve(
     pipeline.dispatcher.adopt_pauses(Pauses::new(paused));
     let silence = silence::watch(&shared, &pipeline.heard).await?;
     let handler = request_handler(&shared, pipeline.ingest, server.request_timeout, max_connections);
-    let status_service = status_service(path, &shared, started, &handler.body_budget);
+    let status_service = status_service(path, &shared, started, &handler.body_budget, &pipeline.dispatcher);
     let replayer = Arc::new(replay::replayer(&shared, &handler.ingest));
     let firer = Arc::new(fire::firer(&shared, &handler.ingest));
     let planner = Arc::new(plan::planner(path, &shared));
     let stopper = Arc::new(stop_attempts::stopper(&pipeline.dispatcher));
-    let rule_operator = Arc::new(rules::operator(&shared, &pipeline.dispatcher));
+    let rule_operator = Arc::new(rules::operator(&shared, &pipeline.dispatcher, &status_service));
     // Before the first handshake.
     let renewer = renewer_handle(&shared);
 
@@ -191,6 +192,7 @@ async fn serve(
             planner,
             stopper,
             rule_operator,
+            streams: admin::Streams::default(),
         },
     ));
     heartbeats.push(spawn_watch(
@@ -207,7 +209,7 @@ async fn serve(
         &pipeline.recorder,
         &silence,
         renewer,
-        &status_service.unavailable,
+        &status_service,
     );
     report_to_supervisor(&mut background, &shared, heartbeats);
 
@@ -251,6 +253,7 @@ fn status_service(
     shared: &Shared,
     started: Timestamp,
     bodies: &server::BodyBudget,
+    dispatcher: &Arc<Dispatcher>,
 ) -> Arc<StatusService> {
     Arc::new(StatusService {
         path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
@@ -266,6 +269,7 @@ fn status_service(
         stopping: shared.stopping.accepting.clone(),
         unavailable: Arc::new(Live::new(Unavailable::new())),
         pauses: Arc::clone(&shared.pauses),
+        dispatcher: Arc::clone(dispatcher),
         expectations: Arc::clone(&shared.expectations),
     })
 }

@@ -1,22 +1,19 @@
 //! Rules that the operator lists, pauses and resumes through the admin socket.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tracing::info;
 
 use crate::act::Action;
-use crate::admin::{MAX_RULES_REQUEST, Paused, RuleOperator, RuleStatus, RulesAnswer, RulesRequest};
+use crate::admin::{MAX_RULES_REQUEST, Paused, RuleOperator, RulesAnswer, RulesRequest};
 use crate::base::clock::Clock;
 use crate::base::diagnostic::did_you_mean;
 use crate::base::live::Live;
 use crate::daemon::shared::{Shared, operator_name};
 use crate::pipeline::Dispatcher;
-use crate::report::Metrics;
 use crate::rules::RuleSet;
-use crate::status::PauseStatus;
-use crate::store::{Pause, PauseSubject, Pauses, Records, Store};
+use crate::status::{PauseStatus, StatusService};
+use crate::store::{Pause, PauseSubject, Pauses, Store};
 
 /// Maximum pauses at once.
 pub const MAX_PAUSES: usize = 1000;
@@ -24,25 +21,27 @@ pub const MAX_PAUSES: usize = 1000;
 /// Everything that the operation needs.
 struct Operator {
     clock: Clock,
-    metrics: Arc<Metrics>,
+    status: Arc<StatusService>,
     live: Arc<Live<RuleSet>>,
     pauses: Arc<Live<Pauses>>,
     store: Arc<dyn Store>,
-    store_path: PathBuf,
     dispatcher: Arc<Dispatcher>,
     /// Held from the write to the store until the dispatcher knows of it.
     changing: tokio::sync::Mutex<()>,
 }
 
 /// Builds the service that lists, pauses and resumes rules.
-pub(super) fn operator(shared: &Shared, dispatcher: &Arc<Dispatcher>) -> RuleOperator {
+pub(super) fn operator(
+    shared: &Shared,
+    dispatcher: &Arc<Dispatcher>,
+    status: &Arc<StatusService>,
+) -> RuleOperator {
     let operator = Arc::new(Operator {
         clock: shared.clock.clone(),
-        metrics: Arc::clone(&shared.metrics),
+        status: Arc::clone(status),
         live: Arc::clone(&shared.live),
         pauses: Arc::clone(&shared.pauses),
         store: Arc::clone(&shared.store),
-        store_path: shared.store_path.clone(),
         dispatcher: Arc::clone(dispatcher),
         changing: tokio::sync::Mutex::default(),
     });
@@ -65,6 +64,7 @@ impl Operator {
     async fn answer(&self, request: RulesRequest, user: u32) -> Result<RulesAnswer, String> {
         match request {
             RulesRequest::List => self.list().await,
+            RulesRequest::Show(name) => self.show(&name).await,
             RulesRequest::Pause(paused) => self.pause(&paused, user).await,
             RulesRequest::Resume(paused) => self.resume(&paused, user).await,
         }
@@ -130,44 +130,23 @@ impl Operator {
     }
 
     async fn list(&self) -> Result<RulesAnswer, String> {
-        let records = Records::at(&self.store_path);
-        let reading = tokio::task::spawn_blocking(move || records.history()?.unended_by_rule());
-        let read = reading.await.map_err(|error| error.to_string())?;
-        let mut unended = read.map_err(|error| format!("the store: {error}"))?;
-        let (rules, pauses) = (self.live.current(), self.pauses.current());
-        let arrivals = self.metrics.last_arrivals();
-        let waiting = unended.keys().map(|name| Arc::from(&**name));
-        let mut gone: BTreeSet<Arc<str>> = pauses.rules.iter().cloned().chain(waiting).collect();
-        gone.retain(|name| rules.rule(name).is_none());
-        let mut listed = Vec::new();
-        let mut list = |name: &Arc<str>, endpoint: Option<&str>, state: &str| {
-            let (waiting, running) = unended.remove(&**name).unwrap_or_default();
-            listed.push(RuleStatus {
-                name: name.to_string(),
-                endpoint: endpoint.map(str::to_owned),
-                state: state.to_owned(),
-                paused: pauses
-                    .of(&PauseSubject::Rule(Arc::clone(name)))
-                    .map(PauseStatus::of),
-                waiting,
-                running,
-                last_match: arrivals.get(name).map(ToString::to_string),
-            });
-        };
-        for endpoint in &rules.endpoints {
-            for rule in &endpoint.rules {
-                let state = if rule.enabled { "enabled" } else { "disabled" };
-                list(&rule.name, Some(&*endpoint.path), state);
-            }
-        }
-        for name in &gone {
-            list(name, None, "gone");
-        }
+        let pauses = self.pauses.current();
         let targets = pauses.all.iter();
         let targets = targets.filter(|pause| matches!(pause.subject, PauseSubject::Target(_)));
         Ok(RulesAnswer {
-            rules: listed,
+            rules: self.status.rules().await?,
             targets: targets.map(PauseStatus::of).collect(),
+            ..RulesAnswer::default()
+        })
+    }
+
+    async fn show(&self, name: &str) -> Result<RulesAnswer, String> {
+        let rule = self.status.rule(name).await?;
+        if rule.is_none() {
+            known(&self.live.current(), &Paused::Rule(name.to_owned()))?;
+        }
+        Ok(RulesAnswer {
+            rules: rule.into_iter().collect(),
             ..RulesAnswer::default()
         })
     }

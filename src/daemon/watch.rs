@@ -199,7 +199,8 @@ impl Watch {
         drop(self.reloads.replace(Some(LastReload {
             at: self.clock.now(),
             in_force,
-            diagnostics: lines.map(Diagnostic::line).collect(),
+            diagnostics: lines.clone().map(Diagnostic::line).collect(),
+            rendered: lines.map(|diagnostic| diagnostic.render(false)).collect(),
             errors: diagnostics.errors(),
         })));
     }

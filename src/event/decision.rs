@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The decision about one arrival.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Decision {
     /// Generation of the rules that decided, counted from the start of the daemon.
     pub generation: u64,
@@ -25,7 +26,7 @@ pub struct Decision {
 }
 
 /// A verification that succeeded: its scheme, and the secret that matched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VerifiedBy {
     /// The scheme, as the rules file names it.
     pub scheme: Arc<str>,
@@ -44,7 +45,7 @@ impl fmt::Display for VerifiedBy {
 }
 
 /// The decision of one rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleDecision {
     pub rule: Arc<str>,
     pub matched: bool,

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ const SHOWN: usize = 200;
 const REDACTED: &str = "[redacted]";
 
 /// The reason why a rule did or did not match.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Explanation {
     pub matched: bool,
     /// The first condition, in the order of the file, that was not true.
@@ -30,7 +31,7 @@ pub struct Explanation {
 }
 
 /// A condition that was not true.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Miss {
     /// The selector as written in the rules file; for a group, `any` or `not`.
     pub selector: String,

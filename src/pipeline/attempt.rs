@@ -145,6 +145,8 @@ impl Dispatcher {
         if let Settlement::Wait { due } = settlement {
             let (event, delivery) = (lease.received.id, lease.delivery);
             report::put_off(event, delivery, &lease.rule, &outcome.detail, due);
+            self.put_off
+                .note(delivery, due, &outcome.detail, self.clock.now());
             return Settled::unattempted(lease.delivery, settlement);
         }
         if !for_failure {
@@ -159,6 +161,7 @@ impl Dispatcher {
         report::attempt(
             &self.metrics,
             &report::AttemptLine {
+                at: self.clock.now(),
                 event: lease.received.id,
                 delivery: lease.delivery,
                 rule: &lease.rule,

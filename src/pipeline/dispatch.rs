@@ -15,13 +15,14 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::act::ActionRunner;
+use crate::act::{ActionRunner, TargetState};
 use crate::base::clock::Clock;
 use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
 use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
-use crate::pipeline::running::{AfterStop, Cancel, OngoingAttempt, Running, StopTarget};
+use crate::pipeline::put_off::PutOff;
+use crate::pipeline::running::{AfterStop, Cancel, OngoingAttempt, Running, RunningAttempt, StopTarget};
 use crate::pipeline::supersede::Supersede;
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
@@ -52,6 +53,8 @@ pub struct Dispatcher {
     pub(super) waiters: Arc<OutcomeWaiters>,
     /// Attempts in progress.
     pub(super) running: Arc<Running>,
+    /// Reasons for which deliveries were put off.
+    pub(super) put_off: PutOff,
     /// Ends deliveries that a debounced one supersedes.
     pub(super) supersede: Supersede,
     /// Rules of deliveries that are between two of their actions.
@@ -157,10 +160,26 @@ impl Dispatcher {
     fn begin(self: &Arc<Self>, leased: Leased, running: &mut JoinSet<()>, abort: &CancellationToken) {
         let now = self.clock.now();
         for lease in leased.leases {
+            self.put_off.forget(lease.delivery);
             let attempting = self.running.begin(OngoingAttempt::of(&lease, now), abort);
             running.spawn(Arc::clone(self).deliver(lease, attempting));
         }
         self.supersede.of(&leased.displaced);
+    }
+
+    /// Lists the attempts in progress, the oldest first.
+    pub fn running(&self) -> Vec<RunningAttempt> {
+        self.running.list()
+    }
+
+    /// The reasons for which deliveries were put off, as far as they are known.
+    pub fn put_off(&self) -> HashMap<DeliveryId, Arc<str>> {
+        self.put_off.reasons()
+    }
+
+    /// Lists the targets that have failed or for whose turn deliveries wait.
+    pub fn targets(&self) -> Vec<TargetState> {
+        self.runner.targets()
     }
 
     /// Stops the attempts in progress of a delivery or an event, and returns them. Commands get TERM,

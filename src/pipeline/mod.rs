@@ -25,6 +25,7 @@ mod new_delivery;
 mod outcome_waiters;
 mod perform;
 mod preview;
+mod put_off;
 mod recorder;
 mod refuse;
 mod replay;
@@ -50,9 +51,10 @@ pub use fire_request::{Firing, filled_path};
 pub use heard::Heard;
 pub use ingest::{Hold, Ingest, without_credentials};
 pub use preview::Preview;
+pub use put_off::MAX_PUT_OFF;
 pub use recorder::Recorder;
 pub use replay::Replayed;
-pub use running::{AfterStop, Cancel, OngoingAttempt, StopTarget};
+pub use running::{AfterStop, Cancel, OngoingAttempt, RunningAttempt, StopTarget};
 pub use seen::Seen;
 pub use silence::{Change, Listening, decide, silence_event};
 pub use unmatched::unstructured;
@@ -146,6 +148,7 @@ impl Pipeline {
             news: store.news(),
             waiters: Arc::clone(&waiters),
             running,
+            put_off: put_off::PutOff::default(),
             supersede: supersede.clone(),
             begun: parking_lot::Mutex::default(),
             decode_limits: DecodeLimits::default(),

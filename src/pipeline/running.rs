@@ -55,10 +55,19 @@ pub struct OngoingAttempt {
     pub rule: Arc<str>,
     /// Index of the action.
     pub action: usize,
+    /// True if the action belongs to `on_failure`.
+    pub for_failure: bool,
     /// Number of the attempt at that action, from 1.
     pub number: u32,
     /// The time at which the delivery was leased for it.
     pub since: Timestamp,
+}
+
+/// An attempt in progress, with the user who is stopping it.
+#[derive(Clone, Debug)]
+pub struct RunningAttempt {
+    pub attempt: OngoingAttempt,
+    pub stopped_by: Option<Arc<str>>,
 }
 
 /// The operator's decision to stop an attempt.
@@ -111,6 +120,7 @@ impl OngoingAttempt {
             delivery: lease.delivery,
             rule: Arc::clone(&lease.rule),
             action: lease.action,
+            for_failure: lease.failure.is_some(),
             number: lease.attempt,
             since,
         }
@@ -153,6 +163,19 @@ impl Running {
     /// Waits until an attempt begins, or has begun since the last call.
     pub async fn next_begins(&self) {
         self.begins.notified().await;
+    }
+
+    /// Lists the attempts in progress, the oldest first.
+    pub fn list(&self) -> Vec<RunningAttempt> {
+        let known = self.known();
+        let begun = known.begun.values().map(|ongoing| RunningAttempt {
+            attempt: ongoing.attempt.clone(),
+            stopped_by: ongoing.cancel.get().map(|cancel| Arc::clone(&cancel.by)),
+        });
+        let mut running: Vec<RunningAttempt> = begun.collect();
+        drop(known);
+        running.sort_unstable_by_key(|one| (one.attempt.since, one.attempt.delivery));
+        running
     }
 
     /// True if no attempt is in progress.
@@ -239,6 +262,7 @@ mod tests {
             delivery,
             rule: "build".into(),
             action: 0,
+            for_failure: false,
             number: 1,
             since: Timestamp::EPOCH,
         }

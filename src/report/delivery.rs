@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use super::metrics::Metrics;
+use super::metrics::{Attempted, Metrics};
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::{DeliveryId, Interrupted, Settlement};
 
 /// The log line of one attempt at one action.
 pub struct AttemptLine<'a> {
+    /// Time of its end.
+    pub at: Timestamp,
     pub event: EventId,
     pub delivery: DeliveryId,
     pub rule: &'a Arc<str>,
@@ -45,7 +47,16 @@ pub fn attempt(metrics: &Metrics, attempt: &AttemptLine<'_>) {
         detail,
         ..
     } = attempt;
-    metrics.attempted(rule, action, outcome, attempt.duration);
+    metrics.attempted(&Attempted {
+        at: attempt.at,
+        rule,
+        delivery: *delivery,
+        action,
+        outcome,
+        detail,
+        duration: attempt.duration,
+        for_failure: attempt.for_failure,
+    });
     let milliseconds = attempt.duration.as_millis();
     let next = match attempt.settlement {
         Settlement::Next { action, .. } => format!("action {}", action + 1),

@@ -20,7 +20,7 @@ use crate::report::{self, Metrics};
 use crate::server::header_budget::MAX_HEAD;
 use crate::server::peer::Peer;
 use crate::server::request::{FIRST_REQUEST_LIMIT, RequestHandler};
-use crate::server::write_timeout::WriteTimeout;
+use crate::sys::write_timeout::WriteTimeout;
 
 /// Maximum size of a connection's read buffer, in bytes: the largest head and the beginning of a
 /// body. The body budget counts the rest of a body.

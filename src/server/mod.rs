@@ -26,7 +26,6 @@ mod slot_table;
 mod slots;
 mod socket_activation;
 mod tls;
-mod write_timeout;
 
 pub use accept::serve;
 pub use bind::{Bound, bind};

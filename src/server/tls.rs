@@ -14,8 +14,8 @@ use crate::report;
 use crate::server::client_cert::ClientCertificate;
 use crate::server::peer::Peer;
 use crate::server::request::RequestHandler;
-use crate::server::write_timeout::WriteTimeout;
 use crate::server::{http1, http2};
+use crate::sys::write_timeout::WriteTimeout;
 
 /// Serves one connection to its end.
 pub async fn serve_http<S>(stream: S, mut peer: Peer, config: Arc<ServerConfig>, handler: Arc<RequestHandler>)

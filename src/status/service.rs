@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::live::Live;
+use crate::pipeline::Dispatcher;
 use crate::report::metrics::{self, Moment};
 use crate::report::{self, ExpectationState, Metrics};
 use crate::rules::{RuleSet, Tls};
@@ -36,6 +37,8 @@ pub struct LastReload {
     pub in_force: bool,
     /// Diagnostics, one line each. At most [`LastReload::FINDINGS`].
     pub diagnostics: Vec<String>,
+    /// The same diagnostics with the line of the file and a caret.
+    pub rendered: Vec<String>,
     /// Number of errors among all diagnostics. A file with errors does not load.
     pub errors: usize,
 }
@@ -71,15 +74,17 @@ pub struct StatusService {
     pub unavailable: Arc<Live<Unavailable>>,
     /// Rules and targets that the operator has paused.
     pub pauses: Arc<Live<Pauses>>,
+    /// Source of what runs and of the health of targets.
+    pub dispatcher: Arc<Dispatcher>,
     /// Expected arrivals.
     pub expectations: Arc<Live<Vec<ExpectationState>>>,
 }
 
 /// Answers of the store.
-struct StoreAnswer {
+pub(super) struct StoreAnswer {
     counts: Counts,
-    health: Health,
-    overdue: Duration,
+    pub(super) health: Health,
+    pub(super) overdue: Duration,
 }
 
 impl StatusService {
@@ -119,6 +124,7 @@ impl StatusService {
                 at: reload.at.to_string(),
                 in_force: reload.in_force,
                 diagnostics: reload.diagnostics,
+                rendered: reload.rendered,
             }),
             unavailable: self
                 .unavailable
@@ -197,7 +203,7 @@ impl StatusService {
     }
 
     /// Asks the store, within [`STORE_LIMIT`].
-    async fn ask_store(&self) -> Result<StoreAnswer, String> {
+    pub(super) async fn ask_store(&self) -> Result<StoreAnswer, String> {
         let everything = Concurrency {
             slots: usize::MAX,
             per_rule: usize::MAX,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
@@ -11,7 +12,7 @@ use crate::report::ExpectationState;
 use crate::store::Pause;
 
 /// Status of the daemon. Times are RFC 3339 in UTC, durations are in seconds, sizes in bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     pub version: String,
     pub pid: u32,
@@ -53,7 +54,7 @@ pub struct Status {
     pub last_arrivals: BTreeMap<String, String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rules {
     /// Path of the rules file.
     pub path: String,
@@ -67,7 +68,7 @@ pub struct Rules {
     pub endpoints: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateStatus {
     /// End of validity. `None` if there is no certificate yet.
     pub until: Option<String>,
@@ -79,7 +80,7 @@ pub struct CertificateStatus {
 }
 
 /// A rule or target that is paused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PauseStatus {
     /// `rule` or `target`.
     pub kind: String,
@@ -156,17 +157,20 @@ impl ExpectationStatus {
 }
 
 /// Result of a reload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadStatus {
     pub at: String,
     /// True if the rules of this reload are in force. Otherwise the previous rules are.
     pub in_force: bool,
     /// Diagnostics, one line each, as `hookyard check` prints them.
     pub diagnostics: Vec<String>,
+    /// The same diagnostics with the line of the file and a caret below the place.
+    #[serde(default)]
+    pub rendered: Vec<String>,
 }
 
 /// Numbers of deliveries by state.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Deliveries {
     /// Waiting for their turn or for their next attempt.
     pub waiting: u64,
@@ -180,7 +184,7 @@ pub struct Deliveries {
     pub overdue: f64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Inflight {
     /// Memory in use.
     pub bytes: u64,
@@ -189,7 +193,7 @@ pub struct Inflight {
 }
 
 /// State of the store.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreStatus {
     /// Path of the file.
     pub path: String,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
@@ -114,7 +115,12 @@ pub struct ListedArrival {
     pub id: EventId,
     pub received_at: Timestamp,
     pub endpoint: String,
+    pub method: String,
     pub client: Option<String>,
+    /// Headers without credentials.
+    pub headers: HeaderMap,
+    /// Bytes of the body as it arrived.
+    pub size: u64,
     pub outcome: ArrivalOutcome,
     /// Status of the answer. `None` if the sender waited for the outcome of the deliveries.
     pub status: Option<u16>,

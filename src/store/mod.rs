@@ -95,6 +95,7 @@
 //! implementation shares. [`Records`] is the second door, for the operator's commands.
 
 mod arrival;
+mod backlog;
 #[cfg(test)]
 mod contract;
 mod decide;
@@ -107,6 +108,8 @@ mod model;
 mod news;
 mod operator_access;
 mod pause;
+mod problems;
+pub mod reason;
 mod records;
 mod ring;
 mod settings;
@@ -120,6 +123,7 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::event::EventId;
 
 pub use arrival::{ArrivalFilter, ArrivalRecord, ListedArrival, ProofRecord, TailCursor};
+pub use backlog::{Backlog, BacklogCounts, BacklogEntry, GROUPS_LISTED, GroupBacklog, WAITING_LISTED};
 pub use decide::interruption::{INTERRUPTED, Interrupted};
 pub use decide::turns::{Concurrency, MAX_LIGHT, Wanted};
 pub use delivery::{
@@ -133,6 +137,10 @@ pub use model::DeliveryState;
 pub use news::News;
 pub use operator_access::Records;
 pub use pause::{Pause, PauseSubject, Pauses};
+pub use problems::{
+    DEAD_LOOKED_AT, DeadGroup, Groups, MAX_GROUPS, MAX_SELECTED, REFUSED_LOOKED_AT, RefusedGroup,
+    SelectedDeliveries,
+};
 pub use records::{
     CheckReport, DeliveryFilter, Dropped, ListedDelivery, Lookup, Named, StoredEvent, Vacuumed,
 };

@@ -33,15 +33,20 @@ impl Records {
     }
 
     /// Replays deliveries that have ended, from their first action. Returns their number. Waiting
-    /// and missing ones are skipped.
-    pub fn replay(&self, deliveries: &[DeliveryId], now: Timestamp) -> Result<usize, StoreError> {
-        sqlite::replay(&self.path, deliveries, now)
+    /// and missing ones are skipped. `by` is the name of the operator, for the record.
+    pub fn replay(&self, deliveries: &[DeliveryId], now: Timestamp, by: &str) -> Result<usize, StoreError> {
+        sqlite::replay(&self.path, deliveries, now, by)
     }
 
     /// Gives up waiting deliveries, and deletes ended ones. An event without deliveries is deleted
-    /// too. Its dedup keys stay.
-    pub fn drop_deliveries(&self, deliveries: &[DeliveryId], now: Timestamp) -> Result<Dropped, StoreError> {
-        sqlite::drop_deliveries(&self.path, deliveries, now)
+    /// too. Its dedup keys stay. `by` is the name of the operator, for the record.
+    pub fn drop_deliveries(
+        &self,
+        deliveries: &[DeliveryId],
+        now: Timestamp,
+        by: &str,
+    ) -> Result<Dropped, StoreError> {
+        sqlite::drop_deliveries(&self.path, deliveries, now, by)
     }
 
     /// Checks the whole store and counts its contents. A daemon may have it open.

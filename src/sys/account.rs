@@ -69,6 +69,11 @@ pub fn user_name(id: u32) -> String {
     user.map_or_else(|| id.to_string(), |user| user.name)
 }
 
+/// The name of the user who runs this process, else the number.
+pub fn own_name() -> String {
+    user_name(rustix::process::getuid().as_raw())
+}
+
 /// Resolves a name with `lookup`.
 fn number(
     account_name: AccountName<'_>,

@@ -4,3 +4,4 @@ pub mod account;
 pub mod fd_limit;
 pub mod socket;
 pub mod systemd;
+pub mod write_timeout;

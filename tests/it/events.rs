@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
+use hookyard::sys::account::own_name;
 use serde_json::Value;
 
 use crate::scenario::{Daemon, Scenario, rules_text};
@@ -311,7 +312,7 @@ rules:
     let (code, dropped) = events(&daemon.scenario, &["drop", "--state", "waiting"]);
     assert_eq!((code, dropped["dropped"].as_u64()), (Some(0), Some(1)));
     let dropped_now = daemon.scenario.deliveries(&[]);
-    assert_eq!(dropped_now[0]["reason"], "dropped by the operator");
+    assert_eq!(dropped_now[0]["reason"], format!("dropped by {}", own_name()));
     // The attempt continues to its end without effect. A replay in between runs only after that.
     assert_eq!(events(&daemon.scenario, &["replay", "--dead"]).0, Some(0));
     daemon.eventually("it is done", || {

@@ -49,7 +49,13 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("server", &["base", "sys", "event", "rules", "report", "pipeline"]),
-    ("status", &["base", "store", "rules", "report"]),
+    ("status", &["base", "store", "act", "rules", "report", "pipeline"]),
+    (
+        "history",
+        &[
+            "base", "event", "payload", "verify", "matching", "store", "act", "rules", "pipeline", "status",
+        ],
+    ),
     ("admin", &["sys", "rules", "status"]),
     (
         "daemon",
@@ -68,6 +74,7 @@ const TABLE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "base",
+            "sys",
             "client",
             "event",
             "payload",
@@ -80,6 +87,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "plan",
             "config",
             "status",
+            "history",
             "admin",
             "daemon",
             "reference",

@@ -21,6 +21,8 @@ pub const PROBE_RETRY: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Circuit {
     state: CircuitState,
+    /// Time of the last change of the state. `None` if it has not changed.
+    changed: Option<Instant>,
     /// Number of state changes. A request from before a change says nothing about the time after
     /// the change.
     generation: u64,
@@ -40,6 +42,19 @@ impl Default for CircuitState {
     fn default() -> Self {
         Self::Closed { failures: 0 }
     }
+}
+
+/// State of a circuit, for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CircuitView {
+    /// `closed`, `open` or `half-open`.
+    pub name: &'static str,
+    /// Failures in a row while the circuit is closed.
+    pub failures: u32,
+    /// Time since the last change.
+    pub changed: Option<Duration>,
+    /// Time until the next probe, if the circuit is open.
+    pub next_try: Option<Duration>,
 }
 
 /// Permit for one request. Its end must be reported to [`Circuit::end`].
@@ -74,7 +89,7 @@ impl Circuit {
         match self.state {
             CircuitState::Closed { .. } => {}
             CircuitState::Open { until, .. } if now < until => return Err(until - now),
-            CircuitState::Open { pause, .. } => self.transition(CircuitState::Probing { pause }),
+            CircuitState::Open { pause, .. } => self.transition(CircuitState::Probing { pause }, now),
             CircuitState::Probing { .. } => return Err(PROBE_RETRY),
         }
         Ok(Permit {
@@ -97,7 +112,7 @@ impl Circuit {
                 }
             }
             (CircuitState::Probing { .. }, RequestEnd::Answered) => {
-                self.transition(CircuitState::default());
+                self.transition(CircuitState::default(), now);
                 return Some(CircuitChange::Closed);
             }
             (CircuitState::Probing { pause }, RequestEnd::Failed) => {
@@ -107,7 +122,7 @@ impl Circuit {
             // The next request is the probe.
             (CircuitState::Probing { pause }, RequestEnd::Unknown) => {
                 let pause = *pause;
-                self.transition(CircuitState::Open { until: now, pause });
+                self.transition(CircuitState::Open { until: now, pause }, now);
             }
             (CircuitState::Closed { .. }, RequestEnd::Unknown) | (CircuitState::Open { .. }, _) => {}
         }
@@ -121,11 +136,27 @@ impl Circuit {
 
     fn open(&mut self, pause: Duration, now: Instant) {
         let until = now + pause;
-        self.transition(CircuitState::Open { until, pause });
+        self.transition(CircuitState::Open { until, pause }, now);
     }
 
-    fn transition(&mut self, state: CircuitState) {
+    /// The state at `now`.
+    pub fn view(&self, now: Instant) -> CircuitView {
+        let (name, failures, next_try) = match self.state {
+            CircuitState::Closed { failures } => ("closed", failures, None),
+            CircuitState::Open { until, .. } => ("open", 0, Some(until.saturating_duration_since(now))),
+            CircuitState::Probing { .. } => ("half-open", 0, None),
+        };
+        CircuitView {
+            name,
+            failures,
+            changed: self.changed.map(|at| now.saturating_duration_since(at)),
+            next_try,
+        }
+    }
+
+    fn transition(&mut self, state: CircuitState, now: Instant) {
         self.state = state;
+        self.changed = Some(now);
         self.generation += 1;
     }
 }

@@ -36,7 +36,8 @@ use crate::verify::Verification;
 
 pub use classify::MAX_RETRY_AFTER;
 pub use compile::DEFAULT_TIMEOUT;
-pub use perform::Forwarder;
+pub use perform::{Forwarder, WAITS_FOR_CIRCUIT, WAITS_FOR_RATE, WAITS_FOR_TARGET};
+pub use target_health::TargetState;
 
 /// Compiled `forward` action.
 #[derive(Debug)]

@@ -48,6 +48,11 @@ impl Pacer {
         }
     }
 
+    /// Number of deliveries that wait for their turn at `now`.
+    pub fn waiting(&self, now: Instant) -> usize {
+        self.reserved.values().filter(|(turn, _)| now <= *turn).count()
+    }
+
     /// Releases the turn of a delivery that will not come back. If it was the last turn, the next
     /// delivery gets it.
     pub fn release(&mut self, delivery: &str) {

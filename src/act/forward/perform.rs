@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::action_context::ActionContext;
 use crate::act::forward::circuit::RequestEnd;
-use crate::act::forward::target_health::{RequestPermit, TargetHealth};
+use crate::act::forward::target_health::{RequestPermit, TargetHealth, TargetState};
 use crate::act::forward::{Forward, classify, target};
 use crate::act::outcome::{CapturedStream, HEAD, Outcome, Output, TAIL, Verdict};
 use crate::base::clock::Clock;
@@ -31,6 +31,13 @@ const RESPONSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Time until a delivery to a paused target asks again.
 const PAUSED_RETRY: Duration = Duration::from_secs(5);
+
+/// Reason to put off a delivery whose target the operator has paused.
+pub const WAITS_FOR_TARGET: &str = "the target is paused";
+/// Reason to put off a delivery whose target keeps failing.
+pub const WAITS_FOR_CIRCUIT: &str = "the circuit is open";
+/// Reason to put off a delivery whose turn by `rate` is later.
+pub const WAITS_FOR_RATE: &str = "the rate is reached";
 
 /// Sends the requests of all forwards.
 #[derive(Debug)]
@@ -62,6 +69,11 @@ impl Forwarder {
     fn is_paused(&self, target: &str) -> bool {
         let paused = self.paused.current();
         !paused.is_empty() && paused.contains(&*target::normal(target))
+    }
+
+    /// Lists the targets that have failed or for whose turn deliveries wait.
+    pub(in crate::act) fn targets(&self) -> Vec<TargetState> {
+        self.targets.states()
     }
 
     /// Forgets a delivery that will not come back for its turn.
@@ -161,15 +173,15 @@ impl Forward {
         let url = request.uri().to_string();
         let target = target::base(&url);
         if forwarder.is_paused(target) {
-            return Err((PAUSED_RETRY, "the target is paused"));
+            return Err((PAUSED_RETRY, WAITS_FOR_TARGET));
         }
         let permit = forwarder
             .targets
             .admit(target, self.route.digest())
-            .map_err(|after| (after, "the circuit is open"))?;
+            .map_err(|after| (after, WAITS_FOR_CIRCUIT))?;
         if let Some(rate) = self.rate {
             let turn = forwarder.targets.turn(target, delivery, rate);
-            let wait = turn.map_err(|after| (after, "the rate is reached"))?;
+            let wait = turn.map_err(|after| (after, WAITS_FOR_RATE))?;
             sleep(wait).await;
         }
         Ok(permit)

@@ -30,6 +30,23 @@ pub struct TargetHealth {
     pacers: Mutex<LruMap<String, Pacer>>,
 }
 
+/// State of a target, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetState {
+    /// Scheme, host and port.
+    pub target: String,
+    /// `closed`, `open` or `half-open`.
+    pub circuit: &'static str,
+    /// Failures in a row while the circuit is closed.
+    pub failures: u32,
+    /// Time since the last change of the circuit.
+    pub changed: Option<Duration>,
+    /// Time until the next probe, if the circuit is open.
+    pub next_try: Option<Duration>,
+    /// Deliveries that wait for their turn.
+    pub paced: u64,
+}
+
 /// Permit for a request. If it is dropped without an end, it says nothing about its target.
 #[derive(Debug)]
 pub struct RequestPermit<'t> {
@@ -61,6 +78,40 @@ impl TargetHealth {
             .lock()
             .entry(&target.to_owned(), now)
             .take_turn(delivery, rate, now)
+    }
+
+    /// Lists the targets that have failed or for whose turn deliveries wait. A target with several
+    /// routes has an entry for each circuit.
+    pub fn states(&self) -> Vec<TargetState> {
+        let now = Instant::now();
+        let mut paced: HashMap<String, u64> = HashMap::new();
+        for (target, (_, pacer)) in &self.pacers.lock().entries {
+            paced.insert(target.clone(), pacer.waiting(now) as u64);
+        }
+        let circuits = self.circuits.lock();
+        let failing = circuits.entries.iter().map(|((target, _), (_, circuit))| {
+            let view = circuit.view(now);
+            TargetState {
+                target: target.clone(),
+                circuit: view.name,
+                failures: view.failures,
+                changed: view.changed,
+                next_try: view.next_try,
+                paced: paced.remove(target).unwrap_or_default(),
+            }
+        });
+        let mut states: Vec<TargetState> = failing.collect();
+        drop(circuits);
+        let waited_for = paced.into_iter().filter(|(_, paced)| *paced > 0);
+        states.extend(waited_for.map(|(target, paced)| TargetState {
+            target,
+            circuit: "closed",
+            failures: 0,
+            changed: None,
+            next_try: None,
+            paced,
+        }));
+        states
     }
 
     /// Releases the turns of a delivery that will not come back, at all targets.

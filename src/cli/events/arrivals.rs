@@ -3,10 +3,11 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use super::select::{DeliveryStatus, Found, PAGE, Selection, Since, condition, decoded, event, search};
+use super::select::{Found, PAGE, Selection, Since, condition, event, search, status};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::Diagnostics;
 use crate::event::ArrivalOutcome;
+use crate::history::{DeliveryStatus, decoded};
 use crate::matching::Matcher;
 use crate::store::{ArrivalFilter, History, ListedArrival, StoreError};
 
@@ -17,7 +18,7 @@ pub struct ArrivalSelection {
     #[arg(long, value_name = "OUTCOME", value_parser = outcome())]
     outcome: Option<ArrivalOutcome>,
     /// Only arrivals with a delivery in this state.
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "STATE", value_parser = status())]
     state: Option<DeliveryStatus>,
     /// Only arrivals with a delivery to this rule.
     #[arg(long, value_name = "NAME")]

@@ -7,12 +7,13 @@ use std::path::Path;
 use data_encoding::BASE64;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 
-use super::capture::{Arguments, event_of, headers, write};
+use super::capture::{Arguments, write};
 use super::{find, look};
 use crate::base::escape;
 use crate::cli::location::unusable;
 use crate::cli::{NO, YES, complain, fail};
 use crate::event::{ArrivalOutcome, Received};
+use crate::history::{event_of, headers};
 use crate::store::StoreError;
 use crate::trial::yaml;
 
@@ -84,8 +85,8 @@ fn item(received: &Received, is_signed: bool, expect: &[String]) -> String {
     }
     let client = received.client.map(|client| client.to_canonical().to_string());
     lines.extend(client.map(|client| format!("      client: {}", yaml::text(&client))));
-    let known = headers(received).into_iter().filter_map(|(name, value)| {
-        let value = value.as_str()?.to_owned();
+    let known = headers(received).filter_map(|(name, value)| {
+        let value = value.as_text()?.to_owned();
         let is_kept = value != REDACTED && LEFT_OUT.iter().all(|other| other != name);
         is_kept.then(|| (name.to_owned(), yaml::text(&value)))
     });

@@ -10,16 +10,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use data_encoding::BASE64;
-use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{find, look};
 use crate::base::escape;
 use crate::cli::location::unusable;
 use crate::cli::{Format, NO, YES, complain, fail};
-use crate::event::{EventId, Received};
-use crate::store::{Named, StoreError};
+use crate::event::Received;
+use crate::history::{RequestView, event_of};
+use crate::store::StoreError;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -40,7 +39,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let received = whole(path, &arguments.id)?;
     let bytes = match arguments.format {
         Format::Text => received.body.to_vec(),
-        Format::Json => escape::text(&format!("{:#}\n", request(&received)))
+        Format::Json => escape::text(&format!("{:#}\n", json!(RequestView::of(&received))))
             .into_owned()
             .into_bytes(),
     };
@@ -89,46 +88,5 @@ pub fn write(output: Option<&Path>, bytes: &[u8]) -> Result<(), String> {
             Err(format!("cannot write to standard output: {error}"))
         }
         _ => Ok(()),
-    }
-}
-
-/// Returns the event of an id that may name a delivery.
-pub fn event_of(named: Named) -> EventId {
-    match named {
-        Named::Event(event) | Named::Delivery { event, .. } => event,
-    }
-}
-
-/// Formats a request as JSON: text as it is, other bytes as `{"base64": …}`.
-pub fn request(received: &Received) -> Value {
-    json!({
-        "id": received.id.to_string(),
-        "received_at": received.at.to_string(),
-        "endpoint": &*received.endpoint,
-        "method": received.method.as_str(),
-        "path": received.path,
-        "query": received.query,
-        "client": received.client.map(|client| client.to_string()),
-        "headers": headers(received),
-        "body": text_or_bytes(&received.body),
-    })
-}
-
-/// Lists the headers in their order, without `Authorization`, `Proxy-Authorization` and `Cookie`.
-pub fn headers(received: &Received) -> Vec<(&str, Value)> {
-    let shown = received
-        .headers
-        .iter()
-        .filter(|(name, _)| ![&AUTHORIZATION, &PROXY_AUTHORIZATION, &COOKIE].contains(name));
-    shown
-        .map(|(name, value)| (name.as_str(), text_or_bytes(value.as_bytes())))
-        .collect()
-}
-
-/// Formats text as it is, and other bytes as `{"base64": …}`.
-pub fn text_or_bytes(bytes: &[u8]) -> Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Value::from(text),
-        Err(_) => json!({"base64": BASE64.encode(bytes)}),
     }
 }

@@ -8,9 +8,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::arrivals::ArrivalSearch;
-use super::list::{COLUMN_NAMES, as_json, line};
+use super::list::{COLUMN_NAMES, line};
 use super::replay::{self, ReplayedArrival};
-use super::select::{DeliveryStatus, Selection};
+use super::select::{Selection, status};
 use super::{find, look};
 use crate::base::clock::Clock;
 use crate::base::count::counted;
@@ -18,7 +18,9 @@ use crate::cli::location::{StoreLocation, unusable};
 use crate::cli::table::aligned;
 use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
 use crate::event::EventId;
+use crate::history::{DeliveryRow, DeliveryStatus};
 use crate::store::{DeliveryId, ListedDelivery, Named, Records, StoreError};
+use crate::sys::account::own_name;
 
 /// Maximum arrivals selected without ids.
 const ARRIVALS_AT_ONCE: usize = 1000;
@@ -35,7 +37,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "state")]
     dead: bool,
     /// Only deliveries in this state.
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "STATE", value_parser = status())]
     state: Option<DeliveryStatus>,
     #[command(flatten)]
     selection: Selection,
@@ -141,14 +143,14 @@ fn replay_deliveries(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
         complain(&what);
     }
     act(path, arguments, &chosen, "replayed", |ids| {
-        Records::at(path).replay(ids, Clock::system().now())
+        Records::at(path).replay(ids, Clock::system().now(), &own_name())
     })
 }
 
 pub fn drop(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let chosen = choose(path, arguments, true)?;
     act(path, arguments, &chosen, "dropped", |ids| {
-        let dropped = Records::at(path).drop_deliveries(ids, Clock::system().now())?;
+        let dropped = Records::at(path).drop_deliveries(ids, Clock::system().now(), &own_name())?;
         Ok(dropped.given_up + dropped.forgotten)
     })
 }
@@ -211,12 +213,13 @@ fn act(
     } else {
         perform(&ids).map_err(|error| unusable(path, &error))?
     };
+    let now = Clock::system().now();
     let text = match arguments.format {
         Format::Json => json!({
             word: number,
             "dry_run": arguments.dry_run,
             // In the state before the change.
-            "deliveries": chosen.iter().map(as_json).collect::<Vec<_>>(),
+            "deliveries": chosen.iter().map(|entry| DeliveryRow::of(entry, now)).collect::<Vec<_>>(),
         })
         .to_string(),
         Format::Text => {

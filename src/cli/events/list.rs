@@ -4,15 +4,15 @@
 use std::path::Path;
 
 use clap::builder::RangedU64ValueParser;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::arrivals::ArrivalSelection;
 use super::look;
-use super::phase::Phase;
-use super::select::DeliveryStatus;
+use crate::base::clock::Clock;
 use crate::cli::location::unusable;
 use crate::cli::table::{aligned, one_line};
 use crate::cli::{Format, NO, UNKNOWN, YES, complain, say, wrong};
+use crate::history::{ArrivalRow, DeliveryStatus, Phase};
 use crate::store::{Delivery, ListedArrival, ListedDelivery};
 
 /// Maximum length of a reason in a row, in characters.
@@ -47,7 +47,9 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let code = if found.entries.is_empty() { none } else { YES };
     let text = match arguments.format {
         Format::Json => {
-            json!({"arrivals": found.entries.iter().map(arrival_as_json).collect::<Vec<_>>()}).to_string()
+            let now = Clock::system().now();
+            let rows = found.entries.iter().map(|arrival| ArrivalRow::of(arrival, now));
+            json!({"arrivals": rows.collect::<Vec<_>>()}).to_string()
         }
         Format::Text if found.entries.is_empty() => {
             complain(&format!(
@@ -148,7 +150,7 @@ fn states<'e>(entries: impl Iterator<Item = &'e ListedDelivery>) -> String {
 }
 
 fn state(entry: &ListedDelivery) -> String {
-    let phase = Phase::of(entry);
+    let phase = Phase::at(entry, Clock::system().now());
     let state = phase.map_or_else(
         || DeliveryStatus::of(entry).name().to_owned(),
         |phase| phase.to_string(),
@@ -166,22 +168,6 @@ pub fn named(delivery: &Delivery) -> String {
         Some(item) => format!("{}[{item}]", delivery.rule),
         None => delivery.rule.to_string(),
     }
-}
-
-/// Formats an arrival as JSON.
-pub fn arrival_as_json(arrival: &ListedArrival) -> Value {
-    json!({
-        "id": arrival.id.to_string(),
-        "received_at": arrival.received_at.to_string(),
-        "endpoint": arrival.endpoint,
-        "client": arrival.client,
-        "outcome": arrival.outcome.name(),
-        "status": arrival.status,
-        "reason": (!arrival.reason.is_empty()).then_some(&arrival.reason),
-        "replayed": arrival.is_replayed,
-        "fired_by": arrival.fired_by,
-        "deliveries": arrival.deliveries.iter().map(as_json).collect::<Vec<_>>(),
-    })
 }
 
 /// Column titles for [`line()`].
@@ -237,31 +223,4 @@ fn details(entry: &ListedDelivery) -> Vec<String> {
         details.push(format!("not verified: {why}"));
     }
     details
-}
-
-/// Formats a delivery as JSON.
-pub fn as_json(entry: &ListedDelivery) -> Value {
-    let delivery = &entry.delivery;
-    let state = &delivery.state;
-    let due = state.due().map(|due| due.to_string());
-    let ended = state.ended_at().map(|at| at.to_string());
-    let reason = state.reason();
-    json!({
-        "delivery": delivery.id.to_string(),
-        "event": delivery.event.to_string(),
-        "received_at": entry.received_at.to_string(),
-        "endpoint": entry.endpoint,
-        "rule": &*delivery.rule,
-        "element": delivery.item,
-        "state": DeliveryStatus::of(entry).name(),
-        "phase": Phase::of(entry).map(Phase::name),
-        "action": delivery.action.saturating_add(1),
-        "attempt": delivery.attempt,
-        "due": due,
-        "ended_at": ended,
-        "reason": reason,
-        "replays": entry.replays,
-        "unverified": delivery.unverified.as_deref(),
-        "failure_of": delivery.failure_of.map(|failed| failed.to_string()),
-    })
 }

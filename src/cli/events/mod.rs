@@ -6,16 +6,14 @@ mod as_test;
 pub mod capture;
 mod change;
 mod list;
-mod phase;
 mod replay;
 mod select;
 mod show;
 mod stop;
-mod stored;
 mod tail;
 
-pub use select::{DeliveryStatus, Since};
-pub use show::{delivery_lines, delivery_with_attempts};
+pub use select::Since;
+pub use show::delivery_lines;
 
 use std::path::Path;
 

@@ -1,18 +1,19 @@
 //! Selection of deliveries: by rule, endpoint, state and time through the store's index, and by a
 //! condition, for which each event must be read.
 
-use std::sync::Arc;
 use std::time::Duration;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::{Diagnostics, Source};
-use crate::base::json_plan::Plan;
 use crate::base::units::HumanDuration;
 use crate::base::yaml::Document;
-use crate::event::{EventId, Received};
+use crate::event::EventId;
+use crate::history::{DeliveryStatus, decoded};
 use crate::matching::{Condition, Matcher};
 use crate::payload::Event;
-use crate::store::{DeliveryFilter, DeliveryState, History, ListedDelivery, StoreError, StoredEvent};
+use crate::store::{DeliveryFilter, History, ListedDelivery, StoreError, StoredEvent};
 
 /// Maximum deliveries or arrivals read for a condition.
 const READ: usize = 10_000;
@@ -209,48 +210,10 @@ pub fn event(stored: &StoredEvent) -> Result<Event, String> {
     decoded(&stored.received, &stored.decode)
 }
 
-/// Decodes the body of a request. The error says why that fails.
-pub fn decoded(received: &Arc<Received>, decode: &str) -> Result<Event, String> {
-    let plan = Arc::new(Plan::everything());
-    Event::from_store(Arc::clone(received), decode, None, &plan)
-}
-
-/// Coarse state of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum DeliveryStatus {
-    /// Queued, waiting for a retry, or running.
-    Waiting,
-    /// All actions are done.
-    Done,
-    /// Superseded by a newer delivery, or skipped in favour of an older one.
-    Superseded,
-    /// Given up.
-    Dead,
-}
-
-impl DeliveryStatus {
-    /// Returns the state of a delivery.
-    pub fn of(entry: &ListedDelivery) -> Self {
-        match entry.delivery.state {
-            DeliveryState::Debounced { .. }
-            | DeliveryState::Queued { .. }
-            | DeliveryState::Ready { .. }
-            | DeliveryState::Running => Self::Waiting,
-            DeliveryState::Done { .. } => Self::Done,
-            DeliveryState::Superseded { .. } => Self::Superseded,
-            DeliveryState::Dead { .. } => Self::Dead,
-        }
-    }
-
-    /// Name of the state, as in arguments and output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Done => "done",
-            Self::Superseded => "superseded",
-            Self::Dead => "dead",
-        }
-    }
+/// Parser of a state of deliveries, which lists them all in the help text.
+pub fn status() -> impl TypedValueParser<Value = DeliveryStatus> {
+    let names = DeliveryStatus::ALL.map(|status| PossibleValue::new(status.name()).help(status.meaning()));
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<DeliveryStatus>())
 }
 
 #[cfg(test)]

@@ -7,18 +7,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::list::{as_json, named, reason};
-use super::phase::Phase;
-use super::select::DeliveryStatus;
+use super::list::{named, reason};
 use super::{find, look};
 use crate::admin::{AfterStopName, StopAnswer, StopRequest, StopTargetId, StoppedAttempt};
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::count::counted;
 use crate::base::escape;
 use crate::base::units::HumanDuration;
 use crate::cli::ask::{NotAnswered, ask};
 use crate::cli::location::{StoreLocation, unusable};
 use crate::cli::{Format, NO, UNKNOWN, YES, complain, fail, poll, say, status};
+use crate::history::{DeliveryRow, DeliveryStatus, Phase};
 use crate::store::{AttemptRecord, History, ListedDelivery, Lookup, Named, Records, StoreError};
 
 /// Maximum deliveries described if none of them runs.
@@ -160,7 +159,7 @@ fn tell_idle(history: &History, id: Named, arguments: &Arguments) -> Result<u8, 
 
 fn idle_line(entry: &ListedDelivery) -> String {
     let delivery = &entry.delivery;
-    let state = match Phase::of(entry) {
+    let state = match phase(entry) {
         // The daemon knows better than the store, which may not have been told of the end yet.
         None | Some(Phase::Running) => DeliveryStatus::of(entry).name().to_owned(),
         Some(phase) => phase.to_string(),
@@ -239,7 +238,7 @@ impl Stopped {
     }
 
     fn is_going_on(&self) -> bool {
-        let waits = |entry: &ListedDelivery| matches!(Phase::of(entry), Some(Phase::Running | Phase::Due));
+        let waits = |entry: &ListedDelivery| matches!(phase(entry), Some(Phase::Running | Phase::Due));
         self.record.is_none() && self.entry.as_ref().is_some_and(waits)
     }
 
@@ -292,9 +291,17 @@ impl Stopped {
 
 /// The state of a delivery after the stop.
 fn state(entry: &ListedDelivery) -> String {
-    match (Phase::of(entry), entry.delivery.state.reason()) {
+    match (phase(entry), entry.delivery.state.reason()) {
         (Some(phase), _) => phase.to_string(),
         (None, Some(reason)) => format!("{}: {reason}", DeliveryStatus::of(entry).name()),
         (None, None) => DeliveryStatus::of(entry).name().to_owned(),
     }
+}
+
+fn phase(entry: &ListedDelivery) -> Option<Phase> {
+    Phase::at(entry, Clock::system().now())
+}
+
+fn as_json(entry: &ListedDelivery) -> Value {
+    json!(DeliveryRow::of(entry, Clock::system().now()))
 }

@@ -7,13 +7,17 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::arrivals::ArrivalSelection;
-use super::list::{ARRIVAL_COLUMNS, arrival_as_json, arrival_line};
+use super::list::{ARRIVAL_COLUMNS, arrival_line};
 use super::look;
+use crate::base::clock::Clock;
 use crate::base::escape;
 use crate::cli::location::unusable;
 use crate::cli::table::{in_columns, widen};
 use crate::cli::{Format, YES, fail, wrong};
+use crate::history::ArrivalRow;
 use crate::store::{ListedArrival, Records, StoreError};
 
 /// Interval between reads of the store.
@@ -85,11 +89,11 @@ impl Printer {
     ) -> Result<(), u8> {
         let text = match self.format {
             Format::Json => {
-                let lines: Vec<String> = entries
+                let now = Clock::system().now();
+                let rows = entries
                     .iter()
-                    .map(|entry| arrival_as_json(entry).to_string())
-                    .collect();
-                lines.join("\n")
+                    .map(|entry| json!(ArrivalRow::of(entry, now)).to_string());
+                rows.collect::<Vec<_>>().join("\n")
             }
             Format::Text => {
                 let lines: Vec<_> = column_names

@@ -4,15 +4,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admin::FireAnswer;
+use crate::base::clock::Clock;
 use crate::base::escape;
-use crate::cli::events::{DeliveryStatus, delivery_lines, delivery_with_attempts};
+use crate::cli::events::delivery_lines;
 use crate::cli::location::unusable;
 use crate::cli::{fail, poll};
 use crate::event::EventId;
-use crate::store::{AttemptRecord, DeliveryId, ListedDelivery, Records, StoreError};
+use crate::history::{DeliveryDetail, DeliveryStatus};
+use crate::store::{AttemptRecord, DeliveryId, ListedDelivery, Pauses, Records, StoreError};
 
 /// The deliveries of the rule at their end, or when the wait was over. There is one, or with
 /// `for_each` one for each element.
@@ -78,11 +80,16 @@ impl Ended {
     /// Formats the state and the attempts as JSON: a list for a rule with `for_each`.
     pub(super) fn to_json(&self) -> Value {
         match self.0.as_slice() {
-            [(entry, attempts)] if entry.delivery.item.is_none() => delivery_with_attempts(entry, attempts),
+            [(entry, attempts)] if entry.delivery.item.is_none() => as_json(entry, attempts),
             all => all
                 .iter()
-                .map(|(entry, attempts)| delivery_with_attempts(entry, attempts))
+                .map(|(entry, attempts)| as_json(entry, attempts))
                 .collect(),
         }
     }
+}
+
+fn as_json(entry: &ListedDelivery, attempts: &[AttemptRecord]) -> Value {
+    let now = Clock::system().now();
+    json!(DeliveryDetail::of(entry, attempts, &Pauses::default(), None, now))
 }

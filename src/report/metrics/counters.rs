@@ -12,13 +12,15 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::day::Day;
 use super::labels::{
     ActionLabels, ArrivalLabels, AttemptLabels, BuildLabels, EndedLabels, EndpointLabels, NameLabel,
     OutcomeLabels, RefusedLabels, RingLabels, ShedLabels, StatusLabels,
 };
+use super::rule_day::Ended;
 use crate::base::clock::Timestamp;
 use crate::rules::RuleSet;
-use crate::store::{INTERRUPTED, Ring};
+use crate::store::{DeliveryId, INTERRUPTED, Ring};
 
 /// Upper bounds of the buckets for an attempt's duration, in seconds.
 const DURATIONS: [f64; 11] = [0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0];
@@ -41,6 +43,25 @@ pub struct Metrics {
     rules: Mutex<BTreeSet<Arc<str>>>,
     /// Endpoints of the rules in force.
     endpoints: Mutex<BTreeSet<Arc<str>>>,
+    /// Figures of the last 24 hours.
+    pub day: Day,
+}
+
+/// An attempt that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempted<'a> {
+    /// Time of its end.
+    pub at: Timestamp,
+    pub rule: &'a Arc<str>,
+    pub delivery: DeliveryId,
+    /// Kind of the action.
+    pub action: &'static str,
+    pub outcome: &'static str,
+    /// Result in words.
+    pub detail: &'a str,
+    pub duration: Duration,
+    /// True if the action belongs to `on_failure`.
+    pub for_failure: bool,
 }
 
 impl Default for Metrics {
@@ -61,6 +82,7 @@ impl Default for Metrics {
             latest: Mutex::default(),
             rules: Mutex::default(),
             endpoints: Mutex::default(),
+            day: Day::default(),
         };
         metrics.register();
         metrics
@@ -161,6 +183,7 @@ impl Metrics {
         let endpoint = NameLabel(Arc::clone(endpoint));
         let labels = ArrivalLabels { endpoint, outcome };
         self.arrivals.get_or_create(&labels).inc();
+        self.day.arrived(outcome);
     }
 
     /// Counts a request that was not trusted.
@@ -173,6 +196,7 @@ impl Metrics {
     /// Counts a request that was rejected before it became an arrival.
     pub fn turned_away(&self, status: u16) {
         self.turned_away.get_or_create(&StatusLabels { status }).inc();
+        self.day.turned_away();
     }
 
     /// Counts an answer whose stated body could not be rendered.
@@ -192,16 +216,32 @@ impl Metrics {
     }
 
     /// Counts an attempt that has ended.
-    pub fn attempted(
-        &self,
-        rule: &Arc<str>,
-        action: &'static str,
-        outcome: &'static str,
-        duration: Duration,
-    ) {
+    pub fn attempted(&self, attempted: &Attempted<'_>) {
+        let Attempted {
+            at,
+            rule,
+            delivery,
+            action,
+            outcome,
+            detail,
+            duration,
+            for_failure,
+        } = *attempted;
         self.count_attempt(rule, action, outcome);
         let durations = self.durations.get_or_create(&ActionLabels { action });
         durations.observe(duration.as_secs_f64());
+        self.day.attempted(outcome);
+        let is_done = outcome == "done";
+        if !for_failure && (is_done || outcome == "failed" || outcome == "dead") {
+            self.day.rules.lock().count(&Ended {
+                at,
+                rule,
+                delivery,
+                is_done,
+                detail,
+                duration,
+            });
+        }
     }
 
     /// Counts an attempt that was interrupted by the end of the last daemon. Its duration is
@@ -223,6 +263,9 @@ impl Metrics {
     pub fn ended(&self, rule: &Arc<str>, state: &'static str) {
         let rule = NameLabel(Arc::clone(rule));
         self.ended.get_or_create(&EndedLabels { rule, state }).inc();
+        if state == "dead" {
+            self.day.died();
+        }
     }
 
     /// Counts a reload: `in force` or `kept`.
@@ -236,6 +279,9 @@ impl Metrics {
         let mut latest = self.latest.lock();
         latest.retain(|rule, _| rules.names.contains_key(rule));
         drop(latest);
+        let mut days = self.day.rules.lock();
+        days.retain(|rule| rules.names.contains_key(rule));
+        drop(days);
         if lost_any(&self.rules, rules.names.keys().chain(rules.silences.keys())) {
             self.attempts.clear();
             self.ended.clear();

@@ -7,8 +7,12 @@
 //! series.
 
 mod counters;
+mod day;
 mod labels;
 mod render;
+mod rule_day;
 
-pub use counters::Metrics;
+pub use counters::{Attempted, Metrics};
+pub use day::{Day, DaySlot, SLOT as DAY_SLOT, Sample};
 pub use render::{CONTENT_TYPE, Moment, render};
+pub use rule_day::{Failure, MAX_RULES as MAX_RULE_FIGURES, RuleFigures};

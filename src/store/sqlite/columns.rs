@@ -79,6 +79,12 @@ pub(super) fn integer(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// Reads a count. `SQLite` counts in signed numbers, which are never negative here.
+pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let count: i64 = row.get(column)?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 /// Formats a value as a column of JSON.
 pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
@@ -135,7 +141,8 @@ fn parameters(column: &str) -> Result<Vec<(String, String)>, Unreadable> {
     from_json("parameters", column)
 }
 
-fn headers(column: &str) -> Result<HeaderMap, Unreadable> {
+/// Parses the headers of a column.
+pub(super) fn headers(column: &str) -> Result<HeaderMap, Unreadable> {
     let pairs: Vec<(String, Value)> = from_json("headers", column)?;
     let mut headers = HeaderMap::with_capacity(pairs.len());
     for (name, value) in pairs {

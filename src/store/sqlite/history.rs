@@ -4,7 +4,6 @@
 //! A [`History`] reads one snapshot and writes nothing. An attempt is known to run once the daemon
 //! has recorded its start, and only while a daemon uses the store.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,16 +26,12 @@ use crate::store::{
 };
 
 /// Columns of [`entry`], in its order.
-const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.unverified, d.replays, \
+pub(super) const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.unverified, d.replays, \
      d.failure_of, d.state, d.due, d.debounced_since, d.ended_at, d.reason, d.begun_at, d.item FROM deliveries d JOIN events e ON e.seq = d.event ";
 
 /// The row of an event, its answer and its decision.
 const EVENT: &str =
     "SELECT seq, status, decision, is_replay, answer_error, fired_by FROM events WHERE id = ?1";
-
-/// Unended deliveries of each rule, and how many of them have a running attempt.
-const UNENDED: &str = "SELECT rule, count(*), count(begun_at) FROM deliveries \
-     WHERE state IN ('debounced', 'queued', 'ready') GROUP BY rule";
 
 /// Maximum ids read for one prefix.
 const PREFIX_MATCHES: i64 = 1001;
@@ -44,7 +39,7 @@ const PREFIX_MATCHES: i64 = 1001;
 /// A snapshot of a store.
 #[derive(Debug)]
 pub struct History {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
     /// True if a daemon is known to use the store. Without one, no attempt runs.
     is_in_use: bool,
@@ -98,23 +93,11 @@ impl History {
         pauses::list(&self.connection).map_err(|error| self.map_error(&error))
     }
 
-    /// Counts the unended deliveries of each rule: those that wait, and those with a running
-    /// attempt. Reads all of them.
-    pub fn unended_by_rule(&self) -> Result<BTreeMap<String, (u64, u64)>, StoreError> {
-        let read = || {
-            let mut unended = self.connection.prepare_cached(UNENDED)?;
-            let read = unended.query_map([], |row| {
-                let (all, begun): (i64, i64) = (row.get(1)?, row.get(2)?);
-                let running = if self.is_in_use { begun } else { 0 };
-                let count = |number: i64| u64::try_from(number).unwrap_or(0);
-                Ok((row.get(0)?, (count(all - running), count(running))))
-            })?;
-            read.collect::<rusqlite::Result<_>>()
-        };
-        read().map_err(|error| self.map_error(&error))
-    }
-
-    fn read(&self, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<ListedDelivery>, StoreError> {
+    pub(super) fn read(
+        &self,
+        sql: &str,
+        parameters: &[&dyn ToSql],
+    ) -> Result<Vec<ListedDelivery>, StoreError> {
         let read = || {
             let mut entries = self.connection.prepare_cached(sql)?;
             entries
@@ -257,11 +240,11 @@ impl History {
         }))
     }
 
-    fn map_error(&self, error: &rusqlite::Error) -> StoreError {
+    pub(super) fn map_error(&self, error: &rusqlite::Error) -> StoreError {
         map_error(&self.path, error)
     }
 
-    fn damaged(&self, Unreadable(detail): Unreadable) -> StoreError {
+    pub(super) fn damaged(&self, Unreadable(detail): Unreadable) -> StoreError {
         let path = self.path.clone();
         StoreError::Damaged { path, detail }
     }

@@ -17,7 +17,7 @@ fn events() -> String {
     format!(
         "SELECT e.id AS id, e.received_at, e.endpoint, e.client, {outcome}, e.status, \
          coalesce(e.answer_error, ''), e.is_replay, e.seq AS row, \
-         e.fired_by FROM events e WHERE (?1 IS NULL OR ?1 = {outcome}) \
+         e.fired_by, e.method, e.headers, e.size FROM events e WHERE (?1 IS NULL OR ?1 = {outcome}) \
          AND (?2 IS NULL OR e.endpoint = ?2) AND (?3 IS NULL OR e.client = ?3) \
          AND (?4 IS NULL OR e.received_at >= ?4) AND (?5 IS NULL OR e.received_at < ?5) \
          AND ((?6 IS NULL AND ?7 IS NULL) OR EXISTS (SELECT 1 FROM deliveries d WHERE d.event = e.seq \
@@ -28,7 +28,7 @@ fn events() -> String {
 
 /// The records that a filter wants, with the columns of [`arrival()`]. They have no deliveries.
 const RECORDS: &str = "SELECT a.id AS id, a.received_at, a.endpoint, a.client, a.outcome, a.status, a.reason, 0, \
-     a.seq AS row, NULL FROM arrivals a WHERE (?1 IS NULL OR a.outcome = ?1) \
+     a.seq AS row, NULL, a.method, a.headers, a.size FROM arrivals a WHERE (?1 IS NULL OR a.outcome = ?1) \
      AND (?2 IS NULL OR a.endpoint = ?2) AND (?3 IS NULL OR a.client = ?3) \
      AND (?4 IS NULL OR a.received_at >= ?4) AND (?5 IS NULL OR a.received_at < ?5) \
      AND ?6 IS NULL AND ?7 IS NULL";
@@ -123,6 +123,9 @@ fn arrival(row: &Row<'_>) -> Result<ListedArrival, Unreadable> {
         received_at: Timestamp::from_millis(row.get(1)?),
         endpoint: row.get(2)?,
         client: row.get(3)?,
+        method: row.get(10)?,
+        headers: columns::headers(&row.get::<_, String>(11)?)?,
+        size: u64::try_from(row.get::<_, i64>(12)?).unwrap_or(0),
         outcome: parsed("outcome", &row.get::<_, String>(4)?)?,
         status: row.get(5)?,
         reason: row.get(6)?,

@@ -8,6 +8,7 @@
 mod access;
 mod answers;
 mod arrivals;
+mod backlog;
 mod body;
 mod checkpoint;
 mod columns;
@@ -32,6 +33,7 @@ mod lock;
 mod maintenance;
 mod operator;
 mod pauses;
+mod problems;
 mod queue;
 mod queue_key;
 mod reading;

@@ -22,15 +22,12 @@ use crate::store::{DeliveryId, Dropped, StoreError};
 /// daemon's new events.
 const CHUNK: usize = 200;
 
-/// Recorded reason of a dropped delivery.
-const DROPPED: &str = "dropped by the operator";
-
 const FIND: &str =
     "SELECT seq, event, state IN ('debounced', 'queued', 'ready') FROM deliveries WHERE id = ?1";
 
 const RECORD: &str = "INSERT INTO attempts \
      (delivery, action, number, started_at, duration, outcome, detail, stdout, stderr) \
-     SELECT seq, action, attempt, ?2, 0, ?3, 'by the operator; it was ' || \
+     SELECT seq, action, attempt, ?2, 0, ?3, 'by ' || ?4 || '; it was ' || \
      iif(state = 'superseded', coalesce(reason, state), state || coalesce(': ' || reason, '')), \
      x'', x'' FROM deliveries WHERE seq = ?1";
 
@@ -59,8 +56,8 @@ const RECOUNT: &str = "UPDATE events SET \
      ended_at = (SELECT max(ended_at) FROM deliveries WHERE event = ?1) WHERE seq = ?1";
 
 /// Replays deliveries that have ended, from their first action. Returns their number. Waiting and
-/// missing ones are skipped.
-pub fn replay(path: &Path, deliveries: &[DeliveryId], now: Timestamp) -> Result<usize, StoreError> {
+/// missing ones are skipped. `by` is the name of the operator.
+pub fn replay(path: &Path, deliveries: &[DeliveryId], now: Timestamp, by: &str) -> Result<usize, StoreError> {
     let mut replayed = 0;
     change_each(path, deliveries, |connection, delivery| {
         if delivery.waits {
@@ -69,7 +66,7 @@ pub fn replay(path: &Path, deliveries: &[DeliveryId], now: Timestamp) -> Result<
         let (seq, now) = (delivery.seq, now.as_millis());
         connection
             .prepare_cached(RECORD)?
-            .execute(params![seq, now, "replayed"])?;
+            .execute(params![seq, now, "replayed", by])?;
         replayed += connection.prepare_cached(REPLAY)?.execute(params![seq, now])?;
         Ok(())
     })?;
@@ -77,22 +74,24 @@ pub fn replay(path: &Path, deliveries: &[DeliveryId], now: Timestamp) -> Result<
 }
 
 /// Gives up waiting deliveries, and deletes ended ones. An event without deliveries is deleted too.
-/// Its dedup keys stay.
+/// Its dedup keys stay. `by` is the name of the operator.
 pub fn drop_deliveries(
     path: &Path,
     deliveries: &[DeliveryId],
     now: Timestamp,
+    by: &str,
 ) -> Result<Dropped, StoreError> {
     let mut dropped = Dropped::default();
+    let reason = format!("dropped by {by}");
     change_each(path, deliveries, |connection, delivery| {
         let (seq, now) = (delivery.seq, now.as_millis());
         if delivery.waits {
             connection
                 .prepare_cached(RECORD)?
-                .execute(params![seq, now, "dropped"])?;
+                .execute(params![seq, now, "dropped", by])?;
             dropped.given_up += connection
                 .prepare_cached(GIVE_UP)?
-                .execute(params![seq, now, DROPPED])?;
+                .execute(params![seq, now, reason])?;
         } else {
             let mut forget = connection.prepare_cached(DELETE)?;
             dropped.forgotten += forget.execute([seq, delivery.event])?;

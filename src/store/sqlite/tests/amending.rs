@@ -37,11 +37,11 @@ async fn a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded(
         .await;
     subject.lease_all(after(1)).await;
     subject.settle(id, dead(2)).await;
-    assert_eq!(replay(&subject.path(), &[id], after(10)), Ok(1));
+    assert_eq!(replay(&subject.path(), &[id], after(10), "lea"), Ok(1));
     // Only once: the delivery waits now.
-    assert_eq!(replay(&subject.path(), &[id], after(11)), Ok(0));
+    assert_eq!(replay(&subject.path(), &[id], after(11), "lea"), Ok(0));
     assert_eq!(
-        drop_deliveries(&subject.path(), &[], after(11)),
+        drop_deliveries(&subject.path(), &[], after(11), "lea"),
         Ok(Dropped::default())
     );
 
@@ -54,7 +54,7 @@ async fn a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded(
     let last = attempts.last().unwrap();
     assert_eq!(
         (last.outcome.as_str(), last.detail.as_str(), last.action),
-        ("replayed", "by the operator; it was dead: exit 3", 1)
+        ("replayed", "by lea; it was dead: exit 3", 1)
     );
     subject.settle(id, done(20)).await;
     let history = History::open(&subject.path()).unwrap();
@@ -71,10 +71,10 @@ async fn a_running_delivery_that_is_dropped_can_be_replayed_at_once() {
     let subject = Sqlite::open(Settings::default());
     let id = subject.enqueue_new(&arrival(0), pending("deploy", &["n"])).await;
     subject.lease_all(after(1)).await;
-    let dropped = drop_deliveries(&subject.path(), &[id], after(0)).unwrap();
+    let dropped = drop_deliveries(&subject.path(), &[id], after(0), "lea").unwrap();
     assert_eq!(dropped.given_up, 1);
     // With the same due time as before.
-    assert_eq!(replay(&subject.path(), &[id], after(0)), Ok(1));
+    assert_eq!(replay(&subject.path(), &[id], after(0), "lea"), Ok(1));
     let settled = Settled {
         delivery: id,
         attempt: Some(record(0, 1)),
@@ -105,7 +105,7 @@ async fn a_dropped_delivery_occupies_its_group_until_its_attempt_is_over() {
     let first = subject.enqueue_new(&arrival(0), in_group()).await;
     let second = subject.enqueue_new(&arrival(0), in_group()).await;
     assert_eq!(subject.lease_all(after(1)).await, [first]);
-    let dropped = drop_deliveries(&subject.path(), &[first], after(2)).unwrap();
+    let dropped = drop_deliveries(&subject.path(), &[first], after(2), "lea").unwrap();
     assert_eq!(dropped.given_up, 1);
     assert_eq!(subject.lease_all(after(3)).await, []);
     let late = Settled::unattempted(first, done(4));
@@ -128,7 +128,7 @@ async fn an_ended_delivery_is_deleted_with_its_event_but_not_its_dedup_keys() {
     let ids = subject.lease_all(after(1)).await;
     subject.settle(ids[0], dead(2)).await;
     subject.settle(ids[1], done(2)).await;
-    let drop_one = |id| drop_deliveries(&subject.path(), &[id], after(3)).unwrap();
+    let drop_one = |id| drop_deliveries(&subject.path(), &[id], after(3), "lea").unwrap();
     let one = Dropped {
         forgotten: 1,
         ..Dropped::default()
@@ -201,8 +201,8 @@ async fn only_a_closed_store_is_vacuumed() {
         listed.iter().map(|entry| entry.delivery.id).collect()
     };
     let both = [
-        drop_deliveries(&path, &ids, after(9)).unwrap(),
-        drop_deliveries(&path, &ids, after(9)).unwrap(),
+        drop_deliveries(&path, &ids, after(9), "lea").unwrap(),
+        drop_deliveries(&path, &ids, after(9), "lea").unwrap(),
     ];
     assert_eq!((both[0].given_up, both[1].forgotten), (200, 200));
     let vacuumed = vacuum(&path).unwrap();
@@ -223,7 +223,7 @@ async fn a_foreign_file_or_another_version_is_left_alone() {
     assert!(!missing.exists());
     fs::write(&missing, "something else").unwrap();
     assert!(matches!(
-        replay(&missing, &[], after(0)),
+        replay(&missing, &[], after(0), "lea"),
         Err(StoreError::NotAStore { .. })
     ));
     subject.store().close().await.unwrap();
@@ -235,7 +235,7 @@ async fn a_foreign_file_or_another_version_is_left_alone() {
         Err(StoreError::Older { found: 0, .. })
     ));
     assert!(matches!(
-        replay(&path, &[], after(0)),
+        replay(&path, &[], after(0), "lea"),
         Err(StoreError::Older { .. })
     ));
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::base::clock::{Clock, Timestamp};
+use crate::base::clock::Timestamp;
 use crate::store::{DeliveryState, ListedDelivery};
 
 /// The activity of a delivery that has not ended. Finer than its state `waiting`.
@@ -21,12 +21,8 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Returns the phase of a delivery. `None` if it has ended.
-    pub fn of(entry: &ListedDelivery) -> Option<Self> {
-        Self::at(entry, Clock::system().now())
-    }
-
-    fn at(entry: &ListedDelivery, now: Timestamp) -> Option<Self> {
+    /// Returns the phase of a delivery at `now`. `None` if it has ended.
+    pub fn at(entry: &ListedDelivery, now: Timestamp) -> Option<Self> {
         match entry.delivery.state {
             DeliveryState::Running => Some(Self::Running),
             DeliveryState::Ready { .. } if entry.begun_at.is_some() => Some(Self::Running),

@@ -1,12 +1,14 @@
-//! Arrivals as the store keeps them, for `hookyard events show`.
+//! Arrivals as the store keeps them, with their payload decoded again.
 
 use std::sync::Arc;
 
-use crate::base::count::counted;
+use crate::base::json_plan::Plan;
 use crate::event::{ArrivalOutcome, Decision, EventId, Received, VerifiedBy};
+use crate::payload::Event;
 use crate::store::{History, StoreError};
 
 /// An arrival as the store keeps it: an event, or the record of what became no event.
+#[derive(Clone, Debug)]
 pub struct StoredArrival {
     pub received: Arc<Received>,
     pub decode: String,
@@ -27,48 +29,10 @@ pub struct StoredArrival {
 }
 
 impl StoredArrival {
-    /// Formats the outcome, the reason and the decision of then.
-    pub fn describe(&self) -> Vec<String> {
-        let answered = match (&self.fired_by, self.status) {
-            (Some(user), _) => format!("by {user}"),
-            (None, Some(status)) => format!("answered {status}"),
-            (None, None) => "answered when its deliveries had ended".to_owned(),
-        };
-        let replayed = if self.is_replay {
-            "; replayed by the operator"
-        } else {
-            ""
-        };
-        let mut lines = vec![format!("outcome {}, {answered}{replayed}", self.outcome)];
-        if !self.reason.is_empty() {
-            lines.push(format!("reason {}", self.reason));
-        }
-        if !self.verified_by.is_empty() {
-            lines.push(format!("verified by {}", self.verified_by.join(", ")));
-        }
-        let decision = &self.decision;
-        if decision.generation == 0 {
-            return lines;
-        }
-        lines.push(format!(
-            "decided by generation {} of the rules (sha256 {}…)",
-            decision.generation, decision.rules_sha256
-        ));
-        lines.extend(
-            decision
-                .rules
-                .iter()
-                .map(|decided| match (decided.matched, &decided.verified_by) {
-                    (true, Some(by)) => format!("  yes {}, verified by {by}", decided.rule),
-                    (true, None) => format!("  yes {}", decided.rule),
-                    (false, _) => format!("  no  {}: {}", decided.rule, decided.reason),
-                }),
-        );
-        if decision.unlisted > 0 {
-            let more = counted(decision.unlisted, "further rule");
-            lines.push(format!("  {more} of the endpoint"));
-        }
-        lines
+    /// Decodes the payload. The error says why that fails.
+    pub fn event(&self) -> Result<Event, String> {
+        self.whole.clone()?;
+        decoded(&self.received, &self.decode)
     }
 }
 
@@ -117,4 +81,10 @@ pub fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, S
         fired_by: None,
         size: record.size,
     }))
+}
+
+/// Decodes the body of a request. The error says why that fails.
+pub fn decoded(received: &Arc<Received>, decode: &str) -> Result<Event, String> {
+    let plan = Arc::new(Plan::everything());
+    Event::from_store(Arc::clone(received), decode, None, &plan)
 }
