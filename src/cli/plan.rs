@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::ask::{NotAnswered, ask};
 use super::check::environment;
-use super::events::Since;
 use super::location::{StoreLocation, unusable};
 use super::{Format, NO, UNKNOWN, YES, complain, fail, naming, rules_path, say, status, wrong};
 use crate::admin::{PlanAnswer, PlanRequest};
 use crate::base::clock::{Clock, Timestamp};
 use crate::config;
+use crate::history::Since;
 use crate::plan::{Plan, Range};
 use crate::rules::RuleSet;
 use crate::store::Records;

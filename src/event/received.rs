@@ -33,6 +33,18 @@ impl EventId {
         Self(derived(&bytes, &number.to_be_bytes()))
     }
 
+    /// The first id of a moment. All ids of earlier moments are less.
+    pub fn first_at(at: Timestamp) -> Self {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0).min((1 << 48) - 1);
+        Self(Uuid::from_u128(u128::from(millis) << 80))
+    }
+
+    /// The time that the id begins with.
+    pub fn at(&self) -> Timestamp {
+        let millis = self.0.as_u128() >> 80;
+        Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+
     /// The 16 bytes of the id. The first six are its time.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()

@@ -15,8 +15,10 @@ mod explain;
 mod names;
 mod payload;
 mod phase;
+mod query;
 mod read;
 mod request;
+mod search;
 mod status;
 mod stored;
 
@@ -30,7 +32,12 @@ pub use explain::{
 pub use names::EventNames;
 pub use payload::{CutText, hex_dump, pretty, raw_text, written};
 pub use phase::Phase;
+pub use query::{FILTERS, KnownNames, Query, QueryError, Since, Suggestion, compile, suggestions};
 pub use read::{ReadArrival, ReadDelivery, event_of};
 pub use request::{RequestView, headers};
+pub use search::{
+    ArrivalPage, DeliverySearch, FoundArrivals, FoundDeliveries, SearchBounds, arrival_page, count_after,
+    search,
+};
 pub use status::DeliveryStatus;
 pub use stored::{StoredArrival, decoded, stored};

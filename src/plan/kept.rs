@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::clock::Timestamp;
 use crate::event::{ArrivalOutcome, Decision, EventId};
 use crate::pipeline::KeptArrival;
-use crate::store::{ArrivalFilter, History, ProofRecord, StoreError};
+use crate::store::{ArrivalFilter, ArrivalWindow, History, ProofRecord, StoreError};
 
 /// Arrivals that are listed by one query.
 const PAGE: usize = 1000;
@@ -41,11 +41,12 @@ pub fn each_kept(
     };
     let (mut before, mut left, mut oldest) = (None, range.last, None);
     while left > 0 {
-        let listed = history.listed_before(&filter, before, left.min(PAGE))?;
-        let Some(last) = listed.last() else { break };
-        before = Some(last.id);
-        left -= listed.len();
-        for arrival in listed {
+        let limit = left.min(PAGE);
+        let ArrivalWindow { arrivals, floor } = history.arrivals_in_window(&filter, before, PAGE, limit)?;
+        let last = arrivals.last().map(|last| last.id);
+        before = if arrivals.len() < limit { floor } else { last };
+        left -= arrivals.len();
+        for arrival in arrivals {
             let Some(kept) = read(history, arrival.id, arrival.outcome)? else {
                 continue;
             };
@@ -53,6 +54,9 @@ pub fn each_kept(
             if !each(&kept) {
                 return Ok(oldest);
             }
+        }
+        if before.is_none() {
+            break;
         }
     }
     Ok(oldest)

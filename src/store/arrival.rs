@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
@@ -103,8 +104,8 @@ pub struct ArrivalFilter {
     pub rule: Option<String>,
     /// The state of a delivery: `waiting`, `done`, `superseded` or `dead`.
     pub state: Option<&'static str>,
-    /// Address of the client.
-    pub client: Option<String>,
+    /// Network of the client.
+    pub client: Option<IpNet>,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
 }
@@ -133,6 +134,15 @@ pub struct ListedArrival {
     pub fired_by: Option<String>,
     /// Its deliveries, in their order.
     pub deliveries: Vec<ListedDelivery>,
+}
+
+/// The wanted arrivals of a range of ids.
+#[derive(Clone, Debug)]
+pub struct ArrivalWindow {
+    /// The arrivals, newest first.
+    pub arrivals: Vec<ListedArrival>,
+    /// The id before which the next window begins. `None`: there are no older arrivals.
+    pub floor: Option<EventId>,
 }
 
 /// Rows up to which a tail has read the arrivals.

@@ -122,7 +122,7 @@ use std::pin::Pin;
 use crate::base::clock::{Clock, Timestamp};
 use crate::event::EventId;
 
-pub use arrival::{ArrivalFilter, ArrivalRecord, ListedArrival, ProofRecord, TailCursor};
+pub use arrival::{ArrivalFilter, ArrivalRecord, ArrivalWindow, ListedArrival, ProofRecord, TailCursor};
 pub use backlog::{Backlog, BacklogCounts, BacklogEntry, GROUPS_LISTED, GroupBacklog, WAITING_LISTED};
 pub use decide::interruption::{INTERRUPTED, Interrupted};
 pub use decide::turns::{Concurrency, MAX_LIGHT, Wanted};

@@ -2,13 +2,17 @@
 //! be read.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use ipnet::IpNet;
 
-use super::select::{Found, PAGE, Selection, Since, condition, event, search, status};
+use super::select::{Selection, condition, status};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::Diagnostics;
+use crate::base::escape;
+use crate::cli::{fail, wrong};
 use crate::event::ArrivalOutcome;
-use crate::history::{DeliveryStatus, decoded};
-use crate::matching::Matcher;
+use crate::history::{
+    DeliveryStatus, EventNames, FoundArrivals, Query, QueryError, SearchBounds, Since, search,
+};
 use crate::store::{ArrivalFilter, History, ListedArrival, StoreError};
 
 /// Filters of arrivals. All of them must hold.
@@ -40,6 +44,11 @@ pub struct ArrivalSelection {
     /// refs/heads/main}'`. It is checked on the latest 10000 arrivals that pass the other filters.
     #[arg(long = "where", value_name = "CONDITION")]
     condition: Option<String>,
+    /// All filters in one line, in place of the other options: `'outcome:ignored since:2h
+    /// $.ref:refs/heads/main'`.
+    #[arg(long, value_name = "LINE", conflicts_with_all =
+        ["outcome", "state", "rule", "endpoint", "client", "since", "until", "condition"])]
+    query: Option<String>,
 }
 
 /// Parser of an outcome, which lists them all in the help text.
@@ -49,52 +58,94 @@ fn outcome() -> impl TypedValueParser<Value = ArrivalOutcome> {
 }
 
 impl ArrivalSelection {
-    /// Builds the search. Fails if the condition is invalid.
-    pub fn search(&self) -> Result<ArrivalSearch, Diagnostics> {
+    /// Builds the search. `names` returns those of the rules file.
+    pub fn search(&self, names: impl FnOnce() -> EventNames) -> Result<ArrivalSearch, SelectionError> {
         let now = Clock::system().now();
+        if let Some(line) = &self.query {
+            let query =
+                Query::parse(line, now).map_err(|error| SelectionError::Query(line.clone(), error))?;
+            let names = if query.event_name.is_some() {
+                names()
+            } else {
+                EventNames::default()
+            };
+            return Ok(ArrivalSearch { query, names });
+        }
         let at = |when: Option<Since>| when.map(|when| when.at(now));
-        Ok(ArrivalSearch {
-            filter: ArrivalFilter {
-                outcome: self.outcome,
-                endpoint: self.endpoint.clone(),
-                rule: self.rule.clone(),
-                state: self.state.map(DeliveryStatus::name),
-                client: self.client.map(|client| client.to_string()),
-                since: at(self.since),
-                until: at(self.until),
-            },
-            condition: self.condition.as_deref().map(condition).transpose()?,
-        })
+        let filter = ArrivalFilter {
+            outcome: self.outcome,
+            endpoint: self.endpoint.clone(),
+            rule: self.rule.clone(),
+            state: self.state.map(DeliveryStatus::name),
+            client: self.client.map(IpNet::from),
+            since: at(self.since),
+            until: at(self.until),
+        };
+        let condition = self.condition.as_deref().map(condition).transpose();
+        let condition = condition.map_err(SelectionError::Condition)?;
+        Ok(ArrivalSearch::new(Query::new(filter, condition)))
+    }
+}
+
+/// The reason why a selection is invalid.
+#[derive(Debug)]
+pub enum SelectionError {
+    Condition(Diagnostics),
+    /// The line, and its error.
+    Query(String, QueryError),
+}
+
+impl SelectionError {
+    /// Prints the error. Returns the exit code.
+    pub fn report(&self) -> u8 {
+        match self {
+            Self::Condition(diagnostics) => wrong(diagnostics),
+            Self::Query(line, error) => {
+                let marks = "^".repeat(error.length.max(1));
+                let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}"));
+                fail(&format!(
+                    "{}\n  {}\n  {}{marks}{}",
+                    error.message,
+                    escape::line(line),
+                    " ".repeat(error.column.saturating_sub(1)),
+                    hint.unwrap_or_default()
+                ))
+            }
+        }
     }
 }
 
 /// A search for arrivals.
 #[derive(Debug)]
 pub struct ArrivalSearch {
-    /// The filter that the store applies.
-    pub filter: ArrivalFilter,
-    condition: Option<Matcher>,
+    /// The filters.
+    pub query: Query,
+    names: EventNames,
 }
 
 impl ArrivalSearch {
+    fn new(query: Query) -> Self {
+        let names = EventNames::default();
+        Self { query, names }
+    }
+
     /// A search for ignored arrivals on the endpoint, since the time and with the condition of a
     /// selection of deliveries.
     pub fn ignored(selection: &Selection) -> Result<Self, Diagnostics> {
         let now = Clock::system().now();
-        Ok(Self {
-            filter: ArrivalFilter {
-                outcome: Some(ArrivalOutcome::Ignored),
-                endpoint: selection.endpoint.clone(),
-                since: selection.since.map(|since| since.at(now)),
-                ..ArrivalFilter::default()
-            },
-            condition: selection.condition.as_deref().map(condition).transpose()?,
-        })
+        let filter = ArrivalFilter {
+            outcome: Some(ArrivalOutcome::Ignored),
+            endpoint: selection.endpoint.clone(),
+            since: selection.since.map(|since| since.at(now)),
+            ..ArrivalFilter::default()
+        };
+        let condition = selection.condition.as_deref().map(condition).transpose()?;
+        Ok(Self::new(Query::new(filter, condition)))
     }
 
     /// Describes the filters, to follow `no arrival`: ` on the endpoint `/a`, received since …`.
     pub fn described(&self) -> String {
-        let filter = &self.filter;
+        let filter = &self.query.filter;
         let time = |word: &str, at: Option<Timestamp>| at.map(|at| format!("received {word} {at}"));
         let parts = [
             filter
@@ -111,9 +162,13 @@ impl ArrivalSearch {
                 .map(|state| format!("with a delivery in the state `{state}`")),
             time("since", filter.since),
             time("before", filter.until),
-            self.condition
+            self.query
+                .event_name
                 .as_ref()
-                .map(|_| "that meets the condition".to_owned()),
+                .map(|event| format!("that its sender names `{event}`")),
+            self.query
+                .has_condition()
+                .then(|| "that meets the condition".to_owned()),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         if parts.is_empty() {
@@ -123,33 +178,22 @@ impl ArrivalSearch {
         }
     }
 
-    /// Finds at most `limit` arrivals, newest first.
-    pub fn newest(&self, history: &History, limit: usize) -> Result<Found<ListedArrival>, StoreError> {
-        if self.condition.is_none() {
-            let entries = history.arrivals_before(&self.filter, None, limit)?;
-            return Ok(Found { entries, cut: false });
-        }
-        let page = |before| history.arrivals_before(&self.filter, before, PAGE);
-        search(
+    /// Finds at most `limit` arrivals with their deliveries, newest first.
+    pub fn newest(&self, history: &History, limit: usize) -> Result<FoundArrivals, StoreError> {
+        let mut found = search(
+            history,
+            &self.names,
+            &self.query,
+            None,
             limit,
-            page,
-            |arrival| arrival.id,
-            |arrival| self.wants(history, arrival),
-        )
+            SearchBounds::COMMAND,
+        )?;
+        history.add_deliveries(&mut found.arrivals)?;
+        Ok(found)
     }
 
-    /// True if an arrival meets the condition.
+    /// True if an arrival meets the conditions.
     pub fn wants(&self, history: &History, arrival: &ListedArrival) -> Result<bool, StoreError> {
-        let Some(condition) = &self.condition else {
-            return Ok(true);
-        };
-        let event = match history.event(arrival.id)? {
-            Some(stored) => event(&stored).ok(),
-            None => history
-                .arrival(arrival.id)?
-                .filter(|record| record.check_whole().is_ok())
-                .and_then(|record| decoded(&record.received, &record.decode).ok()),
-        };
-        Ok(event.is_some_and(|event| !condition.matching(&event, &|_| true).is_empty()))
+        self.query.wants(history, &self.names, arrival)
     }
 }

@@ -118,10 +118,10 @@ fn choose_arrivals(
         let search =
             ArrivalSearch::ignored(&arguments.selection).map_err(|diagnostics| wrong(&diagnostics))?;
         let found = search.newest(&history, ARRIVALS_AT_ONCE).map_err(failed)?;
-        if found.cut || found.entries.len() >= ARRIVALS_AT_ONCE {
+        if !found.complete || found.arrivals.len() >= ARRIVALS_AT_ONCE {
             complain("only the latest are taken at once; there may be older ones");
         }
-        let waiting = found.entries.iter().filter(|arrival| !arrival.is_replayed);
+        let waiting = found.arrivals.iter().filter(|arrival| !arrival.is_replayed);
         arrivals.extend(waiting.map(|arrival| arrival.id));
     }
     arrivals.sort_unstable();

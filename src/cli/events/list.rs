@@ -7,11 +7,11 @@ use clap::builder::RangedU64ValueParser;
 use serde_json::json;
 
 use super::arrivals::ArrivalSelection;
-use super::look;
+use super::{look, names};
 use crate::base::clock::Clock;
 use crate::cli::location::unusable;
 use crate::cli::table::{aligned, one_line};
-use crate::cli::{Format, NO, UNKNOWN, YES, complain, say, wrong};
+use crate::cli::{Format, NO, UNKNOWN, YES, complain, say};
 use crate::history::{ArrivalRow, DeliveryStatus, Phase};
 use crate::store::{Delivery, ListedArrival, ListedDelivery};
 
@@ -30,28 +30,28 @@ pub struct Arguments {
     format: Format,
 }
 
-pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
+pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u8, u8> {
     let history = look(path)?;
     let search = arguments
         .selection
-        .search()
-        .map_err(|diagnostics| wrong(&diagnostics))?;
+        .search(|| names(rules))
+        .map_err(|error| error.report())?;
     let found = search
         .newest(&history, arguments.limit)
         .map_err(|error| unusable(path, &error))?;
-    if found.cut {
+    if !found.complete {
         complain("there are older ones, which were not read");
     }
     // A hit may be among the older ones.
-    let none = if found.cut { UNKNOWN } else { NO };
-    let code = if found.entries.is_empty() { none } else { YES };
+    let none = if found.complete { NO } else { UNKNOWN };
+    let code = if found.arrivals.is_empty() { none } else { YES };
     let text = match arguments.format {
         Format::Json => {
             let now = Clock::system().now();
-            let rows = found.entries.iter().map(|arrival| ArrivalRow::of(arrival, now));
+            let rows = found.arrivals.iter().map(|arrival| ArrivalRow::of(arrival, now));
             json!({"arrivals": rows.collect::<Vec<_>>()}).to_string()
         }
-        Format::Text if found.entries.is_empty() => {
+        Format::Text if found.arrivals.is_empty() => {
             complain(&format!(
                 "no arrival{} in `{}`",
                 search.described(),
@@ -60,7 +60,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
             return Ok(none);
         }
         Format::Text => {
-            let lines = found.entries.iter().map(arrival_line);
+            let lines = found.arrivals.iter().map(arrival_line);
             let column_names = ARRIVAL_COLUMNS.map(str::to_owned);
             aligned(&[column_names].into_iter().chain(lines).collect::<Vec<_>>())
         }

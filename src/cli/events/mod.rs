@@ -12,13 +12,14 @@ mod show;
 mod stop;
 mod tail;
 
-pub use select::Since;
 pub use show::delivery_lines;
 
 use std::path::Path;
 
 use super::location::{StoreLocation, unusable};
 use super::{NO, complain, fail};
+use crate::config;
+use crate::history::EventNames;
 use crate::store::{History, Lookup, Named, Records};
 
 /// Maximum ids listed for an ambiguous prefix.
@@ -67,11 +68,15 @@ pub fn run(arguments: &Arguments) -> u8 {
         Err(code) => return code,
     };
     let done = match &arguments.command {
-        EventsCommand::List(command) => list::run(&path, command),
+        EventsCommand::List(command) => {
+            list::run(&path, arguments.store_location.rules().as_deref(), command)
+        }
         EventsCommand::Show(command) => {
             show::run(&path, arguments.store_location.rules().as_deref(), command)
         }
-        EventsCommand::Tail(command) => tail::run(&path, command),
+        EventsCommand::Tail(command) => {
+            tail::run(&path, arguments.store_location.rules().as_deref(), command)
+        }
         EventsCommand::Replay(command) => change::replay(&path, &arguments.store_location, command),
         EventsCommand::Drop(command) => change::drop(&path, command),
         EventsCommand::Stop(command) => stop::run(&path, &arguments.store_location, command),
@@ -86,6 +91,12 @@ fn look(path: &Path) -> Result<History, u8> {
     Records::at(path)
         .history()
         .map_err(|error| unusable(path, &error))
+}
+
+/// The senders' names of events, by the rules file. There are none if it does not load.
+fn names(rules: Option<&Path>) -> EventNames {
+    let loaded = rules.and_then(|rules| config::load(rules, config::environment()).ok());
+    loaded.map_or_else(EventNames::default, |loaded| EventNames::of(&loaded.rules))
 }
 
 /// Finds the arrival or delivery with this id prefix. If there is not exactly one, returns the exit

@@ -11,12 +11,12 @@ use serde_json::json;
 
 use super::arrivals::ArrivalSelection;
 use super::list::{ARRIVAL_COLUMNS, arrival_line};
-use super::look;
+use super::{look, names};
 use crate::base::clock::Clock;
 use crate::base::escape;
 use crate::cli::location::unusable;
 use crate::cli::table::{in_columns, widen};
-use crate::cli::{Format, YES, fail, wrong};
+use crate::cli::{Format, YES, fail};
 use crate::history::ArrivalRow;
 use crate::store::{ListedArrival, Records, StoreError};
 
@@ -38,15 +38,15 @@ pub struct Arguments {
 }
 
 /// Runs until it is interrupted, or until the output is closed.
-pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
+pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u8, u8> {
     let failed = |error: StoreError| unusable(path, &error);
     let search = arguments
         .selection
-        .search()
-        .map_err(|diagnostics| wrong(&diagnostics))?;
+        .search(|| names(rules))
+        .map_err(|error| error.report())?;
     let history = look(path)?;
     let mut seen = history.tail_cursor().map_err(failed)?;
-    let mut latest = search.newest(&history, arguments.lines).map_err(failed)?.entries;
+    let mut latest = search.newest(&history, arguments.lines).map_err(failed)?.arrivals;
     drop(history);
     latest.reverse();
     let mut printer = Printer {
@@ -59,7 +59,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
         // Reopened each time, since a daemon may have started or stopped.
         let read = Records::at(path).history().and_then(|history| {
             let mut wanted = Vec::new();
-            for entry in history.arrivals_after(&search.filter, &mut seen, PAGE)? {
+            for entry in history.arrivals_after(&search.query.filter, &mut seen, PAGE)? {
                 if search.wants(&history, &entry)? {
                     wanted.push(entry);
                 }

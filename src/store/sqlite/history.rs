@@ -21,8 +21,8 @@ use super::validate::{check_header, read_only};
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::{
-    ArrivalFilter, ArrivalRecord, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryFilter, DeliveryId,
-    ListedArrival, ListedDelivery, Lookup, Named, Pause, StoreError, StoredEvent, TailCursor,
+    ArrivalFilter, ArrivalRecord, ArrivalWindow, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryFilter,
+    DeliveryId, ListedArrival, ListedDelivery, Lookup, Named, Pause, StoreError, StoredEvent, TailCursor,
 };
 
 /// Columns of [`entry`], in its order.
@@ -158,41 +158,40 @@ impl History {
         arrivals::read(&self.connection, id).map_err(|unreadable| self.damaged(unreadable))
     }
 
-    /// Lists at most `limit` arrivals before the id `before`, newest first.
-    pub fn arrivals_before(
+    /// Lists the wanted arrivals of the latest `rows` events, and of as many other arrivals, before
+    /// the id `before`. Newest first, at most `limit`, without their deliveries.
+    pub fn arrivals_in_window(
         &self,
         filter: &ArrivalFilter,
         before: Option<EventId>,
+        rows: usize,
         limit: usize,
-    ) -> Result<Vec<ListedArrival>, StoreError> {
-        let mut rows = self.listed_before(filter, before, limit)?;
-        self.with_deliveries(&mut rows)?;
-        Ok(rows)
-    }
-
-    /// Like [`Self::arrivals_before`], without the deliveries.
-    pub fn listed_before(
-        &self,
-        filter: &ArrivalFilter,
-        before: Option<EventId>,
-        limit: usize,
-    ) -> Result<Vec<ListedArrival>, StoreError> {
-        listing::before(&self.connection, filter, before, limit)
+    ) -> Result<ArrivalWindow, StoreError> {
+        listing::window(&self.connection, filter, before, rows, limit)
             .map_err(|unreadable| self.damaged(unreadable))
     }
 
-    /// Lists at most `limit` arrivals that were written after `cursor`, and moves it behind them.
-    /// They are in the order of their ids.
+    /// Lists the wanted arrivals that were written after `cursor`, of at most `limit` events and as
+    /// many other arrivals, and moves the cursor behind them. They are in the order of their ids.
     pub fn arrivals_after(
         &self,
         filter: &ArrivalFilter,
         cursor: &mut TailCursor,
         limit: usize,
     ) -> Result<Vec<ListedArrival>, StoreError> {
-        let mut rows = listing::after(&self.connection, filter, cursor, limit)
-            .map_err(|unreadable| self.damaged(unreadable))?;
-        self.with_deliveries(&mut rows)?;
+        let mut rows = self.listed_after(filter, cursor, limit)?;
+        self.add_deliveries(&mut rows)?;
         Ok(rows)
+    }
+
+    /// Like [`Self::arrivals_after`], without the deliveries.
+    pub fn listed_after(
+        &self,
+        filter: &ArrivalFilter,
+        cursor: &mut TailCursor,
+        limit: usize,
+    ) -> Result<Vec<ListedArrival>, StoreError> {
+        listing::after(&self.connection, filter, cursor, limit).map_err(|unreadable| self.damaged(unreadable))
     }
 
     /// The position of a tail that has read everything.
@@ -200,7 +199,8 @@ impl History {
         listing::end(&self.connection).map_err(|error| self.map_error(&error))
     }
 
-    fn with_deliveries(&self, rows: &mut [ListedArrival]) -> Result<(), StoreError> {
+    /// Adds the deliveries of each arrival.
+    pub fn add_deliveries(&self, rows: &mut [ListedArrival]) -> Result<(), StoreError> {
         for row in rows {
             row.deliveries = self.of_event(row.id)?;
         }

@@ -2,52 +2,136 @@
 //!
 //! Ids begin with the time, so their order is that of arrival.
 
-use rusqlite::{Connection, Row, ToSql, params};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::columns::{self, Unreadable, parsed};
 use super::reading::STATE_NAME;
 use crate::base::clock::Timestamp;
 use crate::event::{ArrivalOutcome, EventId};
-use crate::store::{ArrivalFilter, ListedArrival, TailCursor};
+use crate::store::{ArrivalFilter, ArrivalWindow, ListedArrival, TailCursor};
 
-/// The events that a filter wants, with the columns of [`arrival()`].
-fn events() -> String {
-    let outcome = "CASE WHEN e.is_replay THEN 'ignored' WHEN e.fired_by IS NOT NULL THEN 'fired' \
-                   ELSE 'accepted' END";
-    format!(
-        "SELECT e.id AS id, e.received_at, e.endpoint, e.client, {outcome}, e.status, \
-         coalesce(e.answer_error, ''), e.is_replay, e.seq AS row, \
-         e.fired_by, e.method, e.headers, e.size FROM events e WHERE (?1 IS NULL OR ?1 = {outcome}) \
-         AND (?2 IS NULL OR e.endpoint = ?2) AND (?3 IS NULL OR e.client = ?3) \
-         AND (?4 IS NULL OR e.received_at >= ?4) AND (?5 IS NULL OR e.received_at < ?5) \
-         AND ((?6 IS NULL AND ?7 IS NULL) OR EXISTS (SELECT 1 FROM deliveries d WHERE d.event = e.seq \
-         AND (?6 IS NULL OR d.rule = ?6) \
-         AND (?7 IS NULL OR ({STATE_NAME} = ?7 AND (?7 <> 'dead' OR d.failure_of IS NULL)))))"
-    )
+/// Columns of [`arrival()`] of an event.
+const EVENTS: &str = "SELECT e.id AS id, e.received_at, e.endpoint, e.client, \
+     CASE WHEN e.is_replay THEN 'ignored' WHEN e.fired_by IS NOT NULL THEN 'fired' ELSE 'accepted' END, \
+     e.status, coalesce(e.answer_error, ''), e.is_replay, e.seq AS row, \
+     e.fired_by, e.method, e.headers, e.size FROM events e WHERE ";
+
+/// The same columns of a record. Records have no deliveries.
+const RECORDS: &str = "SELECT a.id AS id, a.received_at, a.endpoint, a.client, a.outcome, a.status, a.reason, 0, \
+     a.seq AS row, NULL, a.method, a.headers, a.size FROM arrivals a WHERE ";
+
+/// The events that a filter wants. `None` if there can be none.
+fn events(filter: &ArrivalFilter) -> Option<String> {
+    let outcome = match filter.outcome {
+        None => "",
+        Some(ArrivalOutcome::Accepted) => " AND NOT e.is_replay AND e.fired_by IS NULL",
+        Some(ArrivalOutcome::Fired) => " AND NOT e.is_replay AND e.fired_by IS NOT NULL",
+        Some(ArrivalOutcome::Ignored) => " AND e.is_replay",
+        Some(_) => return None,
+    };
+    let mut sql = format!("{EVENTS}{}{outcome}", common("e", filter));
+    // The event itself tells of most that it has no such delivery.
+    sql.push_str(match filter.state {
+        Some("dead") => " AND e.dead",
+        Some("waiting") => " AND e.pending > 0",
+        _ => "",
+    });
+    if filter.rule.is_some() || filter.state.is_some() {
+        sql.push_str(" AND EXISTS (SELECT 1 FROM deliveries d WHERE d.event = e.seq");
+        if filter.rule.is_some() {
+            sql.push_str(" AND d.rule = :rule");
+        }
+        if filter.state.is_some() {
+            let state = format!(" AND {STATE_NAME} = :state AND (:state <> 'dead' OR d.failure_of IS NULL)");
+            sql.push_str(&state);
+        }
+        sql.push(')');
+    }
+    Some(sql)
 }
 
-/// The records that a filter wants, with the columns of [`arrival()`]. They have no deliveries.
-const RECORDS: &str = "SELECT a.id AS id, a.received_at, a.endpoint, a.client, a.outcome, a.status, a.reason, 0, \
-     a.seq AS row, NULL, a.method, a.headers, a.size FROM arrivals a WHERE (?1 IS NULL OR a.outcome = ?1) \
-     AND (?2 IS NULL OR a.endpoint = ?2) AND (?3 IS NULL OR a.client = ?3) \
-     AND (?4 IS NULL OR a.received_at >= ?4) AND (?5 IS NULL OR a.received_at < ?5) \
-     AND ?6 IS NULL AND ?7 IS NULL";
+/// The records that a filter wants. `None` if there can be none.
+fn records(filter: &ArrivalFilter) -> Option<String> {
+    let is_event = matches!(
+        filter.outcome,
+        Some(ArrivalOutcome::Accepted | ArrivalOutcome::Fired)
+    );
+    if is_event || filter.rule.is_some() || filter.state.is_some() {
+        return None;
+    }
+    let outcome = if filter.outcome.is_some() {
+        " AND a.outcome = :outcome"
+    } else {
+        ""
+    };
+    Some(format!("{RECORDS}{}{outcome}", common("a", filter)))
+}
 
-/// Lists arrivals before an id, newest first.
-pub(super) fn before(
+/// The conditions that hold for both.
+fn common(table: &str, filter: &ArrivalFilter) -> String {
+    let conditions = [
+        (filter.endpoint.is_some(), "endpoint = :endpoint"),
+        (filter.since.is_some(), "received_at >= :since"),
+        (filter.until.is_some(), "received_at < :until"),
+    ];
+    let stated = conditions.iter().filter(|(is_stated, _)| *is_stated);
+    let stated = stated.map(|(_, condition)| format!(" AND {table}.{condition}"));
+    ["TRUE".to_owned()].into_iter().chain(stated).collect()
+}
+
+/// Lists the wanted arrivals of the latest `rows` before an id, newest first, at most `limit`.
+pub(super) fn window(
     connection: &Connection,
     filter: &ArrivalFilter,
     before: Option<EventId>,
+    rows: usize,
     limit: usize,
-) -> Result<Vec<ListedArrival>, Unreadable> {
-    let sql = format!(
-        "{} AND (?8 IS NULL OR e.id < ?8) UNION ALL {RECORDS} AND (?8 IS NULL OR a.id < ?8) \
-         ORDER BY id DESC LIMIT ?9",
-        events()
-    );
-    let before = before.map(|before| before.to_string());
-    let rows = select(connection, &sql, filter, &before, limit)?;
-    Ok(rows.into_iter().map(|(_, arrival)| arrival).collect())
+) -> Result<ArrivalWindow, Unreadable> {
+    let until = filter.until.map(EventId::first_at);
+    let before = before.into_iter().chain(until).min();
+    // Sorts after every id.
+    let before = before.map_or_else(|| "~".to_owned(), |before| before.to_string());
+    let (events, records) = (events(filter), records(filter));
+    let last = |table: &str| -> rusqlite::Result<Option<String>> {
+        let sql = format!("SELECT id FROM {table} WHERE id < ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2");
+        let mut last = connection.prepare_cached(&sql)?;
+        let skipped = columns::integer(rows.saturating_sub(1));
+        last.query_row(params![before, skipped], |row| row.get(0))
+            .optional()
+    };
+    let last_event = events.is_some().then(|| last("events")).transpose()?.flatten();
+    let last_record = records.is_some().then(|| last("arrivals")).transpose()?.flatten();
+    let floor = last_event.into_iter().chain(last_record).max();
+    let floor = floor.map(|floor| parsed::<EventId>("id", &floor)).transpose()?;
+    let floor = floor.filter(|floor| {
+        filter
+            .since
+            .is_none_or(|since| *floor >= EventId::first_at(since))
+    });
+    let from = filter.since.map(EventId::first_at).max(floor);
+    let from = from.map_or_else(String::new, |from| from.to_string());
+    let tables = [(events, "e"), (records, "a")];
+    let tables = tables.into_iter().filter_map(|(sql, table)| {
+        Some(format!(
+            "{} AND {table}.id >= :from AND {table}.id < :before",
+            sql?
+        ))
+    });
+    let sql = tables.collect::<Vec<_>>().join(" UNION ALL ");
+    let arrivals = if sql.is_empty() {
+        Vec::new()
+    } else {
+        let sql = format!("{sql} ORDER BY id DESC");
+        let positions: [(&str, &dyn ToSql); 2] = [(":from", &from), (":before", &before)];
+        select(connection, &sql, filter, &positions, limit)?
+    };
+    Ok(ArrivalWindow {
+        arrivals: arrivals.into_iter().map(|(_, arrival)| arrival).collect(),
+        floor,
+    })
 }
 
 /// Lists arrivals that were written after a cursor, in the order of their ids, and moves the cursor
@@ -64,45 +148,66 @@ pub(super) fn after(
     *cursor = end;
     let mut listed = Vec::new();
     for (table, name, seen, last) in [
-        (events(), "e", events_seen, &mut cursor.events),
-        (RECORDS.to_owned(), "a", records_seen, &mut cursor.records),
+        (events(filter), "e", events_seen, &mut cursor.events),
+        (records(filter), "a", records_seen, &mut cursor.records),
     ] {
-        let sql = format!("{table} AND {name}.seq > ?8 ORDER BY {name}.seq LIMIT ?9");
-        let rows = select(connection, &sql, filter, &seen, limit)?;
-        if let Some((row, _)) = rows.last().filter(|_| rows.len() == limit) {
-            *last = *row;
-        }
+        let Some(table) = table else { continue };
+        // The rows that are read are bounded, not those that are wanted.
+        let until = seen.saturating_add(columns::integer(limit));
+        *last = (*last).min(until);
+        let sql = format!("{table} AND {name}.seq > :seen AND {name}.seq <= :last ORDER BY {name}.seq");
+        let positions: [(&str, &dyn ToSql); 2] = [(":seen", &seen), (":last", &until)];
+        let rows = select(connection, &sql, filter, &positions, limit)?;
         listed.extend(rows.into_iter().map(|(_, arrival)| arrival));
     }
     listed.sort_by_key(|arrival| arrival.id);
     Ok(listed)
 }
 
-/// Runs a query that lists arrivals. Returns them with their rows.
+/// Runs a query that lists arrivals. Returns at most `limit` with their rows.
 fn select(
     connection: &Connection,
     sql: &str,
     filter: &ArrivalFilter,
-    position: &dyn ToSql,
+    positions: &[(&str, &dyn ToSql)],
     limit: usize,
 ) -> Result<Vec<(i64, ListedArrival)>, Unreadable> {
-    let mut select = connection.prepare_cached(sql)?;
-    let mut rows = select.query(params![
-        filter.outcome.map(ArrivalOutcome::name),
-        filter.endpoint,
-        filter.client,
+    let outcome = filter.outcome.map(ArrivalOutcome::name);
+    let (since, until) = (
         filter.since.map(Timestamp::as_millis),
         filter.until.map(Timestamp::as_millis),
-        filter.rule,
-        filter.state,
-        position,
-        columns::integer(limit),
-    ])?;
+    );
+    let all: [(&str, &dyn ToSql); 6] = [
+        (":outcome", &outcome),
+        (":endpoint", &filter.endpoint),
+        (":since", &since),
+        (":until", &until),
+        (":rule", &filter.rule),
+        (":state", &filter.state),
+    ];
+    let mut select = connection.prepare_cached(sql)?;
+    for (name, value) in all.iter().chain(positions) {
+        if let Some(index) = select.parameter_index(name)? {
+            select.raw_bind_parameter(index, value)?;
+        }
+    }
+    let mut rows = select.raw_query();
     let mut listed = Vec::new();
-    while let Some(row) = rows.next()? {
-        listed.push((row.get(8)?, arrival(row)?));
+    while listed.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        if filter.client.is_none_or(|network| is_in(row, network)) {
+            listed.push((row.get(8)?, arrival(row)?));
+        }
     }
     Ok(listed)
+}
+
+/// True if the client of a row is in the network.
+fn is_in(row: &Row<'_>, network: IpNet) -> bool {
+    let client = row.get_ref(3).ok().and_then(|client| client.as_str().ok());
+    let client = client.and_then(|client| client.parse::<IpAddr>().ok());
+    client.is_some_and(|client| network.contains(&client.to_canonical()))
 }
 
 /// The last rows of both tables.
