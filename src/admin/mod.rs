@@ -1,11 +1,12 @@
 //! Admin interface on its own listeners: the daemon's status and metrics.
 //!
 //! On a unix socket for the daemon's user and group: `GET /status` (JSON, what `hookyard status`
-//! prints), `/metrics` (`OpenMetrics`), `/healthz` and `/readyz`. On TCP, if `admin.listen` is set:
-//! the same without `/status`, which names files and rules. `POST /check`, for root and the
-//! daemon's user, judges a rules file. `POST /replay`, for the same, runs an ignored arrival, and
-//! `POST /fire` a rule by hand. `POST /stop` stops attempts. `POST /plan` judges the rules file on
-//! disk, and `POST /rules` lists, pauses and resumes rules. No other request changes anything.
+//! prints), `/metrics` (`OpenMetrics`), `/healthz` and `/readyz`. `POST /check`, for root and the
+//! daemon's user, judges a rules file. `POST /replay` runs an ignored arrival, and `POST /fire` a
+//! rule by hand. `POST /stop` stops attempts. `POST /plan` judges the rules file on disk, and `POST
+//! /rules` lists, pauses and resumes rules. No other request changes anything. On TCP, if
+//! `admin.listen` is set: metrics and health, and with `admin.password` the rest for sessions. On
+//! the socket of guests, only what reads. `door.rs` decides about each request.
 //!
 //! Limits: `CONNECTIONS` at once on each listener, one request per connection, a request within
 //! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`. Streams of events are counted
@@ -13,27 +14,38 @@
 
 mod answer;
 mod check;
+mod door;
 mod exchange;
 mod fire;
+mod guard;
+mod headers;
+mod listeners;
+mod login;
+mod login_limit;
 mod operation;
 mod plan;
 mod replay;
 mod rules;
 mod serve;
+mod sessions;
 mod stop;
 mod stream;
+mod tls;
+mod who;
 
 use std::time::Duration;
 
 pub use check::{Judge, Judgement, Question};
 pub use fire::{FireAnswer, FireRequest, Firer, MAX_FIRE_HEAD};
+pub use listeners::{Doors, bind};
 pub use operation::Performing;
 pub use plan::{MAX_PLAN, PlanAnswer, PlanRequest, Planner};
 pub use replay::{MAX_REPLAY, ReplayAnswer, ReplayRequest, Replayer};
 pub use rules::{MAX_RULES_REQUEST, Paused, RuleOperator, RulesAnswer, RulesRequest};
-pub use serve::{AdminServices, Doors, bind, serve};
+pub use serve::{AdminServices, serve};
 pub use stop::{AfterStopName, MAX_STOP, StopAnswer, StopRequest, StopTargetId, StoppedAttempt, Stopper};
 pub use stream::Streams;
+pub use who::{Grant, Who};
 
 /// Maximum connections served at once on each listener. Further ones wait.
 const CONNECTIONS: usize = 16;

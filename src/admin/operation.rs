@@ -1,7 +1,6 @@
 //! Operations that the operator asks for by a POST: bounded in size, number and time.
 //!
-//! Only root and the daemon's own user may ask, since an operation runs actions. Each is answered
-//! within [`exchange::LIMIT`].
+//! `door.rs` decides who may ask. Each is answered within [`exchange::LIMIT`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::admin::answer::text;
 use crate::admin::exchange;
+use crate::admin::who::Who;
 
 /// Maximum operations of one kind at once. Further ones are answered 503.
 const CONCURRENT: usize = 4;
@@ -23,8 +23,8 @@ const CONCURRENT: usize = 4;
 /// The future of an answer.
 pub type Performing<A> = Pin<Box<dyn Future<Output = A> + Send>>;
 
-/// Performs a request of the user with this id.
-type Perform<Q, A> = Box<dyn Fn(Q, u32) -> Performing<A> + Send + Sync>;
+/// Performs a request of its sender.
+type Perform<Q, A> = Box<dyn Fn(Q, Who) -> Performing<A> + Send + Sync>;
 
 /// One kind of operation: a request `Q`, answered with `A`.
 pub struct Operation<Q, A> {
@@ -37,7 +37,7 @@ pub struct Operation<Q, A> {
 impl<Q: DeserializeOwned, A: Serialize> Operation<Q, A> {
     pub fn new(
         max_request: impl Fn() -> usize + Send + Sync + 'static,
-        perform: impl Fn(Q, u32) -> Performing<A> + Send + Sync + 'static,
+        perform: impl Fn(Q, Who) -> Performing<A> + Send + Sync + 'static,
     ) -> Self {
         Self {
             perform: Box::new(perform),
@@ -46,8 +46,8 @@ impl<Q: DeserializeOwned, A: Serialize> Operation<Q, A> {
         }
     }
 
-    /// Answers a request of the user with the id `user`.
-    pub(super) async fn answer(&self, request: Request<Incoming>, user: u32) -> Response<Full<Bytes>> {
+    /// Answers a request of `who`.
+    pub(super) async fn answer(&self, request: Request<Incoming>, who: Who) -> Response<Full<Bytes>> {
         let Ok(_permit) = self.slots.try_acquire() else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "too many such requests at once");
         };
@@ -57,7 +57,7 @@ impl<Q: DeserializeOwned, A: Serialize> Operation<Q, A> {
             Err(response) => return response,
         };
         // If the client disconnects, a write that has begun is still carried out.
-        let performing = async { Ok((self.perform)(request, user).await) };
+        let performing = async { Ok((self.perform)(request, who).await) };
         exchange::respond(
             performing,
             "it takes too long; look at `hookyard events list` before you try again",

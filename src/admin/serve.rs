@@ -1,4 +1,4 @@
-//! Listeners of the admin interface, and their connections.
+//! Connections to the admin listeners.
 //!
 //! Connections by TCP cannot use up those of the unix socket. Each connection serves one request
 //! within a time limit. A stream gives its connection slot back, and has limits of its own
@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,26 +15,31 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use crate::admin::answer::{answer, text};
 use crate::admin::check::Judge;
+use crate::admin::door::{Door, Peer};
 use crate::admin::exchange::LIMIT;
 use crate::admin::fire::Firer;
+use crate::admin::headers;
+use crate::admin::listeners::Doors;
 use crate::admin::plan::Planner;
 use crate::admin::replay::Replayer;
 use crate::admin::rules::RuleOperator;
 use crate::admin::stop::Stopper;
 use crate::admin::stream::{AdminBody, STREAM_LIFE, Streams};
+use crate::admin::tls::AdminTls;
+use crate::admin::who::Grant;
 use crate::admin::{CONNECTIONS, REQUEST_LIMIT};
-use crate::rules::Admin;
 use crate::status::STORE_LIMIT;
 use crate::status::StatusService;
-use crate::sys::socket::{Access, OwnSocket};
 use crate::sys::write_timeout::WriteTimeout;
 
 /// Pause after a failed accept.
@@ -45,13 +49,6 @@ const READ_PAUSE: Duration = Duration::from_secs(10);
 /// Maximum bytes of answers that wait for a peer, on each connection. A head that is larger is not
 /// read either.
 const MAX_PENDING: usize = 64 << 10;
-
-/// The admin listeners.
-#[derive(Debug, Default)]
-pub struct Doors {
-    unix: Option<OwnSocket>,
-    tcp: Option<TcpListener>,
-}
 
 /// The services that answer admin requests.
 #[derive(Clone)]
@@ -66,44 +63,45 @@ pub struct AdminServices {
     pub streams: Streams,
 }
 
-/// Binds the listeners that the rules file configures. If the unix socket cannot be bound, its
-/// error comes beside the listeners: the daemon works without it. If the TCP address cannot be
-/// bound, that is an error, since monitoring relies on it.
-pub async fn bind(admin: &Admin, socket: Option<&Path>) -> Result<(Doors, Option<String>), String> {
-    let mut doors = Doors::default();
-    let mut failed = None;
-    if let Some(path) = socket {
-        match OwnSocket::bind(path, Access::default()) {
-            Ok(own) => doors.unix = Some(own),
-            Err(error) => failed = Some(format!("no socket at `{}`: {error}", path.display())),
-        }
-    }
-    if let Some(address) = &admin.listen {
-        let bound = TcpListener::bind(address).await;
-        doors.tcp =
-            Some(bound.map_err(|error| format!("cannot listen on `{address}` (`admin.listen`): {error}"))?);
-    }
-    Ok((doors, failed))
-}
-
-/// Serves until dropped; connections end with it. TCP and unix socket have separate connection
-/// limits.
+/// Serves until dropped; connections end with it. Guests and peers by TCP have connection limits of
+/// their own.
 pub async fn serve(doors: Doors, services: AdminServices) {
+    let live = Arc::clone(&services.status.live);
+    let entry = Entry {
+        door: Arc::new(Door::new(Arc::clone(&live), Instant::now())),
+        services,
+    };
     let mut connections = JoinSet::new();
-    let [inside, outside] = [(); 2].map(|()| Arc::new(Semaphore::new(CONNECTIONS)));
+    let [inside, guests, outside] = [(); 3].map(|()| Arc::new(Semaphore::new(CONNECTIONS)));
+    let (tls, is_loopback) = (AdminTls::default(), doors.is_loopback());
     loop {
         tokio::select! {
             Some(_) = connections.join_next() => {}
-            accepted = accept_unix(&doors, &inside) => match accepted {
-                Ok((stream, slot)) => {
-                    let caller = Caller::of(&stream);
-                    connections.spawn(converse(stream, services.clone(), caller, slot));
+            accepted = with_slot(&inside, doors.accept_unix()) => match accepted {
+                Ok(((stream, peer), slot)) => {
+                    connections.spawn(entry.clone().converse(stream, peer, slot));
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
-            accepted = accept_tcp(&doors, &outside) => match accepted {
+            accepted = with_slot(&guests, doors.accept_guest()) => match accepted {
                 Ok((stream, slot)) => {
-                    connections.spawn(converse(stream, services.clone(), Caller::Network, slot));
+                    connections.spawn(entry.clone().converse(stream, Peer::Guest, slot));
+                }
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            },
+            accepted = with_slot(&outside, doors.accept_tcp()) => match accepted {
+                Ok(((stream, from), slot)) => {
+                    let rules = live.current();
+                    let wants_tls = rules.admin.password.is_some() && !is_loopback;
+                    let config = rules.server.tls.as_ref().filter(|_| wants_tls);
+                    let config = config.and_then(|config| tls.config(config));
+                    let peer = Peer::Network {
+                        client: from.ip().to_canonical(),
+                        sealed: config.is_some(),
+                        // Without a certificate, the page is not served.
+                        page: config.is_some() || !wants_tls,
+                    };
+                    connections.spawn(entry.clone().converse_by_tcp(stream, peer, config, slot));
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
@@ -111,109 +109,102 @@ pub async fn serve(doors: Doors, services: AdminServices) {
     }
 }
 
-/// The peer of an admin connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Caller {
-    /// Root or the daemon's own user, by id, through the unix socket.
-    Operator(u32),
-    /// Any other user with access to the unix socket.
-    Group,
-    /// Any peer, by TCP.
-    Network,
+/// Waits for a slot, then for a connection.
+async fn with_slot<T>(
+    slots: &Arc<Semaphore>,
+    accept: impl Future<Output = io::Result<T>>,
+) -> io::Result<(T, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    Ok((accept.await?, slot))
 }
 
-impl Caller {
-    /// Returns the peer of a unix socket connection.
-    fn of(stream: &UnixStream) -> Self {
-        let own = rustix::process::geteuid().as_raw();
-        match stream.peer_cred() {
-            Ok(peer) if peer.uid() == 0 || peer.uid() == own => Self::Operator(peer.uid()),
-            _ => Self::Group,
+/// What each connection needs.
+#[derive(Clone)]
+struct Entry {
+    services: AdminServices,
+    door: Arc<Door>,
+}
+
+impl Entry {
+    /// Serves a connection by TCP, with TLS if there is a `config`.
+    async fn converse_by_tcp(
+        self,
+        stream: TcpStream,
+        peer: Peer,
+        config: Option<Arc<ServerConfig>>,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let Some(config) = config else {
+            return self.converse(stream, peer, slot).await;
+        };
+        let handshake = timeout(REQUEST_LIMIT, TlsAcceptor::from(config).accept(stream)).await;
+        if let Ok(Ok(stream)) = handshake {
+            self.converse(stream, peer, slot).await;
         }
     }
-}
 
-/// Waits for a slot, then for a connection.
-async fn accept_unix(
-    doors: &Doors,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(UnixStream, OwnedSemaphorePermit)> {
-    let Some(own) = &doors.unix else {
-        return std::future::pending().await;
-    };
-    let slot = Arc::clone(slots)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    Ok((own.listener.accept().await?.0, slot))
-}
-
-/// Waits for a slot, then for a connection.
-async fn accept_tcp(
-    doors: &Doors,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, OwnedSemaphorePermit)> {
-    let Some(listener) = &doors.tcp else {
-        return std::future::pending().await;
-    };
-    let slot = Arc::clone(slots)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    Ok((listener.accept().await?.0, slot))
-}
-
-/// Answers one request, then closes, so that no client occupies a connection. Once the answer is a
-/// stream, the slot is free for the next connection.
-async fn converse<S>(stream: S, services: AdminServices, caller: Caller, slot: OwnedSemaphorePermit)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let is_streaming = Arc::new(Notify::new());
-    let begun = Arc::clone(&is_streaming);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (services, begun) = (services.clone(), Arc::clone(&begun));
-        async move {
-            let response = route(request, &services, caller).await;
-            if matches!(response.body(), AdminBody::Events(_)) {
-                begun.notify_one();
+    /// Answers one request, then closes, so that no client occupies a connection. Once the answer is
+    /// a stream, the slot is free for the next connection.
+    async fn converse<S>(self, stream: S, peer: Peer, slot: OwnedSemaphorePermit)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let is_streaming = Arc::new(Notify::new());
+        let begun = Arc::clone(&is_streaming);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (entry, begun) = (self.clone(), Arc::clone(&begun));
+            async move {
+                let mut response = match entry.door.admit(request, peer).await {
+                    Ok((request, grant)) => route(request, &entry.services, grant).await,
+                    Err(response) => response.map(AdminBody::from),
+                };
+                headers::protect(response.headers_mut());
+                if matches!(response.body(), AdminBody::Events(_)) {
+                    begun.notify_one();
+                }
+                Ok::<_, Infallible>(response)
             }
-            Ok::<_, Infallible>(response)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(REQUEST_LIMIT)
+            .keep_alive(false)
+            .max_buf_size(MAX_PENDING)
+            .serve_connection(TokioIo::new(WriteTimeout::new(stream, READ_PAUSE)), service);
+        let mut connection = pin!(connection);
+        // Time limits for the request's head, for the answer, and for a peer that does not read.
+        let answered = timeout(REQUEST_LIMIT * 2 + STORE_LIMIT.max(LIMIT), &mut connection);
+        tokio::select! {
+            _ = answered => return,
+            () = is_streaming.notified() => drop(slot),
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_LIMIT)
-        .keep_alive(false)
-        .max_buf_size(MAX_PENDING)
-        .serve_connection(TokioIo::new(WriteTimeout::new(stream, READ_PAUSE)), service);
-    let mut connection = pin!(connection);
-    // Time limits for the request's head, for the answer, and for a peer that does not read.
-    let answered = timeout(REQUEST_LIMIT * 2 + STORE_LIMIT.max(LIMIT), &mut connection);
-    tokio::select! {
-        _ = answered => return,
-        () = is_streaming.notified() => drop(slot),
+        // The stream ends by itself. A peer that reads a few bytes now and then does not prolong it.
+        drop(timeout(STREAM_LIFE + READ_PAUSE, connection).await);
     }
-    // The stream ends by itself. A peer that reads a few bytes now and then does not prolong it.
-    drop(timeout(STREAM_LIFE + READ_PAUSE, connection).await);
 }
 
-/// Answers a request.
-async fn route(request: Request<Incoming>, services: &AdminServices, caller: Caller) -> Response<AdminBody> {
-    let is_post = request.method() == Method::POST;
+/// Answers a request that the door has let in.
+async fn route(request: Request<Incoming>, services: &AdminServices, grant: Grant) -> Response<AdminBody> {
+    let is_post = request.method() == Method::POST && grant.reads;
     let path = if is_post { request.uri().path() } else { "" };
-    let response = match (caller, path) {
-        (Caller::Operator(_), "/check") => services.judge.answer(request).await,
-        (Caller::Operator(user), "/replay") => services.replayer.answer(request, user).await,
-        (Caller::Operator(user), "/fire") => services.firer.answer(request, user).await,
-        (Caller::Operator(user), "/plan") => services.planner.answer(request, user).await,
-        (Caller::Operator(user), "/stop") => services.stopper.answer(request, user).await,
-        (Caller::Operator(user), "/rules") => services.rule_operator.answer(request, user).await,
-        (Caller::Group, "/check" | "/replay" | "/fire" | "/plan" | "/rules" | "/stop") => text(
+    let response = match path {
+        "/check" if grant.judges => services.judge.answer(request).await,
+        "/check" => text(
             StatusCode::FORBIDDEN,
             "only root and the daemon's own user may ask for that",
         ),
-        _ => answer(&services.status, &request, caller != Caller::Network).await,
+        "/replay" | "/fire" | "/plan" | "/stop" | "/rules" if !grant.acts() => {
+            text(StatusCode::FORBIDDEN, "read only")
+        }
+        "/replay" => services.replayer.answer(request, grant.who).await,
+        "/fire" => services.firer.answer(request, grant.who).await,
+        "/plan" => services.planner.answer(request, grant.who).await,
+        "/stop" => services.stopper.answer(request, grant.who).await,
+        "/rules" => services.rule_operator.answer(request, grant.who).await,
+        _ => answer(&services.status, &request, grant.reads).await,
     };
     response.map(AdminBody::from)
 }

@@ -15,6 +15,7 @@ pub mod jsonpath;
 pub mod live;
 mod manual_clock;
 pub mod network;
+pub mod password;
 pub mod patterns;
 pub mod private_file;
 pub mod regex_cost;

@@ -23,7 +23,7 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(10);
 
 /// The kinds of lines that an untrusted sender can cause, which are the labels of the metric.
 /// Accepted events, and verified events that no rule matches, are not throttled.
-static THROTTLES: [Throttle; 25] = [
+static THROTTLES: [Throttle; 27] = [
     Throttle::new("refused"),
     Throttle::new("stale"),
     Throttle::new("unreadable"),
@@ -43,6 +43,8 @@ static THROTTLES: [Throttle; 25] = [
     Throttle::new("TLS handshake"),
     Throttle::new("PROXY protocol"),
     Throttle::new("client certificate"),
+    Throttle::new("admin request"),
+    Throttle::new("login"),
     Throttle::new("connection"),
     Throttle::steady("evicted"),
     Throttle::steady("body evicted"),

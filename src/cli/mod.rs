@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 yes, 1 no (errors, no match,
 //! refused), 2 unknown (bad usage, unreachable).
 
+mod admin;
 mod ask;
 mod check;
 mod completions;
@@ -15,6 +16,7 @@ mod import;
 mod init;
 mod location;
 mod man;
+mod open;
 mod plan;
 mod poll;
 mod rules;
@@ -124,8 +126,8 @@ enum Command {
     /// Run a rule by hand, on the running daemon.
     ///
     /// The event is stored, and runs through the queue, the group and the retries of its rule. It is
-    /// marked with your name. No secret of a sender is needed: root and the daemon's own user may
-    /// fire any rule. Exit code 0: it runs, and with `--wait` it is done; 1: a condition does not
+    /// marked with your name. No secret of a sender is needed: every user with access to the
+    /// daemon's socket may fire any rule. Exit code 0: it runs, and with `--wait` it is done; 1: a condition does not
     /// hold, or the rule is disabled, and with `--wait` it failed; 2: there is no answer.
     #[command(
         after_help = "Examples:\n  hookyard fire rebuild\n  hookyard fire deploy --event push --json push.json --wait"
@@ -162,12 +164,21 @@ enum Command {
     ///
     /// Deliveries of a paused rule wait in the store, also across restarts, and go on in order when
     /// it is resumed. Its events are still accepted. With `--target`, the forwards to one scheme,
-    /// host and port wait. The commands ask the running daemon; root and the daemon's own user may.
+    /// host and port wait. The commands ask the running daemon, through its socket.
     /// Exit code 0: done; 1: it was so already; 2: no such rule or target, or no answer.
     #[command(
         after_help = "Examples:\n  hookyard rules list\n  hookyard rules pause deploy\n  hookyard rules resume --target https://ci.example.com"
     )]
     Rules(rules::Arguments),
+    /// Show the way to the operator's page, or open it.
+    ///
+    /// Over SSH, the command prints the `ssh -L` command for your own machine. If the page is on TCP, with
+    /// `admin.password`, it opens that address. Else it relays a port of this machine to the daemon's
+    /// socket until Ctrl-C, for your own user only. Exit code 0: printed; 2: there is no way.
+    #[command(after_help = "Example:\n  hookyard open --port 9001")]
+    Open(open::Arguments),
+    /// Prepare access to the operator's page: the hash of a password.
+    Admin(admin::Arguments),
     /// Check the store, back it up, or make it smaller.
     ///
     /// Exit code 0: sound, or done; 1: damaged, or a daemon runs on the store; 2: the store cannot
@@ -230,6 +241,8 @@ pub fn run() -> ExitCode {
         Command::Events(arguments) => events::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
+        Command::Open(arguments) => open::run(&arguments),
+        Command::Admin(arguments) => admin::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
         Command::Schemes(arguments) => schemes::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),

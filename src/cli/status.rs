@@ -94,6 +94,7 @@ pub fn socket_of(store_location: &StoreLocation, hint: &str) -> Result<PathBuf, 
         DeclaredPaths {
             store: None,
             socket: AdminSocket::NotSaid,
+            page_url: None,
         }
     });
     let store = layout.store(&rules, declared.store.as_deref());
@@ -142,7 +143,7 @@ pub fn exchange(socket: &Path, question: &str, body: &[u8]) -> io::Result<(u16, 
     stream.set_write_timeout(Some(ANSWER_LIMIT))?;
     // HTTP/1.0: the answer ends with the connection, and is not chunked (RFC 1945).
     let head = format!(
-        "{question} HTTP/1.0\r\nHost: hookyard\r\nContent-Length: {}\r\n\r\n",
+        "{question} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes())?;

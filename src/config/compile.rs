@@ -41,7 +41,7 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
     let (mut server, max_body) = settings::server(root.given("server"), keyring, diagnostics);
     let store = settings::store(root.given("store"), keyring, diagnostics);
     let mut wanted = settings::deliveries(root.given("deliveries"), diagnostics);
-    let admin = admin::compile(root.given("admin"), keyring.folder(), diagnostics);
+    let admin = admin::compile(root.given("admin"), has_tls(root), keyring, diagnostics);
     let reload = settings::reload(root.given("reload"), diagnostics);
     let log = settings::log(root.given("log"), keyring, diagnostics);
 
@@ -117,6 +117,12 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
         endpoints,
         routes,
     })
+}
+
+/// True if `server.tls` is set, although it may be wrong.
+fn has_tls(root: Node<'_>) -> bool {
+    root.given("server")
+        .is_some_and(|server| server.given("tls").is_some())
 }
 
 /// Everything that is written beside the rules.

@@ -1,8 +1,10 @@
 //! The paths that a rules file sets, read without compiling it: a command may lack access to its
 //! secrets.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::settings::parse_public_url;
 use super::source::read;
 use crate::base::diagnostic::{Diagnostics, Source};
 use crate::base::yaml::{Document, Node};
@@ -25,6 +27,8 @@ pub struct DeclaredPaths {
     pub store: Option<PathBuf>,
     /// `admin.socket`.
     pub socket: AdminSocket,
+    /// URL of the operator's page on TCP, if it is there.
+    pub page_url: Option<String>,
 }
 
 /// Reads the paths that the rules file at `path` sets. The error holds all diagnostics.
@@ -54,7 +58,24 @@ pub fn declared_paths(path: &Path) -> Result<DeclaredPaths, Diagnostics> {
     Ok(DeclaredPaths {
         store: store.map(PathBuf::from),
         socket,
+        page_url: page_url(root),
     })
+}
+
+/// The URL of the page on TCP, as far as the file alone says it.
+fn page_url(root: Node<'_>) -> Option<String> {
+    let admin = root.given("admin")?;
+    admin.given("password")?;
+    let text = |key: &str| admin.given(key).and_then(|node| node.as_str());
+    let address: SocketAddr = text("listen")?.parse().ok()?;
+    if text("page") == Some("none") {
+        return None;
+    }
+    let url = text("public_url").and_then(|url| parse_public_url(url).ok());
+    // The daemon answers to these names of this machine only.
+    let is_local = |ip: IpAddr| ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
+    url.or_else(|| is_local(address.ip()).then(|| format!("http://{address}")))
+        .map(|url| format!("{url}/"))
 }
 
 /// Returns the path under `section` and `key`. Any other value is an error, since the default path
@@ -96,7 +117,36 @@ mod tests {
         let expected = DeclaredPaths {
             store: Some("a.db".into()),
             socket: AdminSocket::None,
+            page_url: None,
         };
         assert_eq!(declared_paths(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_page_on_tcp_has_a_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.yaml");
+        for (admin, expected) in [
+            (
+                "listen: '127.0.0.1:9001', password: h",
+                Some("http://127.0.0.1:9001/"),
+            ),
+            ("listen: '[::1]:9001', password: h", Some("http://[::1]:9001/")),
+            ("listen: '127.0.0.1:9001'", None),
+            ("password: h", None),
+            ("listen: '0.0.0.0:9001', password: h", None),
+            ("listen: '127.0.0.1:9001', password: h, page: none", None),
+            (
+                "listen: '0.0.0.0:9001', password: h, public_url: 'https://ops.example.com/'",
+                Some("https://ops.example.com/"),
+            ),
+        ] {
+            std::fs::write(&path, format!("admin: {{{admin}}}\n")).unwrap();
+            assert_eq!(
+                declared_paths(&path).unwrap().page_url.as_deref(),
+                expected,
+                "{admin}"
+            );
+        }
     }
 }

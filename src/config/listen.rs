@@ -116,7 +116,7 @@ fn address<'n>(node: Node<'n>, diagnostics: &mut Diagnostics) -> Option<(String,
 }
 
 /// Compiles the permissions of a unix socket.
-fn access(node: Node<'_>, default: Access, diagnostics: &mut Diagnostics) -> Option<Access> {
+pub(super) fn access(node: Node<'_>, default: Access, diagnostics: &mut Diagnostics) -> Option<Access> {
     Some(Access {
         mode: match node.given("mode") {
             Some(node) => mode(node, diagnostics)?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::admin::{FireAnswer, FireRequest, Firer, MAX_FIRE_HEAD};
+use crate::admin::{FireAnswer, FireRequest, Firer, MAX_FIRE_HEAD, Who};
 use crate::daemon::shared::{Shared, operator_name};
 use crate::pipeline::{Fired, Firing, Ingest, NotFired};
 use crate::rules::RuleSet;
@@ -14,11 +14,11 @@ use crate::rules::RuleSet;
 pub(super) fn firer(shared: &Shared, ingest: &Arc<Ingest>) -> Firer {
     let (live, ingest) = (Arc::clone(&shared.live), Arc::clone(ingest));
     let bounds = Arc::clone(&live);
-    let fire = move |request: FireRequest, user: u32| {
+    let fire = move |request: FireRequest, who: Who| {
         let (live, ingest) = (Arc::clone(&live), Arc::clone(&ingest));
         let dry_run = request.dry_run;
         let answering = async move {
-            let by = operator_name(user).await;
+            let by = operator_name(who).await;
             let firing = match firing(request, by) {
                 Ok(firing) => firing,
                 Err(why) => return failed(why),

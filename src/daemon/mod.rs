@@ -356,8 +356,8 @@ fn raise_fd_limit(rules: &RuleSet) -> usize {
 async fn bind_admin(path: &Path, rules: &RuleSet, store: &Path) -> Result<admin::Doors, String> {
     let socket = config::socket_path(path, &rules.admin, store);
     let (sockets, failed) = admin::bind(&rules.admin, socket.as_deref()).await?;
-    if let Some(why) = failed {
-        warn!(why, "`hookyard status` will not work");
+    for why in failed {
+        warn!(why, "an admin socket is missing");
     }
     Ok(sockets)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use crate::act::Action;
-use crate::admin::{MAX_RULES_REQUEST, Paused, RuleOperator, RulesAnswer, RulesRequest};
+use crate::admin::{MAX_RULES_REQUEST, Paused, RuleOperator, RulesAnswer, RulesRequest, Who};
 use crate::base::clock::Clock;
 use crate::base::diagnostic::did_you_mean;
 use crate::base::live::Live;
@@ -47,10 +47,10 @@ pub(super) fn operator(
     });
     RuleOperator::new(
         || MAX_RULES_REQUEST,
-        move |request, user| {
+        move |request, who| {
             let operator = Arc::clone(&operator);
             Box::pin(async move {
-                let answer = operator.answer(request, user).await;
+                let answer = operator.answer(request, who).await;
                 answer.unwrap_or_else(|why| RulesAnswer {
                     failed: Some(why),
                     ..RulesAnswer::default()
@@ -61,18 +61,18 @@ pub(super) fn operator(
 }
 
 impl Operator {
-    async fn answer(&self, request: RulesRequest, user: u32) -> Result<RulesAnswer, String> {
+    async fn answer(&self, request: RulesRequest, who: Who) -> Result<RulesAnswer, String> {
         match request {
             RulesRequest::List => self.list().await,
             RulesRequest::Show(name) => self.show(&name).await,
-            RulesRequest::Pause(paused) => self.pause(&paused, user).await,
-            RulesRequest::Resume(paused) => self.resume(&paused, user).await,
+            RulesRequest::Pause(paused) => self.pause(&paused, who).await,
+            RulesRequest::Resume(paused) => self.resume(&paused, who).await,
         }
     }
 
-    async fn pause(&self, named: &Paused, user: u32) -> Result<RulesAnswer, String> {
+    async fn pause(&self, named: &Paused, who: Who) -> Result<RulesAnswer, String> {
         let subject = known(&self.live.current(), named)?;
-        let by: Arc<str> = operator_name(user).await.into();
+        let by: Arc<str> = operator_name(who).await.into();
         let _changing = self.changing.lock().await;
         let current = self.pauses.current();
         if current.of(&subject).is_none() && current.all.len() >= MAX_PAUSES {
@@ -97,8 +97,8 @@ impl Operator {
         })
     }
 
-    async fn resume(&self, named: &Paused, user: u32) -> Result<RulesAnswer, String> {
-        let by: Arc<str> = operator_name(user).await.into();
+    async fn resume(&self, named: &Paused, who: Who) -> Result<RulesAnswer, String> {
+        let by: Arc<str> = operator_name(who).await.into();
         let _changing = self.changing.lock().await;
         let current = self.pauses.current();
         // What is paused can be resumed, even if the rules file no longer has it.

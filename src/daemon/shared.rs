@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use crate::admin::Who;
 use crate::base::clock::Clock;
 use crate::base::live::Live;
 use crate::daemon::stop::Stopping;
@@ -36,8 +37,14 @@ pub(super) struct Shared {
     pub(super) reload_now: Arc<Notify>,
 }
 
-/// The name of the user who asks through the admin socket.
-pub(super) async fn operator_name(user: u32) -> String {
-    let name = tokio::task::spawn_blocking(move || user_name(user)).await;
-    name.unwrap_or_else(|_| user.to_string())
+/// The sender of an admin request, as logs and the history name it.
+pub(super) async fn operator_name(who: Who) -> String {
+    match who {
+        Who::User(user) => {
+            let name = tokio::task::spawn_blocking(move || user_name(user)).await;
+            name.unwrap_or_else(|_| user.to_string())
+        }
+        Who::Session(name) => name.to_string(),
+        Who::Guest => "guest".to_owned(),
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::admin::{
-    AfterStopName, MAX_STOP, Performing, StopAnswer, StopRequest, StopTargetId, StoppedAttempt, Stopper,
+    AfterStopName, MAX_STOP, Performing, StopAnswer, StopRequest, StopTargetId, StoppedAttempt, Stopper, Who,
 };
 use crate::daemon::shared::operator_name;
 use crate::pipeline::{AfterStop, Cancel, Dispatcher, OngoingAttempt, StopTarget};
@@ -11,10 +11,10 @@ use crate::pipeline::{AfterStop, Cancel, Dispatcher, OngoingAttempt, StopTarget}
 /// Builds the service that stops attempts.
 pub(super) fn stopper(dispatcher: &Arc<Dispatcher>) -> Stopper {
     let dispatcher = Arc::clone(dispatcher);
-    let stop = move |request: StopRequest, user: u32| {
+    let stop = move |request: StopRequest, who: Who| {
         let dispatcher = Arc::clone(&dispatcher);
         let answering: Performing<StopAnswer> = Box::pin(async move {
-            let by = operator_name(user).await;
+            let by = operator_name(who).await;
             let cancel = Cancel {
                 by: by.into(),
                 after: match request.after {

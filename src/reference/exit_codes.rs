@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 27] = [
+pub const COMMANDS: [(&str, [&str; 3]); 29] = [
     (
         "serve",
         [
@@ -137,6 +137,22 @@ pub const COMMANDS: [(&str, [&str; 3]); 27] = [
             "listed",
             "-",
             "no daemon answers, or another one does; the store cannot be read",
+        ],
+    ),
+    (
+        "open",
+        [
+            "the address or the command is printed; a relay has ended",
+            "-",
+            "no daemon answers, or the port is taken",
+        ],
+    ),
+    (
+        "admin password",
+        [
+            "the hash is printed",
+            "-",
+            "the password is too short or too long, or the two differ; it cannot be read",
         ],
     ),
     (

@@ -7,6 +7,7 @@
 //! [`Endpoint`] and [`Rule`] decide what happens to an event. `server.rs`, `tls.rs` and `log.rs`
 //! hold the settings of the daemon itself.
 
+mod admin;
 mod endpoint;
 mod expectation;
 mod log;
@@ -20,13 +21,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use admin::{Admin, PageAccess, PublicUrl};
 pub use endpoint::{Endpoint, HandshakeVerifiers, Pace, RateLimits};
 pub use expectation::ExpectedArrival;
 pub use log::{LogFile, LogFormat, LogRotation, LogSettings};
 pub use reload::{Change, ReloadSettings};
 pub use respond::{AnswerKind, Respond, StatedAnswer};
 pub use rule::{Alternative, GroupSettings, OnDuplicate, PayloadUse, Rule};
-pub use server::{Admin, Listen, Server};
+pub use server::{Listen, Server};
 pub use tls::{CertificateSource, ClientAuth, Tls};
 
 use crate::acme::Acme;

@@ -1,4 +1,4 @@
-//! Settings of the listeners: `server:` and `admin:`.
+//! Settings of the listeners: `server:`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -75,13 +75,4 @@ impl Listen {
             Self::Unix(..) => false,
         }
     }
-}
-
-/// Addresses of the admin API.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Admin {
-    /// Path of the unix socket. `None`: the default path. `Some(None)`: no socket.
-    pub socket: Option<Option<PathBuf>>,
-    /// TCP address, which gives access to fewer calls than the socket.
-    pub listen: Option<SocketAddr>,
 }

@@ -56,7 +56,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "base", "event", "payload", "verify", "matching", "store", "act", "rules", "pipeline", "status",
         ],
     ),
-    ("admin", &["sys", "rules", "status"]),
+    ("admin", &["base", "sys", "rules", "status"]),
     (
         "daemon",
         &[

@@ -75,6 +75,7 @@ mod message_signatures;
 mod observe;
 mod on_failure;
 mod outputs;
+mod page_door;
 mod pausing;
 mod plan;
 mod poisoned;

@@ -31,7 +31,7 @@ fn started(rules: &str) -> Daemon {
 /// Sends a request through the socket beside the store.
 pub fn ask(daemon: &Daemon, path: &str) -> (u16, String) {
     let mut stream = UnixStream::connect(daemon.folder().join("hookyard.db.sock")).unwrap();
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -337,7 +337,7 @@ fn on_tcp_less_is_told_and_there_may_be_no_socket_at_all() {
         let mut stream = TcpStream::connect(port).unwrap();
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         )
         .unwrap();
         Answer::read(&mut stream).unwrap()
@@ -349,7 +349,7 @@ fn on_tcp_less_is_told_and_there_may_be_no_socket_at_all() {
     let mut stream = TcpStream::connect(port).unwrap();
     write!(
         stream,
-        "POST /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        "POST /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     )
     .unwrap();
     assert_eq!(Answer::read(&mut stream).unwrap().status, 405);
