@@ -1,8 +1,9 @@
 //! The door of the operator's page: hosts, origins, logins and guests.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 
 use crate::scenario::{Daemon, Scenario, free_port};
 
@@ -20,11 +21,10 @@ fn ask(stream: impl Read + Write, request: &str, headers: &[&str], body: &str) -
     let mut stream = stream;
     let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
     let length = body.len();
-    write!(
-        stream,
-        "{request} HTTP/1.1\r\n{lines}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    )
-    .unwrap();
+    let request =
+        format!("{request} HTTP/1.1\r\n{lines}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    // In one write: a daemon that refuses a request may not read its body.
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -190,4 +190,62 @@ fn head_cookie(head: &str) -> String {
         "{line}"
     );
     format!("Cookie: {pair}")
+}
+
+#[test]
+fn the_command_line_makes_hashes_and_shows_the_way() {
+    let daemon = Scenario::new().rules(RULES).start();
+    let scenario = &daemon.scenario;
+    let hash_of = |password: &str| {
+        let mut command = scenario.command(&["admin", "password"]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(password.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, hash) = hash_of("correct horse battery\n");
+    assert!(
+        code == Some(0) && hash.starts_with("$pbkdf2-sha256$i=600000,l=32$"),
+        "{hash}"
+    );
+    assert_eq!(hash_of("too short\n"), (Some(2), String::new()));
+
+    // A relay, for this user.
+    let mut command = scenario.command(&["open", "--no-browser"]);
+    let command = command.env_remove("SSH_CONNECTION").stdout(Stdio::piped());
+    let mut relay = command.stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(relay.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let address = line.trim().strip_prefix("http://").unwrap().trim_end_matches('/');
+    let get = |host: &str| {
+        let host = format!("Host: {host}");
+        ask(TcpStream::connect(address).unwrap(), "GET /status", &[&host], "").0
+    };
+    assert_eq!((get(address), get("evil.example")), (200, 421));
+    relay.kill().unwrap();
+    relay.wait().unwrap();
+
+    let mut command = scenario.command(&["open"]);
+    let output = command
+        .env("SSH_CONNECTION", "192.0.2.9 5000 198.51.100.1 2222")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        said.contains("ssh -N -p 2222 -L 127.0.0.1:9001:") && said.contains("@198.51.100.1"),
+        "{said}"
+    );
 }
