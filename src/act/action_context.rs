@@ -10,6 +10,7 @@ use minijinja::value::{Enumerator, Object};
 use minijinja::{Error, ErrorKind, Value};
 use serde::Serialize;
 
+use crate::act::live_output::LiveOutput;
 use crate::act::performed::{ActionList, PerformedAction};
 use crate::base::jsonpath::JsonPath;
 use crate::payload::{Event, EventNameReader};
@@ -55,6 +56,8 @@ pub struct ActionContext<'o> {
     pub item: Option<Item>,
     /// Failure that an `on_failure` action is about. `None` for the actions of the event itself.
     pub failure: Option<FailureContext<'o>>,
+    /// Receives the output of a command while it runs. `None`: nothing runs.
+    pub live: Option<&'o LiveOutput>,
 }
 
 /// Failure of a delivery, as the actions of `on_failure` see it.

@@ -9,6 +9,7 @@ mod action_context;
 mod append;
 mod appender;
 mod forward;
+mod live_output;
 mod locked_file;
 mod outcome;
 mod performed;
@@ -42,6 +43,7 @@ pub use forward::{
     DEFAULT_TIMEOUT as FORWARD_TIMEOUT, Forward, Forwarder, MAX_RETRY_AFTER, TargetState, WAITS_FOR_CIRCUIT,
     WAITS_FOR_RATE, WAITS_FOR_TARGET,
 };
+pub use live_output::{LiveBudget, LiveOutput, LivePiece, StreamName};
 pub use outcome::{CapturedStream, Outcome, Output, Verdict};
 pub use performed::{MAX_SEEN, PerformedAction};
 pub use pretended::PretendedFuture;

@@ -5,8 +5,14 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
+use serde::Serialize;
 
 use crate::status::StatusService;
+
+/// True if [`answer`] knows a path.
+pub fn is_answered(path: &str) -> bool {
+    matches!(path, "/status" | "/metrics" | "/healthz" | "/readyz")
+}
 
 /// Answers a request. `inside`: it came through the unix socket, and may see everything.
 pub async fn answer<B>(
@@ -21,10 +27,12 @@ pub async fn answer<B>(
         return response;
     }
     match request.uri().path() {
-        "/status" if inside => match serde_json::to_vec(&status_service.status().await) {
-            Ok(json) => typed(StatusCode::OK, "application/json", json),
-            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        "/status" if inside => json(&status_service.status().await),
+        "/status/queue" if inside => match status_service.queue().await {
+            Ok(queue) => json(&queue),
+            Err(why) => unwell(inside, &why),
         },
+        "/status/day" if inside => json(&status_service.day()),
         "/metrics" => match status_service.metrics().await {
             Ok((media_type, metrics)) => typed(StatusCode::OK, media_type, metrics),
             Err(why) => unwell(inside, &why),
@@ -38,6 +46,14 @@ pub async fn answer<B>(
             Some(why) => unwell(inside, &why),
         },
         _ => text(StatusCode::NOT_FOUND, "not found"),
+    }
+}
+
+/// Returns a view as JSON.
+fn json(view: &impl Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_vec(view) {
+        Ok(json) => typed(StatusCode::OK, "application/json", json),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -19,7 +20,7 @@ use crate::admin::answer::text;
 use crate::admin::exchange;
 
 /// A rules file to judge.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Question {
     /// Name of the file in diagnostics.
     pub shown: String,
@@ -27,7 +28,7 @@ pub struct Question {
 }
 
 /// The result of a check.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Judgement {
     /// Path of the daemon's rules file, which the judged file would replace.
     pub in_place_of: String,

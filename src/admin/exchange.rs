@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use crate::admin::REQUEST_LIMIT;
@@ -18,18 +19,43 @@ use crate::admin::answer::{text, typed};
 pub(super) const LIMIT: Duration = Duration::from_secs(8);
 
 /// Reads a body of at most `max` bytes. The error is the response.
+pub(super) async fn read_bytes(
+    request: Request<Incoming>,
+    max: usize,
+) -> Result<Bytes, Response<Full<Bytes>>> {
+    let read = Limited::new(request.into_body(), max).collect();
+    match timeout(REQUEST_LIMIT, read).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => Err(text(StatusCode::PAYLOAD_TOO_LARGE, "too large, or broken off")),
+        Err(_) => Err(text(StatusCode::REQUEST_TIMEOUT, "too slow")),
+    }
+}
+
+/// Reads a body of at most `max` bytes as JSON. The error is the response.
 pub(super) async fn read<T: DeserializeOwned>(
     request: Request<Incoming>,
     max: usize,
     unreadable: &str,
 ) -> Result<T, Response<Full<Bytes>>> {
-    let read = Limited::new(request.into_body(), max).collect();
-    let body = match timeout(REQUEST_LIMIT, read).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) => return Err(text(StatusCode::PAYLOAD_TOO_LARGE, "too large, or broken off")),
-        Err(_) => return Err(text(StatusCode::REQUEST_TIMEOUT, "too slow")),
-    };
+    let body = read_bytes(request, max).await?;
     serde_json::from_slice(&body).map_err(|_invalid| text(StatusCode::BAD_REQUEST, unreadable))
+}
+
+/// Reads a body of at most `max` bytes as a JSON object. An empty body is an empty object. The error
+/// is the response.
+pub(super) async fn read_object(
+    request: Request<Incoming>,
+    max: usize,
+) -> Result<Map<String, Value>, Response<Full<Bytes>>> {
+    let body = read_bytes(request, max).await?;
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_slice(&body).map_err(|error| {
+        let why = format!("the body is no JSON object: {error}");
+        let json = json!({"error": why}).to_string();
+        typed(StatusCode::BAD_REQUEST, "application/json", json)
+    })
 }
 
 /// Waits for an answer, at most [`LIMIT`], and builds the response.

@@ -9,12 +9,14 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-use crate::admin::answer::text;
-use crate::admin::exchange;
+use crate::admin::answer::typed;
+use crate::admin::exchange::{self, LIMIT};
+use crate::admin::summary::{Outcome, Summarized};
 use crate::admin::who::Who;
 
 /// Maximum operations of one kind at once. Further ones are answered 503.
@@ -34,7 +36,7 @@ pub struct Operation<Q, A> {
     slots: Semaphore,
 }
 
-impl<Q: DeserializeOwned, A: Serialize> Operation<Q, A> {
+impl<Q: DeserializeOwned, A: Summarized> Operation<Q, A> {
     pub fn new(
         max_request: impl Fn() -> usize + Send + Sync + 'static,
         perform: impl Fn(Q, Who) -> Performing<A> + Send + Sync + 'static,
@@ -46,22 +48,50 @@ impl<Q: DeserializeOwned, A: Serialize> Operation<Q, A> {
         }
     }
 
-    /// Answers a request of `who`.
-    pub(super) async fn answer(&self, request: Request<Incoming>, who: Who) -> Response<Full<Bytes>> {
+    /// Answers a request of `who`. `complete` makes the whole request from the members of the body,
+    /// which may be empty.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        complete: impl FnOnce(Map<String, Value>) -> Value,
+        who: Who,
+    ) -> Response<Full<Bytes>> {
         let Ok(_permit) = self.slots.try_acquire() else {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "too many such requests at once");
+            return failed(StatusCode::SERVICE_UNAVAILABLE, "too many such requests at once");
         };
         let max = (self.max_request)();
-        let request = match exchange::read(request, max, "the request is not understood").await {
-            Ok(request) => request,
+        let members = match exchange::read_object(request, max).await {
+            Ok(members) => members,
             Err(response) => return response,
         };
+        let request = match serde_json::from_value(complete(members)) {
+            Ok(request) => request,
+            Err(error) => {
+                let why = format!("the request is not understood: {error}");
+                return failed(StatusCode::BAD_REQUEST, &why);
+            }
+        };
         // If the client disconnects, a write that has begun is still carried out.
-        let performing = async { Ok((self.perform)(request, who).await) };
-        exchange::respond(
-            performing,
-            "it takes too long; look at `hookyard events list` before you try again",
-        )
-        .await
+        let performing = timeout(LIMIT, (self.perform)(request, who));
+        let Ok(answer) = performing.await else {
+            let late = "it takes too long; look at `hookyard events list` before you try again";
+            return failed(StatusCode::SERVICE_UNAVAILABLE, late);
+        };
+        let outcome = Outcome::new(answer);
+        // What is refused is a conflict with the state of the daemon.
+        let status = if outcome.summary.possible {
+            StatusCode::OK
+        } else {
+            StatusCode::CONFLICT
+        };
+        match serde_json::to_vec(&outcome) {
+            Ok(json) => typed(status, "application/json", json),
+            Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        }
     }
+}
+
+/// An error as JSON.
+fn failed(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
+    typed(status, "application/json", json!({"error": why}).to_string())
 }

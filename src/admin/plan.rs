@@ -1,9 +1,11 @@
 //! Judgement of the file on disk against the rules in force: the other end of `hookyard plan`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::admin::operation::Operation;
+use crate::admin::summary::{Summarized, Summary};
 
 /// Maximum size of a request, in bytes.
 pub const MAX_PLAN: usize = 1024;
@@ -12,7 +14,7 @@ pub const MAX_PLAN: usize = 1024;
 pub type Planner = Operation<PlanRequest, PlanAnswer>;
 
 /// The arrivals to judge.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PlanRequest {
     /// Milliseconds since the epoch of the earliest arrival.
     pub since: Option<i64>,
@@ -21,7 +23,7 @@ pub struct PlanRequest {
 }
 
 /// The answer to a request to judge the file on disk.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PlanAnswer {
     /// The reason why nothing was judged: the file does not load, or the store cannot be read.
     pub failed: Option<String>,
@@ -30,4 +32,13 @@ pub struct PlanAnswer {
     pub json: Value,
     /// True if the new rules act otherwise, `None` if that is not known.
     pub differs: Option<bool>,
+}
+
+impl Summarized for PlanAnswer {
+    fn summary(&self) -> Summary {
+        match &self.failed {
+            Some(why) => Summary::refused(why),
+            None => Summary::of(self.text.lines().map(str::to_owned).collect()),
+        }
+    }
 }

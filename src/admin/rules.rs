@@ -1,8 +1,10 @@
 //! Rules and their pauses: the other end of `hookyard rules`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::operation::Operation;
+use crate::admin::summary::{Summarized, Summary};
 use crate::status::{PauseStatus, RuleStatus};
 
 /// Maximum size of a request about rules, in bytes.
@@ -31,7 +33,7 @@ pub enum Paused {
 }
 
 /// The answer to a request about rules.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RulesAnswer {
     /// The reason why nothing was done: no such rule or target, or a store that cannot be written.
     pub failed: Option<String>,
@@ -44,4 +46,30 @@ pub struct RulesAnswer {
     pub rules: Vec<RuleStatus>,
     /// Paused targets.
     pub targets: Vec<PauseStatus>,
+}
+
+/// A target, as the body of a request names it.
+#[derive(Debug, JsonSchema)]
+#[expect(dead_code, reason = "describes the body for the API's documentation")]
+pub struct TargetName {
+    /// Scheme, host and port: `https://example.com`.
+    pub target: String,
+}
+
+impl Summarized for RulesAnswer {
+    fn summary(&self) -> Summary {
+        if let Some(why) = &self.failed {
+            return Summary::refused(why);
+        }
+        let pause = self.pause.as_ref();
+        let lines = pause.map(|pause| {
+            let PauseStatus { kind, name, .. } = pause;
+            if self.changed {
+                format!("the {kind} {name}: {}", pause.text())
+            } else {
+                format!("the {kind} {name} was not changed: {}", pause.text())
+            }
+        });
+        Summary::of(lines.into_iter().collect())
+    }
 }

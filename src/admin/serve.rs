@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -23,15 +23,19 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::admin::answer::{answer, text};
+use crate::admin::answer::{self, answer};
+use crate::admin::change::Changer;
 use crate::admin::check::Judge;
 use crate::admin::door::{Door, Peer};
 use crate::admin::exchange::LIMIT;
 use crate::admin::fire::Firer;
 use crate::admin::headers;
 use crate::admin::listeners::Doors;
+use crate::admin::output::OutputService;
+use crate::admin::page::{ArrivalNews, Page};
 use crate::admin::plan::Planner;
 use crate::admin::replay::Replayer;
+use crate::admin::routes;
 use crate::admin::rules::RuleOperator;
 use crate::admin::stop::Stopper;
 use crate::admin::stream::{AdminBody, STREAM_LIFE, Streams};
@@ -60,6 +64,10 @@ pub struct AdminServices {
     pub planner: Arc<Planner>,
     pub stopper: Arc<Stopper>,
     pub rule_operator: Arc<RuleOperator>,
+    pub changer: Arc<Changer>,
+    pub page: Arc<Page>,
+    pub news: Arc<ArrivalNews>,
+    pub output: Arc<OutputService>,
     pub streams: Streams,
 }
 
@@ -188,23 +196,29 @@ impl Entry {
 
 /// Answers a request that the door has let in.
 async fn route(request: Request<Incoming>, services: &AdminServices, grant: Grant) -> Response<AdminBody> {
-    let is_post = request.method() == Method::POST && grant.reads;
-    let path = if is_post { request.uri().path() } else { "" };
-    let response = match path {
-        "/check" if grant.judges => services.judge.answer(request).await,
-        "/check" => text(
-            StatusCode::FORBIDDEN,
-            "only root and the daemon's own user may ask for that",
-        ),
-        "/replay" | "/fire" | "/plan" | "/stop" | "/rules" if !grant.acts() => {
-            text(StatusCode::FORBIDDEN, "read only")
+    if grant.has_page()
+        && let Some(delivery) = OutputService::delivery_of(request.uri().path())
+    {
+        return services
+            .output
+            .answer(delivery, &request, &services.streams)
+            .await;
+    }
+    if request.uri().path() == "/rules" && request.method() == Method::POST && grant.acts() {
+        let complete = serde_json::Value::Object;
+        return services
+            .rule_operator
+            .answer(request, complete, grant.who)
+            .await
+            .map(AdminBody::from);
+    }
+    match routes::answer(services, request, grant.clone()).await {
+        Ok(response) => response,
+        Err(request) if grant.has_page() && !answer::is_answered(request.uri().path()) => {
+            routes::missing(services, request.uri().path(), &grant).await
         }
-        "/replay" => services.replayer.answer(request, grant.who).await,
-        "/fire" => services.firer.answer(request, grant.who).await,
-        "/plan" => services.planner.answer(request, grant.who).await,
-        "/stop" => services.stopper.answer(request, grant.who).await,
-        "/rules" => services.rule_operator.answer(request, grant.who).await,
-        _ => answer(&services.status, &request, grant.reads).await,
-    };
-    response.map(AdminBody::from)
+        Err(request) => answer(&services.status, &request, grant.reads)
+            .await
+            .map(AdminBody::from),
+    }
 }

@@ -20,6 +20,7 @@ pub mod patterns;
 pub mod private_file;
 pub mod regex_cost;
 pub mod secret;
+pub mod shell_word;
 pub mod throttle;
 pub mod units;
 pub mod url_path;

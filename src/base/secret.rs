@@ -79,6 +79,8 @@ struct KeyringSources {
     /// Folders of the included files, by the paths of their texts.
     folders: HashMap<PathBuf, Arc<Path>>,
     files: Mutex<BTreeSet<PathBuf>>,
+    /// Secrets that are written out in the file.
+    literals: Mutex<BTreeSet<String>>,
 }
 
 /// Secrets that a test of rules gives.
@@ -107,6 +109,7 @@ impl Keyring {
             offline,
             folders,
             files: Mutex::new(BTreeSet::new()),
+            literals: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -193,6 +196,11 @@ impl Keyring {
     /// The files that were read, to be watched.
     pub fn files(&self) -> BTreeSet<PathBuf> {
         self.shared.files.lock().clone()
+    }
+
+    /// The secrets that are written out in the file, to be masked where it is shown.
+    pub fn literals(&self) -> BTreeSet<String> {
+        self.shared.literals.lock().clone()
     }
 
     /// The secret that `node` names, or a diagnostic. A literal secret in the rules file is a
@@ -286,6 +294,7 @@ impl Keyring {
             let path = Path::new(folder).join(name);
             (self.file(&path)?.0, format!("the credential `{name}`"), None)
         } else {
+            self.shared.literals.lock().insert(text.to_owned());
             let warning = "a secret written out in the rules file: prefer `env:`, `file:` or `credential:`";
             (
                 text.as_bytes().to_vec(),

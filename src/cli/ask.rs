@@ -3,10 +3,17 @@
 use std::io;
 use std::path::Path;
 
-use serde::Serialize;
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::status;
+
+/// An error of the API.
+#[derive(Deserialize)]
+struct ApiError {
+    error: Option<String>,
+}
 
 /// The reason why the daemon gave no answer.
 pub enum NotAnswered {
@@ -30,6 +37,11 @@ impl NotAnswered {
     }
 }
 
+/// A name as a segment of a path.
+pub fn segment(name: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(name, NON_ALPHANUMERIC)
+}
+
 /// Asks the daemon at `socket`. `operation` is method and path.
 pub fn ask<Q: Serialize, A: DeserializeOwned>(
     socket: &Path,
@@ -40,9 +52,12 @@ pub fn ask<Q: Serialize, A: DeserializeOwned>(
         .map_err(io::Error::other)
         .and_then(|body| status::exchange(socket, operation, &body));
     match asked {
-        Ok((200, body)) => serde_json::from_slice(&body).map_err(NotAnswered::Unreadable),
-        Ok((_, why)) => {
-            let why = String::from_utf8_lossy(&why).trim_end().to_owned();
+        // A refused action has an answer, too.
+        Ok((200 | 409, body)) => serde_json::from_slice(&body).map_err(NotAnswered::Unreadable),
+        Ok((_, body)) => {
+            let error = serde_json::from_slice(&body).ok();
+            let error = error.and_then(|error: ApiError| error.error);
+            let why = error.unwrap_or_else(|| String::from_utf8_lossy(&body).trim_end().to_owned());
             Err(NotAnswered::Refused(why))
         }
         Err(error) => Err(NotAnswered::Absent(error)),

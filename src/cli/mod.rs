@@ -25,8 +25,8 @@ mod schemes;
 mod secrets;
 mod send;
 mod serve;
-mod shell_word;
 mod status;
+mod status_views;
 mod store;
 mod table;
 mod test;
@@ -167,7 +167,7 @@ enum Command {
     /// host and port wait. The commands ask the running daemon, through its socket.
     /// Exit code 0: done; 1: it was so already; 2: no such rule or target, or no answer.
     #[command(
-        after_help = "Examples:\n  hookyard rules list\n  hookyard rules pause deploy\n  hookyard rules resume --target https://ci.example.com"
+        after_help = "Examples:\n  hookyard rules list\n  hookyard rules show deploy\n  hookyard rules pause deploy\n  hookyard rules resume --target https://ci.example.com"
     )]
     Rules(rules::Arguments),
     /// Show the way to the operator's page, or open it.

@@ -88,7 +88,7 @@ fn of_rules_in_force(arguments: &Arguments, range: Range) -> Result<u8, u8> {
         since: range.since.map(Timestamp::as_millis),
         last: range.last,
     };
-    let answer: PlanAnswer = ask(&socket, "POST /plan", &request).map_err(|error| {
+    let answer: PlanAnswer = ask(&socket, "POST /api/v1/plan", &request).map_err(|error| {
         let code = fail(&error.describe(&socket, "judge its rules file"));
         if matches!(error, NotAnswered::Absent(_)) {
             complain("without a daemon, name the new rules: `hookyard plan NEW.yaml`");

@@ -27,6 +27,11 @@ pub struct Arguments {
 enum Command {
     /// List all rules: state, pause, waiting and running deliveries, last match since the start.
     List,
+    /// Show all that is known of a rule.
+    Show {
+        /// The rule.
+        rule: String,
+    },
     /// Let the deliveries of a rule wait, or the forwards to a target.
     Pause(Subject),
     /// End a pause. The deliveries go on in order.
@@ -59,6 +64,7 @@ pub fn run(arguments: &Arguments) -> u8 {
 fn answer(arguments: &Arguments) -> Result<u8, u8> {
     let (request, does_not) = match &arguments.command {
         Command::List => (RulesRequest::List, "list its rules"),
+        Command::Show { rule } => (RulesRequest::Show(rule.clone()), "show that"),
         Command::Pause(subject) => (RulesRequest::Pause(subject.paused()), "pause that"),
         Command::Resume(subject) => (RulesRequest::Resume(subject.paused()), "resume that"),
     };
@@ -79,12 +85,14 @@ fn answer(arguments: &Arguments) -> Result<u8, u8> {
         (Command::List, Format::Json) => {
             json!({"rules": answer.rules, "targets": answer.targets}).to_string()
         }
+        (Command::Show { .. }, Format::Json) => json!(answer.rules.first()).to_string(),
         (_, Format::Json) => json!({"changed": answer.changed, "pause": answer.pause}).to_string(),
         (Command::List, Format::Text) => listed(&answer),
+        (Command::Show { .. }, Format::Text) => answer.rules.first().map(shown).unwrap_or_default(),
         (Command::Pause(_), Format::Text) => paused(&answer),
         (Command::Resume(subject), Format::Text) => resumed(&answer, subject),
     };
-    let is_list = matches!(arguments.command, Command::List);
+    let is_list = matches!(arguments.command, Command::List | Command::Show { .. });
     Ok(say(&text, if is_list || answer.changed { YES } else { NO }))
 }
 
@@ -127,6 +135,54 @@ fn listed(answer: &RulesAnswer) -> String {
     let mut lines: Vec<String> = aligned(&rows).lines().map(str::to_owned).collect();
     let targets = answer.targets.iter();
     lines.extend(targets.map(|target| format!("target {}: {}", target.name, target.text())));
+    let lines: Vec<_> = lines.iter().map(|line| escape::line(line)).collect();
+    lines.join("\n")
+}
+
+/// Formats all that is known of a rule.
+fn shown(rule: &RuleStatus) -> String {
+    let mut lines = vec![format!("rule {}: {}", rule.name, rule.state)];
+    lines.extend(
+        rule.endpoint
+            .iter()
+            .map(|endpoint| format!("endpoint: {endpoint}")),
+    );
+    lines.extend(rule.paused.as_ref().map(PauseStatus::text));
+    lines.extend(rule.unavailable.iter().map(|why| format!("unavailable: {why}")));
+    lines.push(format!(
+        "deliveries: {} waiting ({} for quiet, {} in a group), {} running, {} dead letters",
+        rule.waiting, rule.debounced, rule.queued, rule.running, rule.dead
+    ));
+    if let Some(day) = &rule.day {
+        let p95 = day.p95.map(|p95| format!(", 95 of 100 within about {p95:.3} s"));
+        lines.push(format!(
+            "attempts since {}: {} done, {} failed{}",
+            day.since,
+            day.done,
+            day.failed,
+            p95.unwrap_or_default()
+        ));
+    }
+    lines.extend(rule.last_match.iter().map(|at| format!("last match: {at}")));
+    lines.extend(rule.last_failure.as_ref().map(|failure| {
+        format!(
+            "last failure: {}, delivery {}: {}",
+            failure.at, failure.delivery, failure.reason
+        )
+    }));
+    lines.extend(rule.secrets.iter().map(|secret| {
+        let last_match = secret.last_match.as_deref().unwrap_or("never seen");
+        format!(
+            "secret: {} {}, last matched: {last_match}",
+            secret.scheme, secret.source
+        )
+    }));
+    lines.extend(rule.warnings.iter().map(|warning| format!("warning: {warning}")));
+    if let Some(source) = &rule.source {
+        lines.push(format!("{}:", source.file));
+        let numbered = source.lines.iter().zip(source.first_line..);
+        lines.extend(numbered.map(|(line, number)| format!("{number:>5}  {line}")));
+    }
     let lines: Vec<_> = lines.iter().map(|line| escape::line(line)).collect();
     lines.join("\n")
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::location::{StoreLocation, is_same};
-use super::{Format, NO, UNKNOWN, YES, complain, fail, say};
+use super::{Format, NO, UNKNOWN, YES, complain, fail, say, status_views};
 use crate::base::count::counted;
 use crate::base::diagnostic::{Diagnostic, Severity};
 use crate::base::escape;
@@ -36,6 +36,12 @@ pub struct Arguments {
     /// Show problems only. Exit code 1 if there are any.
     #[arg(long)]
     check: bool,
+    /// Show the queue: what runs, what each waiting delivery waits for, groups and targets.
+    #[arg(long, conflicts_with = "check")]
+    queue: bool,
+    /// Show the figures of the last 24 hours, in slots of 15 minutes.
+    #[arg(long, conflicts_with_all = ["check", "queue"])]
+    day: bool,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -65,6 +71,12 @@ pub fn run(arguments: &Arguments) -> u8 {
     };
     if let Some(other) = identity_mismatch(store_location, &status) {
         return fail(&format!("the daemon at `{shown}` {other}"));
+    }
+    if arguments.queue {
+        return status_views::queue(&socket, arguments.format);
+    }
+    if arguments.day {
+        return status_views::day(&socket, arguments.format);
     }
     print_status(&status, arguments)
 }

@@ -9,7 +9,7 @@ use super::defaults::Defaults;
 use super::document::RulesFile;
 use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
-use super::{admin, lint, replays, rule, settings};
+use super::{admin, lint, replays, rule, rule_source, settings};
 use crate::act::CompileContext;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::patterns::Patterns;
@@ -96,7 +96,9 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
     check_largest_body(&mut server, &builders, diagnostics);
     let routes = routes(&builders, diagnostics);
     let (expected, silences) = expected(&mut builders);
-    let endpoints: Vec<Endpoint> = builders.into_iter().map(EndpointBuilder::into_endpoint).collect();
+    let endpoints = builders.into_iter().map(EndpointBuilder::into_endpoint);
+    let mut endpoints: Vec<Endpoint> = endpoints.collect();
+    rule_source::attach(documents, &mut endpoints, &keyring.literals());
     wanted.light_rules = light_rules(&endpoints, &expected);
     Some(RuleSet {
         generation: 0,

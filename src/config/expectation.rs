@@ -69,6 +69,7 @@ fn rule(
     Rule {
         name: ExpectedArrival::rule_name(subject),
         written: Written::of((list.value(), context.keyring.folder())),
+        source: None,
         enabled: true,
         allowed_warnings: Vec::new(),
         expect_every: None,

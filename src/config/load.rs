@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::include::RulesTexts;
 use super::source::{fingerprint, folder_of, read, sha256};
-use super::{compile, include};
+use super::{compile, include, rule_source};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::base::include::Include;
 use crate::base::secret::Keyring;
@@ -130,6 +130,7 @@ fn compile_text(
             rules.includes.clone_from(&includes);
             rules.fingerprint.clone_from(&fingerprint);
             rules.sha256 = sha256;
+            rule_source::add_warnings(&mut rules.endpoints, &diagnostics);
             Ok(Loaded {
                 rules,
                 warnings: diagnostics,

@@ -37,6 +37,7 @@ mod replays;
 mod respond;
 mod rule;
 mod rule_checks;
+mod rule_source;
 mod settings;
 mod source;
 mod terms;

@@ -165,6 +165,7 @@ impl<'d> RuleCompiler<'d, '_> {
         let rule = Rule {
             name: shape.name?.into(),
             written: Written::of((node.value(), context.keyring.folder())),
+            source: None,
             enabled: shape.enabled.unwrap_or(true),
             expect_every: shape.expect_every.map(|every| every.0),
             allowed_warnings: Vec::new(),

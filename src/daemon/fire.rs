@@ -68,9 +68,12 @@ fn firing(request: FireRequest, by: String) -> Result<Firing, String> {
             .map_err(|error| format!("the value of `{name}` cannot stand in a header: {error}"))?;
         headers.append(name, value);
     }
-    let body = BASE64
-        .decode(request.body.as_bytes())
-        .map_err(|error| format!("the body is not Base64: {error}"))?;
+    let body = match request.text {
+        Some(text) => text.into_bytes(),
+        None => BASE64
+            .decode(request.body.as_bytes())
+            .map_err(|error| format!("the body is not Base64: {error}"))?,
+    };
     let method = request.method.map(|method| method.parse());
     let method = method.transpose();
     let method = method.map_err(|error| format!("the method is not valid: {error}"))?;

@@ -6,8 +6,10 @@
 mod availability;
 mod background;
 mod certificate;
+mod change;
 mod day;
 mod fire;
+mod live_output;
 mod plan;
 mod replay;
 mod rules;
@@ -32,12 +34,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::acme::RenewerHandle;
 use crate::act::{self, ActionRunner};
+use crate::admin::page::{Page, READS, Sources};
 use crate::admin::{Judge, Judgement, Question};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
@@ -56,7 +59,7 @@ use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::server::RequestHandler;
 use crate::status::{StatusService, Unavailable};
-use crate::store::{Pause, Pauses, Store};
+use crate::store::{Pause, Pauses, Records, Store};
 use crate::sys::fd_limit;
 use crate::{admin, server};
 
@@ -164,11 +167,22 @@ async fn serve(
     let silence = silence::watch(&shared, &pipeline.heard).await?;
     let handler = request_handler(&shared, pipeline.ingest, server.request_timeout, max_connections);
     let status_service = status_service(path, &shared, started, &handler.body_budget, &pipeline.dispatcher);
-    let replayer = Arc::new(replay::replayer(&shared, &handler.ingest));
-    let firer = Arc::new(fire::firer(&shared, &handler.ingest));
-    let planner = Arc::new(plan::planner(path, &shared));
-    let stopper = Arc::new(stop_attempts::stopper(&pipeline.dispatcher));
-    let rule_operator = Arc::new(rules::operator(&shared, &pipeline.dispatcher, &status_service));
+    let page = page(&shared, &status_service)?;
+    let news = Arc::new(admin::page::ArrivalNews::default());
+    let admin_services = admin::AdminServices {
+        status: Arc::clone(&status_service),
+        judge: judge(path),
+        replayer: Arc::new(replay::replayer(&shared, &handler.ingest)),
+        firer: Arc::new(fire::firer(&shared, &handler.ingest)),
+        planner: Arc::new(plan::planner(path, &shared)),
+        stopper: Arc::new(stop_attempts::stopper(&pipeline.dispatcher)),
+        rule_operator: Arc::new(rules::operator(&shared, &pipeline.dispatcher, &status_service)),
+        changer: Arc::new(change::changer(&shared)),
+        output: Arc::new(live_output::output_service(&shared, &pipeline.dispatcher)),
+        page: Arc::clone(&page),
+        news: Arc::clone(&news),
+        streams: admin::Streams::default(),
+    };
     // Before the first handshake.
     let renewer = renewer_handle(&shared);
 
@@ -182,19 +196,8 @@ async fn serve(
     let end = stopping.answering.clone();
     answering.spawn(server::serve(listeners, handler, max_connections, end));
     let mut background = JoinSet::new();
-    background.spawn(admin::serve(
-        admin_sockets,
-        admin::AdminServices {
-            status: Arc::clone(&status_service),
-            judge: judge(path),
-            replayer,
-            firer,
-            planner,
-            stopper,
-            rule_operator,
-            streams: admin::Streams::default(),
-        },
-    ));
+    background.spawn(news.run(page.sources().clone(), shared.stopping.leasing.clone()));
+    background.spawn(admin::serve(admin_sockets, admin_services));
     heartbeats.push(spawn_watch(
         &mut background,
         path,
@@ -272,6 +275,18 @@ fn status_service(
         dispatcher: Arc::clone(dispatcher),
         expectations: Arc::clone(&shared.expectations),
     })
+}
+
+/// Builds the operator's page.
+fn page(shared: &Shared, status: &Arc<StatusService>) -> Result<Arc<Page>, String> {
+    let sources = Sources {
+        records: Records::at(&shared.store_path),
+        status: Arc::clone(status),
+        live: Arc::clone(&shared.live),
+        clock: shared.clock.clone(),
+        reads: Arc::new(Semaphore::new(READS)),
+    };
+    Page::new(sources).map(Arc::new)
 }
 
 /// Builds the handle of certificate renewal, and puts the saved certificate in use.

@@ -8,8 +8,10 @@
 //! Nothing here writes to the store. Credentials are never in the structs.
 
 mod arrival;
+mod as_test;
 mod attempt;
 mod content;
+mod curl;
 mod delivery;
 mod explain;
 mod names;
@@ -23,8 +25,10 @@ mod status;
 mod stored;
 
 pub use arrival::{ArrivalDetail, ArrivalRow, RulesNow};
+pub use as_test::as_test;
 pub use attempt::AttemptView;
 pub use content::Content;
+pub use curl::as_curl;
 pub use delivery::{DeliveryDetail, DeliveryRow};
 pub use explain::{
     ElementExplanation, ElementsExplanation, RenderedAction, RuleExplanation, explain_event, explain_rules,

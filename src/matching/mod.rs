@@ -47,4 +47,4 @@ pub use for_each::{ELEMENTS_EXPLAINED, Elements, ForEach};
 pub use index::{Matcher, NEAREST_LOOKED_AT};
 pub use operand::{LENGTH_OPERATORS, MODIFIERS, OPERATORS, Operand, is_operator, types};
 pub use reading::Reading;
-pub use selector::{GROUPS, NAMED, WORDS};
+pub use selector::{GROUPS, NAMED, WORDS, suggests_credential};

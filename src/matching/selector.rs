@@ -43,6 +43,12 @@ const QUIET: [&str; 9] = [
     "token",
 ];
 
+/// True if a name suggests that its value is a credential.
+pub fn suggests_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    QUIET.iter().any(|word| name.contains(word))
+}
+
 /// A selector with its text.
 #[derive(Debug)]
 pub(super) struct Selector {
@@ -111,7 +117,7 @@ impl Selector {
                         _ => written.to_owned(),
                     },
                     written: written.to_owned(),
-                    quiet: QUIET.iter().any(|word| name.contains(word)),
+                    quiet: suggests_credential(&name),
                     view: None,
                     source,
                 })

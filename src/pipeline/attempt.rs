@@ -11,6 +11,7 @@ use parking_lot::MutexGuard;
 use crate::act::{Outcome, PerformedAction, Verdict};
 use crate::base::clock::Timestamp;
 use crate::pipeline::dispatch::{Dispatcher, STORE_PAUSE};
+use crate::pipeline::live_output::AttemptEnd;
 use crate::pipeline::running::Attempting;
 use crate::pipeline::settlement::{Progress, settle};
 use crate::report;
@@ -27,6 +28,7 @@ impl Dispatcher {
         let Some(settled) = self.settled(&lease, &rules, &attempting).await else {
             return;
         };
+        let ending = AttemptEnd::of(&settled);
         if matches!(settled.settlement, Settlement::Interrupted { .. }) {
             // The daemon is stopping, so a store that cannot write must not delay it. Deliveries
             // that are leased when the store closes count as interrupted, too.
@@ -48,8 +50,11 @@ impl Dispatcher {
             // Before the write: the delivery may be leased again before the write returns.
             self.remember_rules(lease.delivery, rules);
         }
-        if self.write(settled, &attempting).await
-            && let Some(done) = end
+        if !self.write(settled, &attempting).await {
+            return;
+        }
+        attempting.end(ending);
+        if let Some(done) = end
             && lease.failure.is_none()
         {
             self.waiters
@@ -121,9 +126,8 @@ impl Dispatcher {
             return self.undeliverable(lease, "its action is gone".to_owned(), None, false);
         };
         let started = self.clock.now();
-        let mut outcome = self
-            .perform(lease, endpoint, rule, action, &attempting.stop)
-            .await;
+        attempting.start(action.name());
+        let mut outcome = self.perform(lease, endpoint, rule, action, attempting).await;
         let cancel = attempting.cancel();
         if let (Some(cancel), Verdict::Stopped | Verdict::Later { .. }) = (cancel, outcome.verdict) {
             outcome.verdict = Verdict::Stopped;

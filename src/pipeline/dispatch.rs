@@ -20,6 +20,7 @@ use crate::base::clock::Clock;
 use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
 use crate::pipeline::decode_limits::DecodeLimits;
+use crate::pipeline::live_output::{OutputCursor, OutputReader};
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
 use crate::pipeline::put_off::PutOff;
 use crate::pipeline::running::{AfterStop, Cancel, OngoingAttempt, Running, RunningAttempt, StopTarget};
@@ -194,6 +195,11 @@ impl Dispatcher {
             report::stopping_attempt(attempt.event, attempt.delivery, &attempt.rule, &cancel.by, then);
         }
         stopped.into_iter().map(|(attempt, _)| attempt).collect()
+    }
+
+    /// Follows the output of a delivery: from `after` on, or from the begin of the attempt in progress.
+    pub fn follow(&self, delivery: DeliveryId, after: Option<OutputCursor>) -> OutputReader {
+        OutputReader::new(&self.running, delivery, after)
     }
 
     /// Leases what is due now and begins the attempts, in place of [`Self::run`]. Returns their

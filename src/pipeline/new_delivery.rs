@@ -158,6 +158,7 @@ pub(super) fn group(
             event_name: rule.event_name.as_ref(),
             item,
             failure: None,
+            live: None,
         };
         let name = group
             .render(&action_context.values())

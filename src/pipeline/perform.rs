@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::act::{self, Action, ActionContext, Item, Outcome, PerformedAction, Verdict};
 use crate::payload::Event;
 use crate::pipeline::decode_limits::{BodyLimits, DecodeLimits};
 use crate::pipeline::dispatch::Dispatcher;
 use crate::pipeline::event_cache::DecodedEvent;
+use crate::pipeline::running::Attempting;
 use crate::rules::{Endpoint, Rule};
 use crate::store::Lease;
 
@@ -28,8 +27,9 @@ impl Dispatcher {
         endpoint: &Endpoint,
         rule: &Rule,
         action: &Action,
-        stop: &CancellationToken,
+        attempting: &Attempting,
     ) -> Outcome {
+        let stop = &attempting.stop;
         let decoded = tokio::select! {
             decoded = self.decoded(lease, endpoint, rule, action) => decoded,
             () = stop.cancelled() => {
@@ -68,6 +68,7 @@ impl Dispatcher {
                 reason: &failure.reason,
                 output: &failure.output,
             }),
+            live: Some(attempting.output()),
         };
         let mut performing = pin!(self.runner.perform(action, &action_context, stop.clone()));
         let guarded = poll_fn(|context| {

@@ -46,6 +46,7 @@ impl Preview {
             actions: &performed,
             item,
             failure: None,
+            live: None,
         };
         let on_failure = rule.on_failure.iter().map(|(action, _)| action);
         let handled = placeholders(on_failure.clone(), &rule.failure_ids);

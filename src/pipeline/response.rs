@@ -228,6 +228,7 @@ impl<'r> ResponseBuilder<'r> {
                 actions: &actions,
                 item: None,
                 failure: None,
+                live: None,
                 verified: self.verified,
             };
             match body.render(&action_context.values()) {

@@ -11,8 +11,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::act::{LiveBudget, LiveOutput};
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
+use crate::pipeline::live_output::{AttemptEnd, Followers};
 use crate::store::{DeliveryId, Lease};
 
 /// Maximum remembered deliveries that were stopped before they began. A lease begins within
@@ -25,6 +27,8 @@ pub struct Running {
     known: Mutex<Known>,
     /// Notified when an attempt begins.
     begins: Notify,
+    /// Memory for the output of all attempts.
+    budget: Arc<LiveBudget>,
 }
 
 #[derive(Debug, Default)]
@@ -33,12 +37,19 @@ struct Known {
     begun: HashMap<DeliveryId, Arc<Ongoing>>,
     /// Deliveries that were stopped before they began.
     early: VecDeque<DeliveryId>,
+    followers: Followers,
 }
 
 /// A begun attempt.
 #[derive(Debug)]
-struct Ongoing {
-    attempt: OngoingAttempt,
+pub(super) struct Ongoing {
+    pub(super) attempt: OngoingAttempt,
+    /// Output of its command.
+    pub(super) output: LiveOutput,
+    /// Kind of its action, once that begins.
+    pub(super) started: OnceLock<&'static str>,
+    /// Set when it has ended and its record is written.
+    pub(super) end: OnceLock<AttemptEnd>,
     /// Cancelled when this attempt is to stop, alone or with all others.
     stop: CancellationToken,
     /// True if another delivery supersedes this one.
@@ -126,6 +137,17 @@ impl OngoingAttempt {
         }
     }
 
+    /// A text that identifies the attempt among those of its delivery.
+    pub fn key(&self) -> String {
+        format!("{}-{}-{}", self.since.as_millis(), self.action, self.number)
+    }
+
+    /// True if it began after the attempt with this key.
+    pub(super) fn began_after(&self, key: &str) -> bool {
+        let since = key.split('-').next().and_then(|since| since.parse().ok());
+        since.is_none_or(|since: i64| self.since.as_millis() > since)
+    }
+
     fn is_meant(&self, target: StopTarget) -> bool {
         match target {
             StopTarget::Delivery(delivery) => self.delivery == delivery,
@@ -146,11 +168,15 @@ impl Running {
         }
         let ongoing = Arc::new(Ongoing {
             attempt,
+            output: LiveOutput::new(&self.budget),
+            started: OnceLock::new(),
+            end: OnceLock::new(),
             stop: stop.clone(),
             replaced: AtomicBool::new(early.is_some()),
             cancel: OnceLock::new(),
         });
         known.begun.insert(delivery, Arc::clone(&ongoing));
+        known.followers.begins(&ongoing);
         self.begins.notify_one();
         Attempting {
             running: Arc::clone(self),
@@ -216,6 +242,16 @@ impl Running {
         stopped
     }
 
+    /// Calls `with` with the followers and the begun attempts.
+    pub(super) fn with_followers<T>(
+        &self,
+        with: impl FnOnce(&mut Followers, &HashMap<DeliveryId, Arc<Ongoing>>) -> T,
+    ) -> T {
+        let mut known = self.known();
+        let Known { begun, followers, .. } = &mut *known;
+        with(followers, begun)
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock()
     }
@@ -232,6 +268,23 @@ impl Attempting {
         self.ongoing.replaced.load(Ordering::Acquire) && !self.abort.is_cancelled()
     }
 
+    /// Output of the attempt's command.
+    pub(super) fn output(&self) -> &LiveOutput {
+        &self.ongoing.output
+    }
+
+    /// Notes that an action of this kind begins.
+    pub(super) fn start(&self, kind: &'static str) {
+        self.ongoing.started.set(kind).ok();
+        self.ongoing.output.wake();
+    }
+
+    /// Notes the end, after its record was written.
+    pub(super) fn end(&self, end: AttemptEnd) {
+        self.ongoing.end.set(end).ok();
+        self.ongoing.output.wake();
+    }
+
     /// The operator's decision, if the operator stops the attempt.
     pub fn cancel(&self) -> Option<&Cancel> {
         self.ongoing.cancel.get()
@@ -240,7 +293,9 @@ impl Attempting {
 
 impl Drop for Attempting {
     fn drop(&mut self) {
+        self.end(AttemptEnd::UNKNOWN);
         let mut known = self.running.known();
+        known.followers.ends(&self.ongoing);
         let delivery = self.ongoing.attempt.delivery;
         // A delivery that was dropped and replayed may have begun again.
         let is_own = |ongoing: &Arc<Ongoing>| Arc::ptr_eq(ongoing, &self.ongoing);

@@ -27,7 +27,7 @@ pub use expectation::ExpectedArrival;
 pub use log::{LogFile, LogFormat, LogRotation, LogSettings};
 pub use reload::{Change, ReloadSettings};
 pub use respond::{AnswerKind, Respond, StatedAnswer};
-pub use rule::{Alternative, GroupSettings, OnDuplicate, PayloadUse, Rule};
+pub use rule::{Alternative, GroupSettings, OnDuplicate, PayloadUse, Rule, RuleSource};
 pub use server::{Listen, Server};
 pub use tls::{CertificateSource, ClientAuth, Tls};
 

@@ -1,6 +1,8 @@
 //! A rule: the requests that it accepts, its actions, and how its deliveries run.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ pub struct Rule {
     pub name: Arc<str>,
     /// The rule, and the folder at which its paths start.
     pub written: Written,
+    /// The text of the rule, for the operator. `None` until the whole file is compiled.
+    pub source: Option<RuleSource>,
     /// False if the rule is switched off.
     pub enabled: bool,
     /// Codes of the warnings that the rule allows.
@@ -66,6 +70,25 @@ pub struct Rule {
     pub debounce: Option<Debounce>,
     /// Answers that this rule states, and its wait, which may be the endpoint's.
     pub respond: Respond,
+}
+
+/// The text of a rule as the file writes it, with its secrets masked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RuleSource {
+    /// The path as the user gave it.
+    pub file: PathBuf,
+    /// Number of the first line, from 1.
+    pub first_line: usize,
+    pub text: String,
+    /// Warnings of the load that point into the text, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// Without the text: it is long, and two texts may mean the same.
+impl fmt::Debug for RuleSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RuleSource")
+    }
 }
 
 /// A verification by which a rule accepts requests.

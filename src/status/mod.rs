@@ -20,7 +20,7 @@ pub use problems::{DeadGroupStatus, ProblemGroups, ProblemsStatus, RefusedGroupS
 pub use queue::{
     GroupStatus, QueueStatus, RUNNING_LISTED, RunningStatus, TargetStatus, WaitCounts, WaitingStatus,
 };
-pub use rules::{FailureStatus, RuleDay, RuleStatus, SecretStatus};
+pub use rules::{FailureStatus, RuleDay, RuleStatus, RuleText, SecretStatus};
 pub use service::{LastReload, StatusService, Unavailable};
 pub use snapshot::{
     CertificateStatus, Deliveries, ExpectationStatus, PauseStatus, ReloadStatus, Status, StoreStatus,

@@ -45,6 +45,20 @@ pub struct RuleStatus {
     pub secrets: Vec<SecretStatus>,
     /// What this machine lacks for the rule.
     pub unavailable: Option<String>,
+    /// Warnings of the load that point into the rule, one line each, as `hookyard check` prints them.
+    pub warnings: Vec<String>,
+    /// The rule as the file writes it. Only where one rule is asked for.
+    pub source: Option<RuleText>,
+}
+
+/// A rule as the file writes it. Secrets that are written out are masked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RuleText {
+    /// Path of the file.
+    pub file: String,
+    /// Number of the first line, from 1.
+    pub first_line: usize,
+    pub lines: Vec<String>,
 }
 
 /// A failed attempt.
@@ -120,7 +134,15 @@ pub fn statuses(facts: &RuleFacts<'_>) -> Vec<RuleStatus> {
 /// The state of one rule. `None` if it is neither in force, nor paused, nor waited for.
 pub fn status(facts: &RuleFacts<'_>, name: &str) -> Option<RuleStatus> {
     if let Some((endpoint, rule)) = facts.rules.rule(name) {
-        return Some(facts.of_rule(endpoint, rule));
+        let source = rule.source.as_ref().map(|source| RuleText {
+            file: source.file.display().to_string(),
+            first_line: source.first_line,
+            lines: source.text.lines().map(str::to_owned).collect(),
+        });
+        return Some(RuleStatus {
+            source,
+            ..facts.of_rule(endpoint, rule)
+        });
     }
     let is_known = facts.pauses.rules.contains(name)
         || facts.backlog.contains_key(name)
@@ -141,6 +163,11 @@ impl RuleFacts<'_> {
             debounce: rule.debounce.map(|debounce| debounce.quiet.as_secs_f64()),
             secrets: self.secrets_of(endpoint, rule),
             unavailable: self.unavailable.get(&rule.name).cloned(),
+            warnings: rule
+                .source
+                .as_ref()
+                .map(|source| source.warnings.clone())
+                .unwrap_or_default(),
             ..self.of_name(&rule.name)
         }
     }

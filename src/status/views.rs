@@ -11,8 +11,8 @@ use crate::status::process::figures;
 use crate::status::queue::{self, QueueFacts, QueueStatus};
 use crate::status::rules::{self, RuleFacts, RuleStatus};
 use crate::status::service::StatusService;
-use crate::status::{DaySeries, ProblemGroups, ProblemsStatus, Status};
-use crate::store::{BacklogCounts, History, Records, SecretUse, StoreError};
+use crate::status::{DaySeries, PauseStatus, ProblemGroups, ProblemsStatus, Status};
+use crate::store::{BacklogCounts, History, PauseSubject, Records, SecretUse, StoreError};
 
 /// The daemon, and its figures of the last 24 hours.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -99,6 +99,14 @@ impl StatusService {
             dead: &read.dead,
             secrets: &read.secrets,
         })
+    }
+
+    /// Paused targets of forwards.
+    pub fn paused_targets(&self) -> Vec<PauseStatus> {
+        let pauses = self.pauses.current();
+        let targets = pauses.all.iter();
+        let targets = targets.filter(|pause| matches!(pause.subject, PauseSubject::Target(_)));
+        targets.map(PauseStatus::of).collect()
     }
 
     /// The queue. The error is the store's.

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::act::action_context::ActionContext;
+use crate::act::live_output::{LiveOutput, StreamName};
 use crate::act::outcome::{CapturedStream, Outcome, Output, Verdict};
 use crate::act::run::Run;
 use crate::act::run::confinement::failure;
@@ -77,7 +78,7 @@ impl Run {
                 return Outcome::new(verdict, detail, started.elapsed());
             }
         };
-        let (end, output) = self.supervise(child, input, stop).await;
+        let (end, output) = self.supervise(child, input, stop, action_context.live).await;
         let (verdict, mut detail) = self.classify(resolved, &end, &output);
         // A confined command is started by a process of its own, whose errors are as brief as the
         // kernel's.
@@ -153,6 +154,7 @@ impl Run {
         mut child: Child,
         input: Bytes,
         stop: &CancellationToken,
+        live: Option<&LiveOutput>,
     ) -> (CommandEnd, Output) {
         let mut group = ProcessGroup::of(&child);
         let mut output = Output::default();
@@ -165,8 +167,8 @@ impl Run {
             let mut pipes = pin!(async {
                 tokio::join!(
                     write_input(stdin, input),
-                    capture(stdout, out),
-                    capture(stderr, err)
+                    capture(stdout, out, live, StreamName::Stdout),
+                    capture(stderr, err, live, StreamName::Stderr)
                 );
             });
             let mut deadline = pin!(sleep(self.timeout));
@@ -234,11 +236,20 @@ async fn write_input(stdin: Option<ChildStdin>, input: Bytes) {
 }
 
 /// Reads to the end, and keeps what fits.
-async fn capture(pipe: Option<impl AsyncRead + Unpin>, captured: &mut CapturedStream) {
+async fn capture(
+    pipe: Option<impl AsyncRead + Unpin>,
+    captured: &mut CapturedStream,
+    live: Option<&LiveOutput>,
+    stream: StreamName,
+) {
     let Some(mut pipe) = pipe else { return };
     let mut chunk = vec![0; CHUNK];
     while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
-        captured.push(chunk.get(..length).unwrap_or_default());
+        let bytes = chunk.get(..length).unwrap_or_default();
+        captured.push(bytes);
+        if let Some(live) = live {
+            live.push(stream, bytes);
+        }
     }
 }
 

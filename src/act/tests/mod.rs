@@ -110,6 +110,7 @@ fn action_context<'o>(event: &'o Event, withheld: &'o [HeaderName]) -> ActionCon
         withheld,
         event_name: None,
         failure: None,
+        live: None,
     }
 }
 

@@ -162,6 +162,11 @@ impl Document {
         self
     }
 
+    /// The whole text, as it was read.
+    pub fn text(&self) -> &str {
+        &self.source.text
+    }
+
     pub fn root(&self) -> Node<'_> {
         Node {
             source: &self.source,

@@ -26,7 +26,7 @@ pub(super) fn run(path: &Path, text: String, format: Format) -> u8 {
         shown: path.display().to_string(),
         text,
     };
-    match ask::<_, Judgement>(&socket, "POST /check", &question) {
+    match ask::<_, Judgement>(&socket, "POST /api/v1/check", &question) {
         Ok(judgement) => tell(path, &judgement, format),
         Err(error) => {
             let code = fail(&error.describe(&socket, "judge it"));

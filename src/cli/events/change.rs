@@ -19,7 +19,7 @@ use crate::cli::table::aligned;
 use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
 use crate::event::EventId;
 use crate::history::{DeliveryRow, DeliveryStatus};
-use crate::store::{DeliveryId, ListedDelivery, Named, Records, StoreError};
+use crate::store::{DeliveryId, ListedDelivery, Named, Records, StoreError, reason};
 use crate::sys::account::own_name;
 
 /// Maximum arrivals selected without ids.
@@ -36,6 +36,9 @@ pub struct Arguments {
     /// Only dead letters.
     #[arg(long, conflicts_with = "state")]
     dead: bool,
+    /// Only dead letters with this reason, as `events problems` shows it.
+    #[arg(long, value_name = "TEXT", requires = "dead")]
+    reason: Option<String>,
     /// Only deliveries in this state.
     #[arg(long, value_name = "STATE", value_parser = status())]
     state: Option<DeliveryStatus>,
@@ -193,6 +196,10 @@ fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<ListedDe
                 chosen.push(entry);
             }
         }
+    }
+    if let Some(wanted) = &arguments.reason {
+        let stable = |entry: &ListedDelivery| entry.delivery.state.reason().map(reason::of_dead_letter);
+        chosen.retain(|entry| stable(entry).as_ref() == Some(wanted));
     }
     chosen.sort_by_key(|entry| entry.row);
     chosen.dedup_by_key(|entry| entry.row);

@@ -5,7 +5,9 @@ mod arrivals;
 mod as_test;
 pub mod capture;
 mod change;
+mod follow;
 mod list;
+mod problems;
 mod replay;
 mod select;
 mod show;
@@ -57,6 +59,16 @@ enum EventsCommand {
     /// The running daemon stops what is in progress. A command gets TERM, and KILL after its `grace`.
     /// A forward is aborted. What waits is not touched: `events drop` gives it up.
     Stop(stop::Arguments),
+    /// List dead letters by rule and reason, and refused arrivals by endpoint and reason.
+    ///
+    /// Ids, digests, times and long numbers in a reason do not count. At most 200 groups of each are
+    /// listed, of the latest 200000 dead letters and the latest 20000 arrivals of each ring.
+    Problems(problems::Arguments),
+    /// Print what the commands of a delivery print, while they run.
+    ///
+    /// Ends when the delivery ends: with 0 if it is done, 1 if it is dead or superseded, 2 if no daemon
+    /// answers. If nothing runs, the output of the last attempt is printed first.
+    Follow(follow::Arguments),
     /// Print the body of an arrival, byte for byte, or the whole request as JSON for `explain
     /// --captured`.
     Capture(capture::Arguments),
@@ -80,6 +92,8 @@ pub fn run(arguments: &Arguments) -> u8 {
         EventsCommand::Replay(command) => change::replay(&path, &arguments.store_location, command),
         EventsCommand::Drop(command) => change::drop(&path, command),
         EventsCommand::Stop(command) => stop::run(&path, &arguments.store_location, command),
+        EventsCommand::Problems(command) => problems::run(&path, command),
+        EventsCommand::Follow(command) => follow::run(&path, &arguments.store_location, command),
         EventsCommand::Capture(command) if command.as_test => as_test::run(&path, command),
         EventsCommand::Capture(command) => capture::run(&path, command),
     };

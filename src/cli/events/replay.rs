@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::admin::{ReplayAnswer, ReplayRequest};
+use crate::admin::ReplayAnswer;
 use crate::base::escape;
 use crate::cli::ask::{NotAnswered, ask};
 use crate::cli::location::StoreLocation;
@@ -44,11 +44,9 @@ pub fn replay(
     }
     let mut replayed = Vec::with_capacity(ids.len());
     for id in ids {
-        let request = ReplayRequest {
-            id: id.to_string(),
-            dry_run,
-        };
-        let answer = ask(&socket, "POST /replay", &request).map_err(|error| match error {
+        let query = if dry_run { "?dry_run=1" } else { "" };
+        let operation = format!("POST /api/v1/arrivals/{id}/replay{query}");
+        let answer = ask(&socket, &operation, &json!({})).map_err(|error| match error {
             NotAnswered::Absent(error) => absent(error),
             error => error.describe(&socket, &format!("replay {id}")),
         })?;

@@ -111,7 +111,12 @@ fn stop(store: &Path, location: &StoreLocation, request: &StopRequest) -> Result
             "the daemon at `{shown}` has the store `{other}`, not `{store}`"
         )));
     }
-    let answer: StopAnswer = ask(&socket, "POST /stop", request).map_err(|error| match error {
+    let of = match &request.target {
+        StopTargetId::Delivery(id) => format!("deliveries/{id}"),
+        StopTargetId::Event(id) => format!("arrivals/{id}"),
+    };
+    let operation = format!("POST /api/v1/{of}/stop");
+    let answer: StopAnswer = ask(&socket, &operation, request).map_err(|error| match error {
         NotAnswered::Absent(error) => absent(error),
         error => fail(&error.describe(&socket, "stop attempts")),
     })?;

@@ -10,7 +10,7 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use self::wait::Ended;
-use super::ask::ask;
+use super::ask::{ask, segment};
 use super::location::StoreLocation;
 use super::{Format, NO, UNKNOWN, YES, body, complain, fail, header, pair, say, status};
 use crate::admin::{FireAnswer, FireRequest};
@@ -70,8 +70,12 @@ fn fire(arguments: &Arguments) -> Result<u8, u8> {
     let request = request(arguments).map_err(|message| fail(&message))?;
     let socket = status::socket_of(&arguments.store_location, status::BY_RULES)?;
     let store = store_of_daemon(&socket, &arguments.store_location)?;
-    let answer: FireAnswer = ask(&socket, "POST /fire", &request)
-        .map_err(|error| fail(&error.describe(&socket, &format!("run `{}`", request.rule))))?;
+    let answer: FireAnswer = ask(
+        &socket,
+        &format!("POST /api/v1/rules/{}/fire", segment(&request.rule)),
+        &request,
+    )
+    .map_err(|error| fail(&error.describe(&socket, &format!("run `{}`", request.rule))))?;
     if let Some(why) = &answer.failed {
         return Err(fail(why));
     }
@@ -125,6 +129,7 @@ fn request(arguments: &Arguments) -> Result<FireRequest, String> {
         query: arguments.query.clone(),
         path: arguments.path.clone(),
         body: BASE64.encode(&body),
+        text: None,
         force: arguments.force,
         dry_run: arguments.dry_run,
     })

@@ -4,7 +4,7 @@
 //! them: in the working directory, or else in the folder for temporary files.
 
 use super::yaml::Map;
-use crate::cli::shell_word::quoted;
+use crate::base::shell_word::quoted;
 
 /// A file that the command gets, by the variable that holds its path.
 pub(super) struct File {

@@ -5,7 +5,7 @@ use std::path::Path;
 use aws_lc_rs::rand;
 
 use super::sender::{NONE, OWN, Origin, Sender};
-use crate::cli::shell_word::quoted;
+use crate::base::shell_word::quoted;
 use crate::reference::Described;
 
 /// Rules of the package.

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::location::StoreLocation;
-use super::shell_word::quoted;
 use super::status::socket_of;
 use super::{YES, complain, fail, say};
+use crate::base::shell_word::quoted;
 use crate::config;
 
 /// Port on the user's own machine.

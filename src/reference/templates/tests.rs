@@ -66,6 +66,7 @@ fn render(source: &str, place: &str) -> Result<String, String> {
         actions: &performed,
         item: (place == "with `for_each`").then(|| act::items(&event, &commits).remove(1)),
         failure: of_failures.then_some(failure),
+        live: None,
     };
     let template = compile(source, Scope::Action, of_failures)?;
     let values = context.values();

@@ -141,8 +141,8 @@ impl Day {
         let length = i64::try_from(SLOT.as_millis()).unwrap_or(1);
         let last = ring.slots.pop_back();
         // A clock that was set back continues the last slot.
-        let least = last.as_ref().map_or(i64::MIN, |slot| slot.number);
-        let number = now.as_millis().div_euclid(length).max(least);
+        let minimum = last.as_ref().map_or(i64::MIN, |slot| slot.number);
+        let number = now.as_millis().div_euclid(length).max(minimum);
         let mut slot = DaySlot {
             number,
             ..DaySlot::default()

@@ -14,11 +14,9 @@ use crate::event::ArrivalOutcome;
 use crate::store::problems::{DEAD_LOOKED_AT, MAX_GROUPS, MAX_SELECTED, REFUSED_LOOKED_AT};
 use crate::store::{DeadGroup, Groups, RefusedGroup, Ring, SelectedDeliveries, StoreError, reason};
 
-/// Dead letters of each rule and reason, with the row of the one that ended last.
-const DEAD: &str = "SELECT rule, why, count(*), min(ended_at), max(ended_at), max(seq) FROM \
-     (SELECT rule, coalesce(reason, '') AS why, ended_at, seq FROM deliveries \
-      WHERE (state = 'dead' OR state = 'dropped') AND failure_of IS NULL ORDER BY ended_at DESC LIMIT ?1) \
-     GROUP BY rule, why";
+/// The latest dead letters. They are grouped here: `SQLite` would sort all of them for it.
+const DEAD: &str = "SELECT rule, coalesce(reason, ''), coalesce(ended_at, 0), seq FROM deliveries \
+     WHERE (state = 'dead' OR state = 'dropped') AND failure_of IS NULL ORDER BY ended_at DESC LIMIT ?1";
 
 const DEAD_BY_RULE: &str = "SELECT rule, count(*) FROM \
      (SELECT rule FROM deliveries WHERE (state = 'dead' OR state = 'dropped') AND failure_of IS NULL \
@@ -68,28 +66,13 @@ impl History {
     }
 
     fn dead(&self) -> Result<Groups<DeadGroup>, Unreadable> {
-        let mut select = self.connection.prepare_cached(DEAD)?;
-        let mut rows = select.query([columns::integer(DEAD_LOOKED_AT) + 1])?;
+        let (read, looked_at) = self.dead_rows()?;
         let mut found: HashMap<(String, String), DeadRows> = HashMap::new();
-        let mut looked_at = 0;
-        while let Some(row) = rows.next()? {
-            let (rule, why): (String, String) = (row.get(0)?, row.get(1)?);
-            let (first, last): (Option<i64>, Option<i64>) = (row.get(3)?, row.get(4)?);
-            let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
-            let (count, seq) = (columns::count(row, 2)?, row.get(5)?);
-            looked_at += count;
-            let group = found.entry((rule, reason::of_dead_letter(&why)));
-            let group = group.or_insert(DeadRows {
-                count: 0,
-                first,
-                last,
-                sample: (i64::MIN, String::new()),
-            });
-            group.count += count;
-            group.first = group.first.min(first);
-            group.last = group.last.max(last);
-            if seq > group.sample.0 {
-                group.sample = (seq, why);
+        for (rule, reasons) in read {
+            for (why, rows) in reasons {
+                let stable = reason::of_dead_letter(&why);
+                let group = found.entry((rule.clone(), stable)).or_default();
+                group.add(&rows, why);
             }
         }
         let number = found.len();
@@ -97,10 +80,12 @@ impl History {
         found.sort_by(|(one, this), (other, that)| that.count.cmp(&this.count).then_with(|| one.cmp(other)));
         found.truncate(MAX_GROUPS);
         let groups = found.into_iter().map(|((rule, reason), group)| {
-            let (seq, sample_reason) = group.sample;
-            let ids = self.connection.prepare_cached(IDS)?.query_row([seq], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-            })?;
+            let ids = self
+                .connection
+                .prepare_cached(IDS)?
+                .query_row([group.seq], |row| {
+                    Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+                })?;
             Ok(DeadGroup {
                 rule,
                 reason,
@@ -109,7 +94,7 @@ impl History {
                 last: Timestamp::from_millis(group.last),
                 sample: parsed("id", &ids.0)?,
                 sample_event: parsed("id", &ids.1)?,
-                sample_reason,
+                sample_reason: group.reason,
             })
         });
         Ok(Groups {
@@ -118,6 +103,45 @@ impl History {
             looked_at,
             is_cut: looked_at > DEAD_LOOKED_AT as u64,
         })
+    }
+
+    /// Reads the latest dead letters by rule and whole reason. Returns their number, too.
+    fn dead_rows(&self) -> Result<(DeadRules, u64), Unreadable> {
+        let mut select = self.connection.prepare_cached(DEAD)?;
+        let mut rows = select.query([columns::integer(DEAD_LOOKED_AT) + 1])?;
+        let mut rules = DeadRules::new();
+        let mut looked_at = 0;
+        while let Some(row) = rows.next()? {
+            let rule = row
+                .get_ref(0)?
+                .as_str()
+                .map_err(|error| Unreadable(error.to_string()))?;
+            let why = row
+                .get_ref(1)?
+                .as_str()
+                .map_err(|error| Unreadable(error.to_string()))?;
+            let (ended, seq): (i64, i64) = (row.get(2)?, row.get(3)?);
+            looked_at += 1;
+            // Without a copy of names and reasons that are known.
+            if !rules.contains_key(rule) {
+                rules.insert(rule.to_owned(), HashMap::new());
+            }
+            let Some(reasons) = rules.get_mut(rule) else {
+                continue;
+            };
+            let one = DeadRows {
+                count: 1,
+                first: ended,
+                last: ended,
+                seq,
+                reason: String::new(),
+            };
+            match reasons.get_mut(why) {
+                Some(known) => known.add(&one, String::new()),
+                None => drop(reasons.insert(why.to_owned(), one)),
+            }
+        }
+        Ok((rules, looked_at))
     }
 
     fn selected(&self, rule: &str, stable: Option<&str>) -> Result<SelectedDeliveries, Unreadable> {
@@ -191,13 +215,35 @@ impl History {
     }
 }
 
+/// Dead letters by rule and whole reason.
+type DeadRules = HashMap<String, HashMap<String, DeadRows>>;
+
 /// Dead letters of one group while they are read.
+#[derive(Default)]
 struct DeadRows {
     count: u64,
     first: i64,
     last: i64,
-    /// The latest row, with its reason.
-    sample: (i64, String),
+    /// The latest row, and its reason.
+    seq: i64,
+    reason: String,
+}
+
+impl DeadRows {
+    /// Adds dead letters with this reason.
+    fn add(&mut self, other: &Self, reason: String) {
+        self.first = if self.count == 0 {
+            other.first
+        } else {
+            self.first.min(other.first)
+        };
+        self.count += other.count;
+        self.last = self.last.max(other.last);
+        if other.seq > self.seq {
+            self.seq = other.seq;
+            self.reason = reason;
+        }
+    }
 }
 
 impl RefusedGroup {

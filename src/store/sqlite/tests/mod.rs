@@ -2,6 +2,7 @@
 
 mod amending;
 mod crashing;
+mod grouping;
 mod opening;
 mod tampering;
 mod writing;

@@ -1,0 +1,32 @@
+//! What each page shows around its view: the state of the daemon, and who looks.
+
+use serde::Serialize;
+
+use crate::admin::page::{Sources, Visitor};
+
+/// The frame of a page.
+#[derive(Debug, Serialize)]
+pub struct Frame {
+    pub version: String,
+    /// True if new events are accepted.
+    pub ready: bool,
+    /// Problems in words.
+    pub problems: Vec<String>,
+    /// True if the visitor may act.
+    pub may_act: bool,
+    /// True if the visitor can log out.
+    pub session: bool,
+}
+
+impl Frame {
+    pub async fn new(sources: &Sources, visitor: Visitor) -> Self {
+        let status = sources.status.status().await;
+        Self {
+            version: status.version,
+            ready: status.ready,
+            problems: status.problems,
+            may_act: visitor.may_act,
+            session: visitor.session,
+        }
+    }
+}

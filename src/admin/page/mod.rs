@@ -1,0 +1,172 @@
+//! The operator's page: what came in, why it did or did not fire, and what happened then.
+//!
+//! Each view is a file: it makes a plain struct, which is the JSON of `/api/v1/…` and the data of a
+//! template. Every view can be read without a script. The script, `assets/page.js`, adds what is
+//! live, the keyboard and confirmations. `view.rs` names the views and their addresses.
+
+mod arrival;
+mod arrivals;
+mod assets;
+mod delivery;
+mod file;
+mod frame;
+mod html;
+mod news;
+mod problems;
+mod queue;
+mod rule;
+mod rules;
+mod suggest;
+mod system;
+mod view;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use self::assets::Assets;
+use self::frame::Frame;
+use self::html::Html;
+
+pub use self::arrivals::ArrivalsView;
+pub use self::file::body;
+pub use self::news::ArrivalNews;
+pub use self::rules::RuleList;
+pub use self::suggest::{Completions, completions};
+pub use self::view::{Params, READS, Sources, View, ViewData, ViewError};
+
+/// The page: views, templates and the files that they load.
+pub struct Page {
+    html: Html,
+    assets: Assets,
+    sources: Sources,
+}
+
+/// Data of the layout.
+#[derive(Serialize)]
+struct Layout<'a> {
+    title: &'a str,
+    view: &'a str,
+    nav: Vec<NavItem>,
+    frame: Frame,
+    content: &'a str,
+}
+
+/// A link of the navigation.
+#[derive(Serialize)]
+struct NavItem {
+    title: &'static str,
+    path: &'static str,
+    view: &'static str,
+    current: bool,
+}
+
+/// Data of the template of an error.
+#[derive(Serialize)]
+struct ErrorView<'a> {
+    title: &'a str,
+    message: &'a str,
+}
+
+/// Who looks, as far as the page shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Visitor {
+    /// True if actions are allowed.
+    pub may_act: bool,
+    /// True if the visitor has logged in, and can log out.
+    pub session: bool,
+}
+
+impl Page {
+    /// Compiles the templates. The error names the template that is wrong.
+    pub fn new(sources: Sources) -> Result<Self, String> {
+        Ok(Self {
+            html: Html::new(sources.clock.clone())?,
+            assets: Assets::new(),
+            sources,
+        })
+    }
+
+    /// Where the views read.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Answers a request for a file that the page loads. `None` if there is none at the path.
+    pub fn asset(&self, path: &str, headers: &HeaderMap) -> Option<Response<Bytes>> {
+        self.assets.answer(path, headers)
+    }
+
+    /// Answers a request for a view with HTML.
+    pub async fn html(&self, view: View, params: &Params, visitor: Visitor) -> Response<Bytes> {
+        let read = view.read(&self.sources, params, visitor).await;
+        let read = read.and_then(|data| {
+            let rendered = match &data {
+                ViewData::Arrivals(shown) => self.html.render(view.template(), arrivals::shown(shown)),
+                data => self.html.render(view.template(), data),
+            };
+            rendered.map_err(|error| ViewError::Failed(format!("the page cannot be made: {error}")))
+        });
+        match read {
+            Ok(content) => {
+                let status = StatusCode::OK;
+                self.page(status, view.title(), Some(view), &content, visitor)
+                    .await
+            }
+            Err(error) => self.error(&error, visitor).await,
+        }
+    }
+
+    /// The page that says why there is nothing to show.
+    pub async fn error(&self, error: &ViewError, visitor: Visitor) -> Response<Bytes> {
+        let (status, title) = (error.status(), error.title());
+        let message = error.message();
+        let view = ErrorView {
+            title,
+            message: &message,
+        };
+        let content = self.html.render("error.html", &view).unwrap_or_default();
+        self.page(status, title, None, &content, visitor).await
+    }
+
+    async fn page(
+        &self,
+        status: StatusCode,
+        title: &str,
+        view: Option<View>,
+        content: &str,
+        visitor: Visitor,
+    ) -> Response<Bytes> {
+        let nav = View::IN_NAVIGATION.map(|item| NavItem {
+            title: item.title(),
+            path: item.pattern(),
+            view: item.name(),
+            current: view.map(View::parent) == Some(item),
+        });
+        let layout = Layout {
+            title,
+            view: view.map_or("error", View::name),
+            nav: nav.into(),
+            frame: Frame::new(&self.sources, visitor).await,
+            content,
+        };
+        match self.html.render("layout.html", &layout) {
+            Ok(page) => response(status, "text/html; charset=utf-8", page),
+            Err(error) => response(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "text/plain; charset=utf-8",
+                error,
+            ),
+        }
+    }
+}
+
+/// A response that no cache keeps.
+pub fn response(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
