@@ -17,7 +17,8 @@ pub type RuleOperator = Operation<RulesRequest, RulesAnswer>;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RulesRequest {
-    List,
+    /// With braces, since a request is a JSON object.
+    List {},
     /// One rule, by its name.
     Show(String),
     Pause(Paused),

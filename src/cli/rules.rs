@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments) -> u8 {
 
 fn answer(arguments: &Arguments) -> Result<u8, u8> {
     let (request, does_not) = match &arguments.command {
-        Command::List => (RulesRequest::List, "list its rules"),
+        Command::List => (RulesRequest::List {}, "list its rules"),
         Command::Show { rule } => (RulesRequest::Show(rule.clone()), "show that"),
         Command::Pause(subject) => (RulesRequest::Pause(subject.paused()), "pause that"),
         Command::Resume(subject) => (RulesRequest::Resume(subject.paused()), "resume that"),

@@ -63,7 +63,7 @@ pub(super) fn operator(
 impl Operator {
     async fn answer(&self, request: RulesRequest, who: Who) -> Result<RulesAnswer, String> {
         match request {
-            RulesRequest::List => self.list().await,
+            RulesRequest::List {} => self.list().await,
             RulesRequest::Show(name) => self.show(&name).await,
             RulesRequest::Pause(paused) => self.pause(&paused, who).await,
             RulesRequest::Resume(paused) => self.resume(&paused, who).await,
