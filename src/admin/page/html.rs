@@ -9,6 +9,7 @@ use std::time::Duration;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Rest, Serde};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde::Serialize;
 
 use crate::base::clock::{Clock, Timestamp};
@@ -34,6 +35,13 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("chart.html", include_str!("templates/chart.html")),
     ("decision.html", include_str!("templates/decision.html")),
 ];
+
+/// What is encoded in a segment of a path: all but what RFC 3986 calls unreserved.
+const SEGMENT: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// The templates of the page.
 #[derive(Debug)]
@@ -73,7 +81,7 @@ impl Html {
     pub fn render(&self, template: &str, data: impl Serialize) -> Result<String, String> {
         let template = self.environment.get_template(template);
         let rendered = template.and_then(|template| template.render(Value::from(Serde(data))));
-        rendered.map_err(|error| format!("{error:#}"))
+        rendered.map_err(|error| error.to_string())
     }
 }
 
@@ -173,7 +181,7 @@ fn segment(text: &str) -> Result<String, Error> {
     if text.len() > 4096 {
         return Err(Error::new(ErrorKind::InvalidOperation, "the name is too long"));
     }
-    Ok(percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string())
+    Ok(percent_encoding::utf8_percent_encode(text, &SEGMENT).to_string())
 }
 
 #[cfg(test)]

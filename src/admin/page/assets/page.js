@@ -54,8 +54,10 @@ function focused(element) {
   if (active.id) return `#${CSS.escape(active.id)}`;
   const link = active.getAttribute("href");
   if (link) return `a[href="${CSS.escape(link)}"]`;
-  const action = active.dataset.action;
-  return action ? `[data-action="${CSS.escape(action)}"]` : null;
+  const { action, body } = active.dataset;
+  if (!action) return null;
+  const same = body === undefined ? "" : `[data-body="${CSS.escape(body)}"]`;
+  return `[data-action="${CSS.escape(action)}"]${same}`;
 }
 
 function replace(old, fresh) {
@@ -219,6 +221,15 @@ function follow() {
   }
 }
 
+// A page that is not seen keeps no stream: browsers open at most six connections to a server.
+function unfollow() {
+  for (const [id, source] of following) {
+    source.close();
+    document.getElementById(id)?.replaceChildren();
+  }
+  following.clear();
+}
+
 // ---- Actions -----------------------------------------------------------------------------------
 
 async function post(path, body) {
@@ -230,7 +241,7 @@ async function post(path, body) {
   const text = await answer.text();
   let data;
   try { data = JSON.parse(text); } catch { data = { error: text.trim() || `status ${answer.status}` }; }
-  if (!answer.ok) throw new Error(data.error ?? `status ${answer.status}`);
+  if (!answer.ok) throw new Error(data.error ?? data.summary?.join("\n") ?? `status ${answer.status}`);
   return data;
 }
 
@@ -424,7 +435,8 @@ function startFilter() {
   }
 
   let pause;
-  input.addEventListener("input", () => { clearTimeout(pause); pause = setTimeout(ask, 120); });
+  // Suggestions name places in the text that they were made for. Another text needs others.
+  input.addEventListener("input", () => { asked += 1; close(); clearTimeout(pause); pause = setTimeout(ask, 80); });
   input.addEventListener("focus", ask);
   input.addEventListener("blur", close);
   input.addEventListener("keydown", (event) => {
@@ -502,7 +514,10 @@ document.addEventListener("click", (event) => {
 document.documentElement.classList.add("scripted");
 if (location.hash === "#filter") $("#filter")?.focus();
 setInterval(tick, 5000);
-document.addEventListener("visibilitychange", () => { if (!document.hidden && $("[data-every]")) refresh(); });
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) unfollow();
+  else if ($("[data-every]")) refresh();
+});
 startFilter();
 startRefreshing();
 startArrivals();
