@@ -87,6 +87,12 @@ rules:
     match: {$.kind: elsewhere}
     retry: {attempts: 1}
     actions: [{forward: "http://{{ payload.value }}/x"}]
+  - name: slow
+    endpoint: /in/{name}
+    match: {$.kind: slow}
+    actions:
+      - shell: printf '%s' "$VALUE"; printf '%s' "$VALUE" >&2; sleep 600
+        env: {VALUE: "{{ payload.value }}"}
   - name: differs
     endpoint: /in/{name}
     match: {$.kind: {exists: true}, $.value: {equals: "</script><b>expected</b>"}}
@@ -125,6 +131,8 @@ def attack(daemon):
         for kind in ["fail", "print", "forward", "elsewhere", "other"]:
             payload = {"kind": kind, "value": text, text: {text: [text, HUGE, -HUGE, 1e300]}, "note": VISIBLE}
             daemon.post(f"/in/{escaped(text)}?{escaped(text)}={escaped(text)}&n={name}", *hostile(payload, text))
+    everything = "".join(ATTACKS.values())
+    daemon.post("/in/slow", *hostile({"kind": "slow", "value": everything, "note": VISIBLE}, ATTACKS["script"]))
     attack_bodies(daemon)
     attack_heads(daemon)
     attack_by_certificate(daemon)
@@ -234,7 +242,8 @@ def attack_by_certificate(daemon):
 
 def settled(daemon):
     arrivals = daemon.arrivals()
-    states = [delivery["state"] for arrival in arrivals for delivery in arrival["deliveries"]]
+    deliveries = [delivery for arrival in arrivals for delivery in arrival["deliveries"]]
+    states = [delivery["state"] for delivery in deliveries if delivery["rule"] != "slow"]
     refused = [arrival for arrival in arrivals if arrival["outcome"] == "refused"]
     return "waiting" not in states and len(states) > 3 * len(ATTACKS) and len(refused) > len(ATTACKS)
 
