@@ -28,11 +28,11 @@ pub fn document() -> Value {
     let mut paths = Map::new();
     for view in View::ALL {
         let (pattern, schema) = (view.api_pattern(), view_schema(view, &mut schemas));
-        let operation = get(view_says(view), parameters(pattern, query_of(view)), schema);
+        let operation = get(view_says(view), &parameters(pattern, query_of(view)), &schema);
         add(&mut paths, pattern, "get", operation);
     }
     for (pattern, says, query, media_type, schema) in others(&mut schemas) {
-        let mut operation = get(says, parameters(pattern, query), schema);
+        let mut operation = get(says, &parameters(pattern, query), &schema);
         if media_type != "application/json"
             && let Some(content) = operation.pointer_mut("/responses/200/content")
         {
@@ -196,7 +196,7 @@ fn post(action: Action, schemas: &mut SchemaGenerator) -> Value {
         _ => &[("dry_run", "`1`: change nothing, and say what would be changed.")],
     };
     let (body, answer) = action_schemas(action, schemas);
-    let mut operation = get(action.says(), parameters(action.pattern(), dry_run), answer);
+    let mut operation = get(action.says(), &parameters(action.pattern(), dry_run), &answer);
     if let (Some(operation), Some(body)) = (operation.as_object_mut(), body) {
         let content = json!({"required": true, "content": {"application/json": {"schema": body}}});
         operation.insert("requestBody".to_owned(), content);
@@ -210,7 +210,7 @@ fn post(action: Action, schemas: &mut SchemaGenerator) -> Value {
     operation
 }
 
-fn get(says: &str, parameters: Vec<Value>, schema: Value) -> Value {
+fn get(says: &str, parameters: &[Value], schema: &Value) -> Value {
     json!({
         "summary": says,
         "parameters": parameters,

@@ -1,26 +1,22 @@
-//! Rules and their pauses: the other end of `hookyard rules`.
+//! Pauses of rules and targets: the other end of `hookyard rules`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::operation::Operation;
 use crate::admin::summary::{Summarized, Summary};
-use crate::status::{PauseStatus, RuleStatus};
+use crate::status::PauseStatus;
 
-/// Maximum size of a request about rules, in bytes.
+/// Maximum size of a request for a pause, in bytes.
 pub const MAX_RULES_REQUEST: usize = 8 << 10;
 
-/// The operation that lists, pauses and resumes rules.
+/// The operation that pauses and resumes rules and targets.
 pub type RuleOperator = Operation<RulesRequest, RulesAnswer>;
 
-/// A request about rules.
+/// A request for a pause, or for its end.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RulesRequest {
-    /// With braces, since a request is a JSON object.
-    List {},
-    /// One rule, by its name.
-    Show(String),
     Pause(Paused),
     Resume(Paused),
 }
@@ -33,7 +29,7 @@ pub enum Paused {
     Target(String),
 }
 
-/// The answer to a request about rules.
+/// The answer to a request for a pause, or for its end.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RulesAnswer {
     /// The reason why nothing was done: no such rule or target, or a store that cannot be written.
@@ -42,11 +38,6 @@ pub struct RulesAnswer {
     pub changed: bool,
     /// The pause that is in force now, or that has ended.
     pub pause: Option<PauseStatus>,
-    /// All rules: those in force, then those that are gone but paused or waited for. Or the one that
-    /// was asked for.
-    pub rules: Vec<RuleStatus>,
-    /// Paused targets.
-    pub targets: Vec<PauseStatus>,
 }
 
 /// A target, as the body of a request names it.

@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -203,14 +203,6 @@ async fn route(request: Request<Incoming>, services: &AdminServices, grant: Gran
             .output
             .answer(delivery, &request, &services.streams)
             .await;
-    }
-    if request.uri().path() == "/rules" && request.method() == Method::POST && grant.acts() {
-        let complete = serde_json::Value::Object;
-        return services
-            .rule_operator
-            .answer(request, complete, grant.who)
-            .await
-            .map(AdminBody::from);
     }
     match routes::answer(services, request, grant.clone()).await {
         Ok(response) => response,

@@ -7,7 +7,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Summary {
     /// Lines of text.
-    pub summary: Vec<String>,
+    #[serde(rename = "summary")]
+    pub lines: Vec<String>,
     /// False if there is nothing to do: the action is refused, or would change nothing.
     pub possible: bool,
     /// Number of things that it is about, if there may be several.
@@ -20,9 +21,9 @@ pub struct Summary {
 
 impl Summary {
     /// An action that was done, or could be.
-    pub fn of(summary: Vec<String>) -> Self {
+    pub fn of(lines: Vec<String>) -> Self {
         Self {
-            summary,
+            lines,
             possible: true,
             ..Self::default()
         }
@@ -31,7 +32,7 @@ impl Summary {
     /// An action that was not done, and the reason.
     pub fn refused(why: &str) -> Self {
         Self {
-            summary: vec![why.to_owned()],
+            lines: vec![why.to_owned()],
             ..Self::default()
         }
     }

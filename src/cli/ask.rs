@@ -48,10 +48,17 @@ pub fn ask<Q: Serialize, A: DeserializeOwned>(
     operation: &str,
     request: &Q,
 ) -> Result<A, NotAnswered> {
-    let asked = serde_json::to_vec(request)
-        .map_err(io::Error::other)
-        .and_then(|body| status::exchange(socket, operation, &body));
-    match asked {
+    let body = serde_json::to_vec(request).map_err(|error| NotAnswered::Absent(io::Error::other(error)))?;
+    send(socket, operation, &body)
+}
+
+/// Reads from the daemon at `socket`.
+pub fn fetch<A: DeserializeOwned>(socket: &Path, path: &str) -> Result<A, NotAnswered> {
+    send(socket, &format!("GET {path}"), b"")
+}
+
+fn send<A: DeserializeOwned>(socket: &Path, operation: &str, body: &[u8]) -> Result<A, NotAnswered> {
+    match status::exchange(socket, operation, body) {
         // A refused action has an answer, too.
         Ok((200 | 409, body)) => serde_json::from_slice(&body).map_err(NotAnswered::Unreadable),
         Ok((_, body)) => {

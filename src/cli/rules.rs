@@ -1,13 +1,16 @@
 //! `hookyard rules`: the rules with their state, and pauses of rules and targets, asked from the
 //! running daemon.
 
+use std::path::Path;
+
 use serde_json::json;
 
-use super::ask::ask;
+use super::ask::{NotAnswered, ask, fetch, segment};
 use super::location::StoreLocation;
 use super::table::aligned;
 use super::{Format, NO, YES, fail, say, status};
-use crate::admin::{Paused, RulesAnswer, RulesRequest};
+use crate::admin::page::RuleList;
+use crate::admin::{Paused, RulesAnswer};
 use crate::base::escape;
 use crate::status::{PauseStatus, RuleStatus};
 
@@ -62,12 +65,6 @@ pub fn run(arguments: &Arguments) -> u8 {
 }
 
 fn answer(arguments: &Arguments) -> Result<u8, u8> {
-    let (request, does_not) = match &arguments.command {
-        Command::List => (RulesRequest::List {}, "list its rules"),
-        Command::Show { rule } => (RulesRequest::Show(rule.clone()), "show that"),
-        Command::Pause(subject) => (RulesRequest::Pause(subject.paused()), "pause that"),
-        Command::Resume(subject) => (RulesRequest::Resume(subject.paused()), "resume that"),
-    };
     let socket = status::socket_of(&arguments.store_location, status::BY_RULES)?;
     let running = status::request_status(&socket);
     if let Some(other) = running
@@ -76,24 +73,62 @@ fn answer(arguments: &Arguments) -> Result<u8, u8> {
     {
         return Err(fail(&format!("the daemon at `{}` {other}", socket.display())));
     }
-    let answer: RulesAnswer =
-        ask(&socket, "POST /rules", &request).map_err(|error| fail(&error.describe(&socket, does_not)))?;
+    let failed = |error: NotAnswered, does_not| match error {
+        NotAnswered::Refused(why) => fail(&why),
+        error => fail(&error.describe(&socket, does_not)),
+    };
+    let (answer, text) = match &arguments.command {
+        Command::List => {
+            let list: RuleList =
+                fetch(&socket, "/api/v1/rules").map_err(|error| failed(error, "list its rules"))?;
+            let text = match arguments.format {
+                Format::Json => json!(list).to_string(),
+                Format::Text => listed(&list),
+            };
+            return Ok(say(&text, YES));
+        }
+        Command::Show { rule } => {
+            let path = format!("/api/v1/rules/{}", segment(rule));
+            let rule: RuleStatus = fetch(&socket, &path).map_err(|error| failed(error, "show that"))?;
+            let text = match arguments.format {
+                Format::Json => json!(rule).to_string(),
+                Format::Text => shown(&rule),
+            };
+            return Ok(say(&text, YES));
+        }
+        Command::Pause(subject) => {
+            let answer = change(&socket, subject, "pause").map_err(|error| failed(error, "pause that"))?;
+            let text = paused(&answer);
+            (answer, text)
+        }
+        Command::Resume(subject) => {
+            let answer = change(&socket, subject, "resume").map_err(|error| failed(error, "resume that"))?;
+            let text = resumed(&answer, subject);
+            (answer, text)
+        }
+    };
     if let Some(why) = &answer.failed {
         return Err(fail(why));
     }
-    let text = match (&arguments.command, arguments.format) {
-        (Command::List, Format::Json) => {
-            json!({"rules": answer.rules, "targets": answer.targets}).to_string()
-        }
-        (Command::Show { .. }, Format::Json) => json!(answer.rules.first()).to_string(),
-        (_, Format::Json) => json!({"changed": answer.changed, "pause": answer.pause}).to_string(),
-        (Command::List, Format::Text) => listed(&answer),
-        (Command::Show { .. }, Format::Text) => answer.rules.first().map(shown).unwrap_or_default(),
-        (Command::Pause(_), Format::Text) => paused(&answer),
-        (Command::Resume(subject), Format::Text) => resumed(&answer, subject),
+    let text = match arguments.format {
+        Format::Json => json!({"changed": answer.changed, "pause": answer.pause}).to_string(),
+        Format::Text => text,
     };
-    let is_list = matches!(arguments.command, Command::List | Command::Show { .. });
-    Ok(say(&text, if is_list || answer.changed { YES } else { NO }))
+    Ok(say(&text, if answer.changed { YES } else { NO }))
+}
+
+/// Asks the daemon to pause or resume.
+fn change(socket: &Path, subject: &Subject, word: &str) -> Result<RulesAnswer, NotAnswered> {
+    match subject.paused() {
+        Paused::Rule(name) => {
+            let operation = format!("POST /api/v1/rules/{}/{word}", segment(&name));
+            ask(socket, &operation, &json!({}))
+        }
+        Paused::Target(target) => {
+            let operation = format!("POST /api/v1/targets/{word}");
+            ask(socket, &operation, &json!({"target": target}))
+        }
+    }
 }
 
 /// Formats the answer to a pause.
@@ -128,12 +163,12 @@ fn resumed(answer: &RulesAnswer, subject: &Subject) -> String {
 }
 
 /// Formats the list.
-fn listed(answer: &RulesAnswer) -> String {
+fn listed(list: &RuleList) -> String {
     let heads = ["rule", "endpoint", "state", "waiting", "running", "last match"];
     let mut rows = vec![heads.map(str::to_owned)];
-    rows.extend(answer.rules.iter().map(row));
+    rows.extend(list.rules.iter().map(row));
     let mut lines: Vec<String> = aligned(&rows).lines().map(str::to_owned).collect();
-    let targets = answer.targets.iter();
+    let targets = list.targets.iter();
     lines.extend(targets.map(|target| format!("target {}: {}", target.name, target.text())));
     let lines: Vec<_> = lines.iter().map(|line| escape::line(line)).collect();
     lines.join("\n")

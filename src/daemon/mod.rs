@@ -176,7 +176,7 @@ async fn serve(
         firer: Arc::new(fire::firer(&shared, &handler.ingest)),
         planner: Arc::new(plan::planner(path, &shared)),
         stopper: Arc::new(stop_attempts::stopper(&pipeline.dispatcher)),
-        rule_operator: Arc::new(rules::operator(&shared, &pipeline.dispatcher, &status_service)),
+        rule_operator: Arc::new(rules::operator(&shared, &pipeline.dispatcher)),
         changer: Arc::new(change::changer(&shared)),
         output: Arc::new(live_output::output_service(&shared, &pipeline.dispatcher)),
         page: Arc::clone(&page),

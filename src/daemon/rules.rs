@@ -12,7 +12,7 @@ use crate::base::live::Live;
 use crate::daemon::shared::{Shared, operator_name};
 use crate::pipeline::Dispatcher;
 use crate::rules::RuleSet;
-use crate::status::{PauseStatus, StatusService};
+use crate::status::PauseStatus;
 use crate::store::{Pause, PauseSubject, Pauses, Store};
 
 /// Maximum pauses at once.
@@ -21,7 +21,6 @@ pub const MAX_PAUSES: usize = 1000;
 /// Everything that the operation needs.
 struct Operator {
     clock: Clock,
-    status: Arc<StatusService>,
     live: Arc<Live<RuleSet>>,
     pauses: Arc<Live<Pauses>>,
     store: Arc<dyn Store>,
@@ -31,14 +30,9 @@ struct Operator {
 }
 
 /// Builds the service that lists, pauses and resumes rules.
-pub(super) fn operator(
-    shared: &Shared,
-    dispatcher: &Arc<Dispatcher>,
-    status: &Arc<StatusService>,
-) -> RuleOperator {
+pub(super) fn operator(shared: &Shared, dispatcher: &Arc<Dispatcher>) -> RuleOperator {
     let operator = Arc::new(Operator {
         clock: shared.clock.clone(),
-        status: Arc::clone(status),
         live: Arc::clone(&shared.live),
         pauses: Arc::clone(&shared.pauses),
         store: Arc::clone(&shared.store),
@@ -63,8 +57,6 @@ pub(super) fn operator(
 impl Operator {
     async fn answer(&self, request: RulesRequest, who: Who) -> Result<RulesAnswer, String> {
         match request {
-            RulesRequest::List {} => self.list().await,
-            RulesRequest::Show(name) => self.show(&name).await,
             RulesRequest::Pause(paused) => self.pause(&paused, who).await,
             RulesRequest::Resume(paused) => self.resume(&paused, who).await,
         }
@@ -127,28 +119,6 @@ impl Operator {
         let pauses = Pauses::new(all.map_err(|error| format!("the store: {error}"))?);
         self.dispatcher.adopt_pauses(pauses.clone());
         Ok(pauses)
-    }
-
-    async fn list(&self) -> Result<RulesAnswer, String> {
-        let pauses = self.pauses.current();
-        let targets = pauses.all.iter();
-        let targets = targets.filter(|pause| matches!(pause.subject, PauseSubject::Target(_)));
-        Ok(RulesAnswer {
-            rules: self.status.rules().await?,
-            targets: targets.map(PauseStatus::of).collect(),
-            ..RulesAnswer::default()
-        })
-    }
-
-    async fn show(&self, name: &str) -> Result<RulesAnswer, String> {
-        let rule = self.status.rule(name).await?;
-        if rule.is_none() {
-            known(&self.live.current(), &Paused::Rule(name.to_owned()))?;
-        }
-        Ok(RulesAnswer {
-            rules: rule.into_iter().collect(),
-            ..RulesAnswer::default()
-        })
     }
 }
 

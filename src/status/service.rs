@@ -88,6 +88,14 @@ pub(super) struct StoreAnswer {
 }
 
 impl StatusService {
+    /// Endpoints and rules that expect arrivals, with the last ones.
+    pub fn expectations(&self) -> Vec<ExpectationStatus> {
+        let now = self.clock.now();
+        let expectations = self.expectations.current();
+        let states = expectations.iter();
+        states.map(|state| ExpectationStatus::of(state, now)).collect()
+    }
+
     /// Returns the status of the daemon.
     pub async fn status(&self) -> Status {
         let rules = self.live.current();
@@ -104,8 +112,6 @@ impl StatusService {
             Err(_) => (None, None),
         };
         let arrivals = self.metrics.last_arrivals().into_iter();
-        let expectations = self.expectations.current();
-        let expectations = expectations.iter();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -133,9 +139,7 @@ impl StatusService {
                 .map(|(rule, why)| (rule.to_string(), why.clone()))
                 .collect(),
             paused: self.pauses.current().all.iter().map(PauseStatus::of).collect(),
-            expectations: expectations
-                .map(|state| ExpectationStatus::of(state, now))
-                .collect(),
+            expectations: self.expectations(),
             listening: self.listening.clone(),
             certificate: tls.map(certificate),
             deliveries,

@@ -79,8 +79,8 @@ fn next(reader: &mut impl BufRead) -> Option<(String, String, serde_json::Value)
             return None;
         }
         match line.trim_end().split_once(": ") {
-            Some(("id", value)) => id = value.to_owned(),
-            Some(("event", value)) => name = value.to_owned(),
+            Some(("id", value)) => value.clone_into(&mut id),
+            Some(("event", value)) => value.clone_into(&mut name),
             Some(("data", value)) => data = serde_json::from_str(value).unwrap(),
             None if !String::is_empty(&name) => return Some((id, name, data)),
             _ => {}

@@ -19,7 +19,9 @@ const HASH: &str =
 /// Sends a request with these header lines, and returns the status, the head and the body.
 fn ask(stream: impl Read + Write, request: &str, headers: &[&str], body: &str) -> (u16, String, String) {
     let mut stream = stream;
-    let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let lines = headers
+        .iter()
+        .fold(String::new(), |lines, line| lines + line + "\r\n");
     let length = body.len();
     let request =
         format!("{request} HTTP/1.1\r\n{lines}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");

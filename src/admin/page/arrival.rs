@@ -32,7 +32,6 @@ struct ArrivalPart {
     can_run: bool,
     /// True if all its deliveries have ended.
     can_replay: bool,
-    has_body: bool,
     /// `pretty`, `raw` or `hex`.
     payload_form: &'static str,
     payload_text: CutText,
@@ -75,7 +74,6 @@ pub async fn read(sources: &Sources, params: &Params, visitor: Visitor) -> Resul
             let (payload_form, payload_text) = payload(&read, &form);
             let as_curl = as_curl(&read.stored.received, &base);
             let as_test = as_test(&read.stored).unwrap_or_else(|why| format!("# {why}"));
-            let has_body = !read.stored.received.body.is_empty();
             let outcome = read.stored.outcome;
             let detail = read.detail(clock.now());
             let (today, today_unknown) = today(detail.rules.as_ref());
@@ -85,7 +83,6 @@ pub async fn read(sources: &Sources, params: &Params, visitor: Visitor) -> Resul
                 may_act: visitor.may_act,
                 can_run: outcome == ArrivalOutcome::Ignored && !detail.replayed,
                 can_replay: ended && !detail.deliveries.is_empty(),
-                has_body,
                 payload_form,
                 payload_text,
                 headers: detail.event.headers.iter().map(shown).collect(),

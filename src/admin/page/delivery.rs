@@ -27,9 +27,8 @@ pub async fn read(sources: &Sources, params: &Params, visitor: Visitor) -> Resul
     sources
         .read(move |history| {
             let missing = || ViewError::Missing(format!("there is no delivery `{id}`"));
-            let named = match history.find(&id.to_string())? {
-                Lookup::Found(named @ Named::Delivery { .. }) => named,
-                _ => return Err(missing()),
+            let Lookup::Found(named @ Named::Delivery { .. }) = history.find(&id.to_string())? else {
+                return Err(missing());
             };
             let read = ReadArrival::read(history, Some(Ok(&rules)), named)?.ok_or_else(missing)?;
             let detail = read.detail(clock.now());

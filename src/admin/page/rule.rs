@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::admin::page::{Params, Sources, ViewError, Visitor};
-use crate::status::RuleStatus;
+use crate::base::diagnostic::did_you_mean;
+use crate::status::{ExpectationStatus, RuleStatus};
 
 /// A rule, and how the page shows it.
 #[derive(Debug, Serialize)]
@@ -11,6 +12,8 @@ pub struct RuleView {
     #[serde(flatten)]
     pub rule: RuleStatus,
     may_act: bool,
+    /// What its endpoint and it expect to arrive.
+    expectations: Vec<ExpectationStatus>,
     /// Names of the parameters in the path of its endpoint.
     parameters: Vec<String>,
 }
@@ -18,8 +21,19 @@ pub struct RuleView {
 pub async fn read(sources: &Sources, params: &Params, visitor: Visitor) -> Result<RuleView, ViewError> {
     let name = &params.path;
     let rule = sources.status.rule(name).await.map_err(ViewError::Failed)?;
-    let rule = rule.ok_or_else(|| ViewError::Missing(format!("there is no rule `{name}`")))?;
+    let rule = rule.ok_or_else(|| {
+        let rules = sources.live.current();
+        let near = did_you_mean(name, rules.names.keys().map(|known| &**known));
+        let near = near.map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
+        ViewError::Missing(format!("the rules in force have no rule `{name}`{near}"))
+    })?;
+    let mut expectations = sources.status.expectations();
+    expectations.retain(|one| match &one.rule {
+        Some(expecting) => expecting == name,
+        None => Some(&one.endpoint) == rule.endpoint.as_ref(),
+    });
     Ok(RuleView {
+        expectations,
         parameters: parameters(rule.endpoint.as_deref().unwrap_or_default()),
         rule,
         may_act: visitor.may_act,

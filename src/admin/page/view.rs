@@ -120,6 +120,7 @@ impl View {
     }
 
     /// The view of the navigation that it belongs to.
+    #[must_use]
     pub fn parent(self) -> Self {
         match self {
             Self::Arrival | Self::Delivery => Self::Arrivals,
@@ -265,7 +266,7 @@ impl View {
             Self::Arrivals => ViewData::Arrivals(Box::new(arrivals::read(sources, params).await?)),
             Self::Arrival => ViewData::Arrival(Box::new(arrival::read(sources, params, visitor).await?)),
             Self::Delivery => ViewData::Delivery(Box::new(delivery::read(sources, params, visitor).await?)),
-            Self::Rules => ViewData::Rules(Box::new(rules::read(sources, visitor).await?)),
+            Self::Rules => ViewData::Rules(Box::new(rules::read(sources).await?)),
             Self::Rule => ViewData::Rule(Box::new(rule::read(sources, params, visitor).await?)),
             Self::Queue => ViewData::Queue(Box::new(queue::read(sources, visitor).await?)),
             Self::Problems => ViewData::Problems(Box::new(problems::read(sources, visitor).await?)),
