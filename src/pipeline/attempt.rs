@@ -11,7 +11,7 @@ use parking_lot::MutexGuard;
 use crate::act::{Outcome, PerformedAction, Verdict};
 use crate::base::clock::Timestamp;
 use crate::pipeline::dispatch::{Dispatcher, STORE_PAUSE};
-use crate::pipeline::live_output::AttemptEnd;
+use crate::pipeline::ongoing::AttemptEnd;
 use crate::pipeline::running::Attempting;
 use crate::pipeline::settlement::{Progress, settle};
 use crate::report;

@@ -1,44 +1,19 @@
-//! Followers of a delivery: the output of its attempts while they run, one attempt after another.
+//! Readers of a delivery: the output of its attempts while they run, one attempt after another.
 //!
-//! A follower gets each attempt that begins, and reads its ring at its own pace. Attempts that were
-//! followed are kept for a moment after their end, so that a reader that connects again misses
-//! nothing.
+//! A reader takes what the ring of an attempt holds, at its own pace.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
-use crate::act::{LivePiece, StreamName};
-use crate::pipeline::running::{Ongoing, OngoingAttempt, Running};
-use crate::store::{DeliveryId, Settled, Settlement};
+use crate::act::{LiveOutput, LivePiece, StreamName};
+use crate::pipeline::ongoing::{AttemptEnd, Ongoing, OngoingAttempt};
+use crate::pipeline::running::Running;
+use crate::store::DeliveryId;
 
-/// Maximum attempts that wait for a follower. Further ones are not shown to it.
-const MAX_BEHIND: usize = 8;
-/// Maximum ended attempts whose output can still be read.
-const MAX_ENDED: usize = 64;
-/// Time for which it can be read.
-const ENDED_KEPT: Duration = Duration::from_mins(1);
 /// Maximum bytes of one piece.
 const MAX_PIECE: usize = 8 << 10;
-
-/// The followers of all deliveries, and the attempts that they may still ask for.
-#[derive(Debug, Default)]
-pub(super) struct Followers {
-    by_delivery: HashMap<DeliveryId, Vec<mpsc::Sender<Arc<Ongoing>>>>,
-    ended: VecDeque<(Instant, Arc<Ongoing>)>,
-}
-
-/// The end of an attempt.
-#[derive(Clone, Debug)]
-pub struct AttemptEnd {
-    /// Outcome and detail as in the record of the attempt. `None` if there is no record.
-    pub record: Option<(String, String)>,
-    /// True if the next action follows at once.
-    pub goes_on: bool,
-}
 
 /// A place in the output of a delivery, from which a reader goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,65 +51,6 @@ pub struct OutputReader {
     /// True if the rest of an attempt can no longer be read.
     has_lost: bool,
     cursor: Option<OutputCursor>,
-}
-
-impl AttemptEnd {
-    pub(super) fn of(settled: &Settled) -> Self {
-        let record = settled.attempt.as_ref();
-        Self {
-            record: record.map(|record| (record.outcome.clone(), record.detail.clone())),
-            goes_on: matches!(settled.settlement, Settlement::Next { .. }),
-        }
-    }
-
-    /// The end of an attempt whose record was not written.
-    pub(super) const UNKNOWN: Self = Self {
-        record: None,
-        goes_on: false,
-    };
-}
-
-impl Followers {
-    /// Shows an attempt that begins to the followers of its delivery.
-    pub(super) fn begins(&self, ongoing: &Arc<Ongoing>) {
-        let followers = self.by_delivery.get(&ongoing.attempt.delivery);
-        for follower in followers.into_iter().flatten() {
-            follower.try_send(Arc::clone(ongoing)).ok();
-        }
-    }
-
-    /// Keeps an attempt that has ended, if it was followed.
-    pub(super) fn ends(&mut self, ongoing: &Arc<Ongoing>) {
-        self.forget_old();
-        if ongoing.output.is_followed() {
-            if self.ended.len() == MAX_ENDED {
-                self.ended.pop_front();
-            }
-            self.ended.push_back((Instant::now(), Arc::clone(ongoing)));
-        }
-    }
-
-    fn forget_old(&mut self) {
-        let is_old = |(at, _): &(Instant, _)| at.elapsed() > ENDED_KEPT;
-        while self.ended.front().is_some_and(is_old) {
-            self.ended.pop_front();
-        }
-    }
-
-    fn add(&mut self, delivery: DeliveryId) -> mpsc::Receiver<Arc<Ongoing>> {
-        let (sender, begun) = mpsc::channel(MAX_BEHIND);
-        self.by_delivery.entry(delivery).or_default().push(sender);
-        begun
-    }
-
-    fn remove_closed(&mut self, delivery: DeliveryId) {
-        if let Some(senders) = self.by_delivery.get_mut(&delivery) {
-            senders.retain(|sender| !sender.is_closed());
-            if senders.is_empty() {
-                self.by_delivery.remove(&delivery);
-            }
-        }
-    }
 }
 
 impl OutputReader {
@@ -198,7 +114,7 @@ impl OutputReader {
         let is_announced = self.is_announced;
         let position = self.cursor.as_ref().map_or(0, |cursor| cursor.position);
         let position = position.min(ongoing.output.end());
-        let look = |output: &crate::act::LiveOutput| match ongoing.started.get() {
+        let look = |output: &LiveOutput| match ongoing.started.get() {
             Some(kind) if !is_announced => {
                 Some((OutputPiece::Attempt(ongoing.attempt.clone(), kind), position))
             }

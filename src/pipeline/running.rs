@@ -12,10 +12,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::{LiveBudget, LiveOutput};
-use crate::base::clock::Timestamp;
-use crate::event::EventId;
-use crate::pipeline::live_output::{AttemptEnd, Followers};
-use crate::store::{DeliveryId, Lease};
+use crate::pipeline::followers::Followers;
+use crate::pipeline::ongoing::{AttemptEnd, Cancel, Ongoing, OngoingAttempt, RunningAttempt, StopTarget};
+use crate::store::DeliveryId;
 
 /// Maximum remembered deliveries that were stopped before they began. A lease begins within
 /// microseconds. A delivery stopped after its end is evicted when as many have followed it.
@@ -40,72 +39,6 @@ struct Known {
     followers: Followers,
 }
 
-/// A begun attempt.
-#[derive(Debug)]
-pub(super) struct Ongoing {
-    pub(super) attempt: OngoingAttempt,
-    /// Output of its command.
-    pub(super) output: LiveOutput,
-    /// Kind of its action, once that begins.
-    pub(super) started: OnceLock<&'static str>,
-    /// Set when it has ended and its record is written.
-    pub(super) end: OnceLock<AttemptEnd>,
-    /// Cancelled when this attempt is to stop, alone or with all others.
-    stop: CancellationToken,
-    /// True if another delivery supersedes this one.
-    replaced: AtomicBool,
-    /// Set if the operator stops the attempt.
-    cancel: OnceLock<Cancel>,
-}
-
-/// An attempt in progress, as the operator names it.
-#[derive(Clone, Debug)]
-pub struct OngoingAttempt {
-    pub event: EventId,
-    pub delivery: DeliveryId,
-    pub rule: Arc<str>,
-    /// Index of the action.
-    pub action: usize,
-    /// True if the action belongs to `on_failure`.
-    pub for_failure: bool,
-    /// Number of the attempt at that action, from 1.
-    pub number: u32,
-    /// The time at which the delivery was leased for it.
-    pub since: Timestamp,
-}
-
-/// An attempt in progress, with the user who is stopping it.
-#[derive(Clone, Debug)]
-pub struct RunningAttempt {
-    pub attempt: OngoingAttempt,
-    pub stopped_by: Option<Arc<str>>,
-}
-
-/// The operator's decision to stop an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cancel {
-    /// Name of the user.
-    pub by: Arc<str>,
-    pub after: AfterStop,
-}
-
-/// Fate of a delivery after the operator stopped its attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterStop {
-    /// It is tried again by its rule, as after a failure.
-    Retry,
-    /// It becomes a dead letter.
-    Drop,
-}
-
-/// The deliveries whose attempts the operator stops.
-#[derive(Clone, Copy, Debug)]
-pub enum StopTarget {
-    Delivery(DeliveryId),
-    /// All deliveries of an event.
-    Event(EventId),
-}
-
 /// An attempt in progress, ended on drop.
 #[derive(Debug)]
 pub struct Attempting {
@@ -115,45 +48,6 @@ pub struct Attempting {
     abort: CancellationToken,
     /// Cancelled when this attempt is to stop, alone or with all others.
     pub stop: CancellationToken,
-}
-
-impl Cancel {
-    /// Describes the stop: the detail of the attempt, and the reason of a dead letter.
-    pub fn reason(&self) -> String {
-        format!("stopped by {}", self.by)
-    }
-}
-
-impl OngoingAttempt {
-    pub fn of(lease: &Lease, since: Timestamp) -> Self {
-        Self {
-            event: lease.received.id,
-            delivery: lease.delivery,
-            rule: Arc::clone(&lease.rule),
-            action: lease.action,
-            for_failure: lease.failure.is_some(),
-            number: lease.attempt,
-            since,
-        }
-    }
-
-    /// A text that identifies the attempt among those of its delivery.
-    pub fn key(&self) -> String {
-        format!("{}-{}-{}", self.since.as_millis(), self.action, self.number)
-    }
-
-    /// True if it began after the attempt with this key.
-    pub(super) fn began_after(&self, key: &str) -> bool {
-        let since = key.split('-').next().and_then(|since| since.parse().ok());
-        since.is_none_or(|since: i64| self.since.as_millis() > since)
-    }
-
-    fn is_meant(&self, target: StopTarget) -> bool {
-        match target {
-            StopTarget::Delivery(delivery) => self.delivery == delivery,
-            StopTarget::Event(event) => self.event == event,
-        }
-    }
 }
 
 impl Running {
@@ -308,6 +202,9 @@ impl Drop for Attempting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::event::EventId;
+    use crate::pipeline::ongoing::AfterStop;
 
     const RETRY: AfterStop = AfterStop::Retry;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::act::{MAX_RETRY_AFTER, Outcome, Retry, Verdict};
 use crate::base::clock::Timestamp;
-use crate::pipeline::running::{AfterStop, Cancel};
+use crate::pipeline::ongoing::{AfterStop, Cancel};
 use crate::store::group::reason::REPLACED;
 use crate::store::{DeliveryFailure, Settlement};
 
