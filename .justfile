@@ -104,6 +104,15 @@ bench:
 load *phases:
     python3 benches/load {{ phases }}
 
+# Measure the operator's page under load: `watched`, `many`, `million` (needs chromium).
+page-load *arguments: tools browser-driver
+    cargo build --locked --release --features jemalloc --bin hookyard --example bare
+    cd tests/system && {{ python }} -m browser.load {{ arguments }}
+
+# Make the pictures of the guide to the operator's page again (needs chromium).
+pictures: build tools browser-driver
+    cd tests/system && {{ python }} -m browser.images
+
 [private]
 build:
     cargo build --locked --quiet

@@ -1,4 +1,4 @@
-"""The pictures of the manual, of the page as the tests fill it. From `tests/system`: `python -m browser.images`.
+"""The pictures of the manual, of the page as the tests fill it. `just pictures` makes them again.
 
 The tests draw the same pictures, so that the manual's can be made again at any time.
 """

@@ -1,4 +1,4 @@
-"""Figures of the operator's page under load; they decide nothing. From `tests/system`: `python -m browser.load --help`.
+"""Figures of the operator's page under load; they decide nothing. `just page-load --help` explains.
 
 `watched`: events at an even rate, once alone and once with the page open in a browser.
 `many`: the same with many open pages, each of which fetches its view again as the script does.

@@ -1,12 +1,14 @@
 """Nothing that a stranger sends acts in the operator's browser."""
 
+import random
+
 import pytest
 from browser.attacks import ATTACKS, VISIBLE, header
 from browser.relay import Relay
 from playwright.sync_api import expect
 
 VIEWS = ["/", "/rules", "/queue", "/problems", "/system"]
-MOST_PAGES = 200
+MOST_PAGES = 150
 # These have no character that a page may show in another way.
 PLAIN = [name for name in ATTACKS if name not in ("bidi", "control", "combining", "lines")]
 
@@ -32,8 +34,10 @@ def test_a_page_with_attacks_in_every_field_does_nothing(attacked_daemon, attack
     arrivals = attacked_daemon.arrivals()
     waiting = [f"/arrivals/{arrival['id']}" for arrival in arrivals]
     waiting += [f"/deliveries/{one['delivery']}" for arrival in arrivals for one in arrival["deliveries"][:1]]
-    waiting = VIEWS + waiting[:: max(1, len(waiting) // 200)]
-    seen, shown = set(), 0
+    # Always the same ones, from everywhere.
+    random.Random(7).shuffle(waiting)
+    waiting = VIEWS + waiting
+    seen, shown, kinds = set(), 0, set()
     while waiting and len(seen) < MOST_PAGES:
         path = waiting.pop(0)
         if path in seen:
@@ -42,9 +46,15 @@ def test_a_page_with_attacks_in_every_field_does_nothing(attacked_daemon, attack
         page.goto(attacked_url + path)
         shown += VISIBLE in page.content()
         page.watch.clean(path)
-        waiting += [link for link in links(page) if link not in seen]
+        for link in links(page):
+            kind = link.split("?")[0].split("/")[1]
+            if kind == "try" and not page.locator("nav a[href='/try']").count():
+                continue
+            # What has not been looked at yet comes first.
+            waiting.insert(len(waiting) if kind in kinds else 0, link)
+            kinds.add(kind)
     measured(f"{len(seen)} pages, {shown} of them with what a stranger wrote")
-    assert shown > 50
+    assert shown > 30
 
 
 def of(daemon, rule):
