@@ -32,11 +32,12 @@ pub enum Action {
     PauseTarget,
     ResumeTarget,
     Plan,
+    Try,
     Check,
 }
 
 impl Action {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ReplayArrival,
         Self::StopArrival,
         Self::ReplayDelivery,
@@ -50,6 +51,7 @@ impl Action {
         Self::PauseTarget,
         Self::ResumeTarget,
         Self::Plan,
+        Self::Try,
         Self::Check,
     ];
 
@@ -69,6 +71,7 @@ impl Action {
             Self::PauseTarget => "/targets/pause",
             Self::ResumeTarget => "/targets/resume",
             Self::Plan => "/plan",
+            Self::Try => "/try",
             Self::Check => "/check",
         }
     }
@@ -91,6 +94,7 @@ impl Action {
             Self::PauseTarget => "Pauses a target of forwards.",
             Self::ResumeTarget => "Resumes a target of forwards.",
             Self::Plan => "Judges the rules file on disk by the arrivals that are kept.",
+            Self::Try => "Decides about one request by other rules, beside the rules in force. Nothing runs.",
             Self::Check => {
                 "Checks a rules file as the daemon would load it. For root and the daemon's own user."
             }
@@ -109,7 +113,7 @@ impl Action {
             Self::ResumeRule => return json!({"resume": {"rule": name}}),
             Self::PauseTarget => return json!({"pause": {"target": body.get("target")}}),
             Self::ResumeTarget => return json!({"resume": {"target": body.get("target")}}),
-            Self::Plan | Self::Check => {}
+            Self::Plan | Self::Try | Self::Check => {}
             Self::ReplayArrival => add("id", json!(name)),
             Self::StopArrival => add("target", json!({"event": name})),
             Self::StopDelivery => add("target", json!({"delivery": name})),
@@ -163,6 +167,7 @@ impl Action {
             }
             Self::FireRule => services.firer.answer(request, complete, who).await,
             Self::Plan => services.planner.answer(request, complete, who).await,
+            Self::Try => services.page.sources().tryer.answer(request, complete, who).await,
             Self::Check => services.judge.answer(request).await,
         };
         response.map(AdminBody::from)

@@ -39,6 +39,7 @@ mod stop;
 mod stream;
 mod summary;
 mod tls;
+mod try_rules;
 mod who;
 
 use std::time::Duration;
@@ -62,6 +63,7 @@ pub use rules::{MAX_RULES_REQUEST, Paused, RuleOperator, RulesAnswer, RulesReque
 pub use serve::{AdminServices, serve};
 pub use stop::{AfterStopName, MAX_STOP, StopAnswer, StopRequest, StopTargetId, StoppedAttempt, Stopper};
 pub use stream::{EventSender, ServerEvent, Streams};
+pub use try_rules::{MAX_TRY, TriedChange, TriedDecision, TriedRule, TryAnswer, TryRequest, Tryer};
 pub use who::{Grant, Who};
 
 /// Maximum connections served at once on each listener. Further ones wait.

@@ -15,6 +15,7 @@ use crate::admin::replay::ReplayAnswer;
 use crate::admin::rules::{RulesAnswer, TargetName};
 use crate::admin::stop::{StopAnswer, StopRequest};
 use crate::admin::summary::Outcome;
+use crate::admin::try_rules::{TryAnswer, TryRequest};
 use crate::history::{ArrivalDetail, DeliveryDetail};
 use crate::status::{ProblemsStatus, QueueStatus, RuleStatus, Status, SystemStatus};
 
@@ -70,6 +71,9 @@ fn view_says(view: View) -> &'static str {
         View::Rule => "A rule with its state.",
         View::Queue => "What runs, and what the waiting deliveries wait for.",
         View::Problems => "Dead letters and refused arrivals in groups, and what is wrong with the daemon.",
+        View::Try => {
+            "The rules file, its secrets masked, and the decision of the rules in force about an arrival. For those who may act."
+        }
         View::System => "The daemon, and its figures of the last 24 hours.",
     }
 }
@@ -81,6 +85,7 @@ fn query_of(view: View) -> &'static [QueryParameter] {
             ("before", "Id of an arrival: only those before it."),
             ("limit", "Maximum number of arrivals, from 1 to 500. Default: 50."),
         ],
+        View::Try => &[("arrival", "Id of an arrival.")],
         _ => &[],
     }
 }
@@ -94,6 +99,7 @@ fn view_schema(view: View, schemas: &mut SchemaGenerator) -> Value {
         View::Rule => of::<RuleStatus>(schemas),
         View::Queue => of::<QueueStatus>(schemas),
         View::Problems => of::<ProblemsStatus>(schemas),
+        View::Try => of::<TryAnswer>(schemas),
         View::System => of::<SystemStatus>(schemas),
     }
 }
@@ -179,6 +185,7 @@ fn action_schemas(action: Action, schemas: &mut SchemaGenerator) -> (Option<Valu
             Some(of::<PlanRequest>(schemas)),
             of::<Outcome<PlanAnswer>>(schemas),
         ),
+        Action::Try => (Some(of::<TryRequest>(schemas)), of::<Outcome<TryAnswer>>(schemas)),
         Action::Check => (Some(of::<Question>(schemas)), of::<Judgement>(schemas)),
     }
 }
@@ -192,6 +199,7 @@ fn post(action: Action, schemas: &mut SchemaGenerator) -> Value {
         | Action::PauseTarget
         | Action::ResumeTarget
         | Action::Plan
+        | Action::Try
         | Action::Check => &[],
         _ => &[("dry_run", "`1`: change nothing, and say what would be changed.")],
     };

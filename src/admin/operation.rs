@@ -22,6 +22,11 @@ use crate::admin::who::Who;
 /// Maximum operations of one kind at once. Further ones are answered 503.
 const CONCURRENT: usize = 4;
 
+/// The answer if there are too many requests.
+const TOO_MANY: &str = "too many such requests at once";
+/// The answer if the time is over.
+const LATE: &str = "it takes too long; look at `hookyard events list` before you try again";
+
 /// The future of an answer.
 pub type Performing<A> = Pin<Box<dyn Future<Output = A> + Send>>;
 
@@ -57,7 +62,7 @@ impl<Q: DeserializeOwned, A: Summarized> Operation<Q, A> {
         who: Who,
     ) -> Response<Full<Bytes>> {
         let Ok(_permit) = self.slots.try_acquire() else {
-            return failed(StatusCode::SERVICE_UNAVAILABLE, "too many such requests at once");
+            return failed(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY);
         };
         let max = (self.max_request)();
         let members = match exchange::read_object(request, max).await {
@@ -71,11 +76,8 @@ impl<Q: DeserializeOwned, A: Summarized> Operation<Q, A> {
                 return failed(StatusCode::BAD_REQUEST, &why);
             }
         };
-        // If the client disconnects, a write that has begun is still carried out.
-        let performing = timeout(LIMIT, (self.perform)(request, who));
-        let Ok(answer) = performing.await else {
-            let late = "it takes too long; look at `hookyard events list` before you try again";
-            return failed(StatusCode::SERVICE_UNAVAILABLE, late);
+        let Some(answer) = self.within_limit(request, who).await else {
+            return failed(StatusCode::SERVICE_UNAVAILABLE, LATE);
         };
         let outcome = Outcome::new(answer);
         // What is refused is a conflict with the state of the daemon.
@@ -88,6 +90,18 @@ impl<Q: DeserializeOwned, A: Summarized> Operation<Q, A> {
             Ok(json) => typed(status, "application/json", json),
             Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
+    }
+
+    /// Performs a request that was read already, for the page. The error is the reason why there is
+    /// no answer.
+    pub(super) async fn ask(&self, request: Q, who: Who) -> Result<A, &'static str> {
+        let _permit = self.slots.try_acquire().map_err(|_busy| TOO_MANY)?;
+        self.within_limit(request, who).await.ok_or(LATE)
+    }
+
+    async fn within_limit(&self, request: Q, who: Who) -> Option<A> {
+        // If the client disconnects, a write that has begun is still carried out.
+        timeout(LIMIT, (self.perform)(request, who)).await.ok()
     }
 }
 

@@ -9,10 +9,12 @@ use hyper::body::Incoming;
 use matchit::Router;
 
 use crate::admin::api::{self, Action, PREFIX};
+use crate::admin::exchange;
 use crate::admin::openapi;
 use crate::admin::page::{self, Params, View, ViewError, Visitor};
 use crate::admin::serve::AdminServices;
 use crate::admin::stream::AdminBody;
+use crate::admin::try_rules::MAX_TRY;
 use crate::admin::who::{Grant, Who};
 
 /// What a path leads to.
@@ -31,6 +33,8 @@ enum Route {
     Status,
     OpenApi,
     Act(Action),
+    /// The form that tries rules.
+    TryForm,
 }
 
 static ROUTES: LazyLock<Router<Route>> = LazyLock::new(|| {
@@ -43,7 +47,8 @@ static ROUTES: LazyLock<Router<Route>> = LazyLock::new(|| {
         add(view.pattern().to_owned(), Route::Html(view));
         add(format!("{PREFIX}{}", view.api_pattern()), Route::Json(view));
     }
-    for action in Action::ALL {
+    // Its path is also that of a view.
+    for action in Action::ALL.into_iter().filter(|action| *action != Action::Try) {
         add(format!("{PREFIX}{}", action.pattern()), Route::Act(action));
     }
     for (pattern, route) in [
@@ -82,8 +87,13 @@ pub(super) async fn answer(
         return Err(request);
     };
     let is_post = request.method() == Method::POST;
+    let route = match route {
+        Route::Html(View::Try) if is_post => Route::TryForm,
+        Route::Json(View::Try) if is_post => Route::Act(Action::Try),
+        other => other,
+    };
     let expected = match route {
-        Route::Act(_) => is_post,
+        Route::Act(_) | Route::TryForm => is_post,
         _ => reads,
     };
     if !expected {
@@ -95,6 +105,7 @@ pub(super) async fn answer(
     }
     Ok(match route {
         Route::Act(action) => action.perform(services, request, params, grant).await,
+        Route::TryForm => try_form(services, request, &grant).await,
         _ => read(services, route, request, params, &grant).await,
     })
 }
@@ -107,10 +118,7 @@ async fn read(
     grant: &Grant,
 ) -> Response<AdminBody> {
     let page = &services.page;
-    let visitor = Visitor {
-        may_act: grant.acts(),
-        session: matches!(grant.who, Who::Session(_)),
-    };
+    let visitor = visitor(grant);
     let last = request.headers().get("last-event-id");
     let last = last.and_then(|last| last.to_str().ok());
     match route {
@@ -130,7 +138,34 @@ async fn read(
         Route::Suggestions => api::json(serde_json::to_vec(&page::completions(page.sources(), &params))),
         Route::Status => api::json(serde_json::to_vec(&page.sources().status.status().await)),
         Route::OpenApi => api::json(serde_json::to_vec(&openapi::document())),
-        Route::Act(_) => api::error(StatusCode::NOT_FOUND, "not found"),
+        Route::Act(_) | Route::TryForm => api::error(StatusCode::NOT_FOUND, "not found"),
+    }
+}
+
+/// Answers the form that tries rules. Nothing is changed.
+async fn try_form(
+    services: &AdminServices,
+    request: Request<Incoming>,
+    grant: &Grant,
+) -> Response<AdminBody> {
+    let visitor = visitor(grant);
+    if !visitor.may_act {
+        return services
+            .page
+            .error(&ViewError::ReadOnly, visitor)
+            .await
+            .map(whole);
+    }
+    match exchange::read_bytes(request, MAX_TRY).await {
+        Ok(form) => services.page.tried(&form, visitor).await.map(whole),
+        Err(response) => response.map(AdminBody::from),
+    }
+}
+
+fn visitor(grant: &Grant) -> Visitor {
+    Visitor {
+        may_act: grant.acts(),
+        session: matches!(grant.who, Who::Session(_)),
     }
 }
 
@@ -155,10 +190,7 @@ pub(super) async fn missing(services: &AdminServices, path: &str, grant: &Grant)
     if path.starts_with(PREFIX) {
         return api::error(StatusCode::NOT_FOUND, "not found");
     }
-    let visitor = Visitor {
-        may_act: grant.acts(),
-        session: matches!(grant.who, Who::Session(_)),
-    };
+    let visitor = visitor(grant);
     let error = ViewError::Missing(format!("there is no page at `{path}`"));
     services.page.error(&error, visitor).await.map(whole)
 }
@@ -176,7 +208,7 @@ mod tests {
             let path = format!("{PREFIX}{}", concrete(view.api_pattern()));
             assert_eq!(ROUTES.at(&path).map(|found| *found.value), Ok(Route::Json(view)));
         }
-        for action in Action::ALL {
+        for action in Action::ALL.into_iter().filter(|action| *action != Action::Try) {
             let path = format!("{PREFIX}{}", concrete(action.pattern()));
             assert_eq!(ROUTES.at(&path).map(|found| *found.value), Ok(Route::Act(action)));
         }

@@ -58,6 +58,14 @@ impl Include {
         }
     }
 
+    /// The path as it is named, perhaps with a pattern.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Pattern(pattern) => pattern.path(),
+        }
+    }
+
     pub fn pattern(&self) -> Option<&NamePattern> {
         match self {
             Self::File(_) => None,

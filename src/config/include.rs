@@ -103,6 +103,16 @@ pub(super) fn read(location: &Path, main: Source, diagnostics: &mut Diagnostics)
     texts
 }
 
+/// The files that a text includes, as it names them. None of them is read.
+pub(super) fn named(location: &Path, main: Source) -> Vec<Include> {
+    let mut left_to_the_load = Diagnostics::new();
+    let document = Document::parse(main, &mut left_to_the_load);
+    document.map_or_else(Vec::new, |document| {
+        let entries = entries(document.root(), location, &mut left_to_the_load);
+        entries.into_iter().map(|(_, include)| include).collect()
+    })
+}
+
 /// The texts while they are being read.
 struct Reading {
     texts: RulesTexts,

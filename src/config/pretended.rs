@@ -25,6 +25,15 @@ pub struct PretendedRules {
 
 /// Compiles a text. Nothing of this machine is read but what the text includes.
 pub fn load_pretended(path: &Path, text: String, secrets: BTreeMap<String, Secret>) -> PretendedRules {
+    load_with_literals(path, text, secrets).0
+}
+
+/// As [`load_pretended`], and returns the secrets that are written out.
+pub(super) fn load_with_literals(
+    path: &Path,
+    text: String,
+    secrets: BTreeMap<String, Secret>,
+) -> (PretendedRules, BTreeSet<String>) {
     let mut diagnostics = Diagnostics::without(NOT_LOOKED_AT);
     let given: BTreeSet<String> = secrets.keys().cloned().collect();
     let source = Source {
@@ -49,10 +58,11 @@ pub fn load_pretended(path: &Path, text: String, secrets: BTreeMap<String, Secre
         }
         _ => Err(diagnostics),
     };
-    PretendedRules {
+    let pretended = PretendedRules {
         outcome,
         missing,
         unused,
         documents,
-    }
+    };
+    (pretended, keyring.literals())
 }

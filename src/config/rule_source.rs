@@ -1,21 +1,13 @@
 //! The text of each rule as the file writes it, for the operator: with its lines, its warnings, and
-//! its secrets masked.
-//!
-//! Masked are the secrets that are written out, values whose key suggests a credential, and
-//! credentials in URLs. A secret inside a command cannot be told from the rest of it.
+//! its secrets masked (`masking.rs`).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::masking;
 use crate::base::diagnostic::{Diagnostics, Severity};
 use crate::base::yaml::{Document, Node};
-use crate::matching::suggests_credential;
 use crate::rules::{Endpoint, Rule, RuleSource};
-
-/// Replaces a masked value.
-const MASK: &str = "[redacted]";
-/// Minimum length in bytes of a secret that is masked wherever it stands, also in a comment.
-const LONG_SECRET: usize = 8;
 
 /// Gives each rule its text. `literals` are the secrets that are written out.
 pub fn attach(documents: &[Document], endpoints: &mut [Endpoint], literals: &BTreeSet<String>) {
@@ -24,8 +16,7 @@ pub fn attach(documents: &[Document], endpoints: &mut [Endpoint], literals: &BTr
     for document in documents {
         let (root, text) = (document.root(), document.text());
         let Some(list) = root.given("rules") else { continue };
-        let mut masks = BTreeMap::new();
-        Masking { literals, text }.walk(root, Place::Plain, &mut masks);
+        let masks = masking::masks(document, literals);
         let (mut line, mut at) = (1, 0);
         for node in list.items() {
             let name = node.get("name").and_then(|name| name.as_str());
@@ -41,7 +32,7 @@ pub fn attach(documents: &[Document], endpoints: &mut [Endpoint], literals: &BTr
             rule.source = Some(RuleSource {
                 file: node.path().to_owned(),
                 first_line: line,
-                text: masked(text, start, end, &masks, literals),
+                text: masking::masked(text, start..end, &masks, literals),
                 warnings: Vec::new(),
             });
         }
@@ -120,98 +111,6 @@ fn last_byte(node: Node<'_>) -> usize {
         .max()
         .unwrap_or_default()
         .max(node.range().end)
-}
-
-/// The place of a value, as far as it decides what is masked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Plain,
-    /// Below `match`.
-    Conditions,
-    /// Below a key that suggests a credential, in conditions.
-    QuietConditions,
-    /// The value of a key that suggests a credential, or of `secret`.
-    Quiet,
-}
-
-struct Masking<'m> {
-    literals: &'m BTreeSet<String>,
-    text: &'m str,
-}
-
-impl Masking<'_> {
-    /// Collects the ranges to be masked.
-    fn walk(&self, node: Node<'_>, place: Place, masks: &mut BTreeMap<usize, usize>) {
-        for (key, child) in node.entries() {
-            let is_quiet = suggests_credential(key);
-            let below = match place {
-                Place::QuietConditions => Place::QuietConditions,
-                Place::Conditions if is_quiet => Place::QuietConditions,
-                Place::Conditions => Place::Conditions,
-                Place::Plain | Place::Quiet if key == "match" => Place::Conditions,
-                Place::Plain | Place::Quiet if key.starts_with("secret") => Place::Quiet,
-                Place::Plain | Place::Quiet if is_quiet && !child.is_mapping() => Place::Quiet,
-                Place::Quiet => Place::Quiet,
-                Place::Plain => Place::Plain,
-            };
-            self.walk(child, below, masks);
-        }
-        for item in node.items() {
-            self.walk(item, place, masks);
-        }
-        if node.is_mapping() || !node.items().is_empty() {
-            return;
-        }
-        let range = node.range();
-        let written = self.text.get(range.clone()).unwrap_or_default();
-        let value = node.as_str().unwrap_or(written);
-        let is_quiet = matches!(place, Place::Quiet | Place::QuietConditions) && !is_named(value);
-        if is_quiet || self.literals.contains(value) || has_credentials(value) {
-            masks.insert(range.start, range.end);
-        }
-    }
-}
-
-/// True if a text names a source or a template rather than a secret.
-fn is_named(text: &str) -> bool {
-    let sources = ["env:", "file:", "credential:"];
-    sources.iter().any(|source| text.starts_with(source))
-        || text.contains("{{")
-        || text.parse::<bool>().is_ok()
-}
-
-/// True if a text is a URL with a user.
-fn has_credentials(text: &str) -> bool {
-    let rest = text.split_once("://").map(|(_, rest)| rest);
-    let authority = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
-    authority.is_some_and(|authority| authority.contains('@'))
-}
-
-/// The text from `start` to `end`, masked.
-fn masked(
-    text: &str,
-    start: usize,
-    end: usize,
-    masks: &BTreeMap<usize, usize>,
-    literals: &BTreeSet<String>,
-) -> String {
-    let mut shown = String::new();
-    let mut at = start;
-    for (from, to) in masks.range(start..end) {
-        if *from < at {
-            continue;
-        }
-        shown.push_str(text.get(at..*from).unwrap_or_default());
-        shown.push_str(MASK);
-        at = *to;
-    }
-    shown.push_str(text.get(at.min(end)..end).unwrap_or_default());
-    for literal in literals.iter().filter(|literal| literal.len() >= LONG_SECRET) {
-        if shown.contains(literal.as_str()) {
-            shown = shown.replace(literal.as_str(), MASK);
-        }
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -23,6 +23,9 @@ mod sweep;
 mod systemd_status;
 #[cfg(test)]
 mod tests;
+mod tried_decisions;
+mod tried_request;
+mod try_rules;
 mod usage;
 mod watch;
 mod watchdog;
@@ -167,7 +170,7 @@ async fn serve(
     let silence = silence::watch(&shared, &pipeline.heard).await?;
     let handler = request_handler(&shared, pipeline.ingest, server.request_timeout, max_connections);
     let status_service = status_service(path, &shared, started, &handler.body_budget, &pipeline.dispatcher);
-    let page = page(&shared, &status_service)?;
+    let page = page(path, &shared, &status_service)?;
     let news = Arc::new(admin::page::ArrivalNews::default());
     let admin_services = admin::AdminServices {
         status: Arc::clone(&status_service),
@@ -278,13 +281,14 @@ fn status_service(
 }
 
 /// Builds the operator's page.
-fn page(shared: &Shared, status: &Arc<StatusService>) -> Result<Arc<Page>, String> {
+fn page(path: &Path, shared: &Shared, status: &Arc<StatusService>) -> Result<Arc<Page>, String> {
     let sources = Sources {
         records: Records::at(&shared.store_path),
         status: Arc::clone(status),
         live: Arc::clone(&shared.live),
         clock: shared.clock.clone(),
         reads: Arc::new(Semaphore::new(READS)),
+        tryer: Arc::new(try_rules::tryer(path, shared)),
     };
     Page::new(sources).map(Arc::new)
 }

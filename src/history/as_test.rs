@@ -39,6 +39,17 @@ pub fn as_test(stored: &StoredArrival) -> Result<String, String> {
     Ok(item(&stored.received, is_signed, &expect))
 }
 
+/// Formats a request that the rules named so accept as an item of `tests`. Without rules, it is
+/// ignored.
+pub fn test_of(received: &Received, rules: &[&str]) -> String {
+    let expect = if rules.is_empty() {
+        vec!["outcome: ignored".to_owned()]
+    } else {
+        accepted(rules, None)
+    };
+    item(received, true, &expect)
+}
+
 /// Expectations of an accepted event.
 fn accepted(rules: &[&str], status: Option<u16>) -> Vec<String> {
     let answer = status.map(|status| format!("answer: {{status: {status}, outcome: accepted}}"));

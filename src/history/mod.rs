@@ -25,7 +25,7 @@ mod status;
 mod stored;
 
 pub use arrival::{ArrivalDetail, ArrivalRow, RulesNow};
-pub use as_test::as_test;
+pub use as_test::{as_test, test_of};
 pub use attempt::AttemptView;
 pub use content::Content;
 pub use curl::as_curl;

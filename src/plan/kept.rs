@@ -47,7 +47,7 @@ pub fn each_kept(
         before = if arrivals.len() < limit { floor } else { last };
         left -= arrivals.len();
         for arrival in arrivals {
-            let Some(kept) = read(history, arrival.id, arrival.outcome)? else {
+            let Some(kept) = read_kept(history, arrival.id, arrival.outcome)? else {
                 continue;
             };
             oldest = Some(arrival.received_at);
@@ -63,7 +63,11 @@ pub fn each_kept(
 }
 
 /// Reads one arrival. An event that was replayed had the outcome of its arrival.
-fn read(history: &History, id: EventId, outcome: ArrivalOutcome) -> Result<Option<Kept>, StoreError> {
+pub fn read_kept(
+    history: &History,
+    id: EventId,
+    outcome: ArrivalOutcome,
+) -> Result<Option<Kept>, StoreError> {
     if let Some(event) = history.event(id)? {
         let proofs = event.decision.verified.iter().map(|by| ProofRecord {
             scheme: Arc::clone(&by.scheme),

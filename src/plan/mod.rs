@@ -6,26 +6,25 @@
 //! kept arrivals do not show all that the rules decide by, or other rules were in force then.
 //! `kept.rs` reads the arrivals, `differing.rs` compares what is rendered.
 
+mod deciding;
 mod differing;
 mod kept;
 mod output;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use serde_json::json;
 
 use crate::base::clock::Timestamp;
 use crate::event::{ArrivalOutcome, Decision, EventId};
 use crate::pipeline::{Unknown, Verdict};
-use crate::plan::differing::differing;
 use crate::plan::kept::each_kept;
 use crate::rules::{Change, RuleSet};
 use crate::store::{History, StoreError};
 
+pub use deciding::differences_of;
 pub use differing::Difference;
-pub use kept::{Kept, Range};
-pub use output::described;
+pub use kept::{Kept, Range, read_kept};
+pub use output::{described, unknown_words};
 
 /// The result of judging the arrivals that are kept, and what it is about.
 #[derive(Debug)]
@@ -92,8 +91,6 @@ impl Plan {
 
 /// Ids that are listed of each group of arrivals.
 pub const IDS_LISTED: usize = 5;
-/// Elements of one arrival whose actions are compared. Later ones count as the same.
-const ELEMENTS_COMPARED: usize = 100;
 
 /// A comparison of two rule sets.
 struct Comparison<'r> {
@@ -233,31 +230,6 @@ impl<'r> Comparison<'r> {
             false => fidelity.older.add(id),
         }
     }
-}
-
-/// Lists the differences between what both rules would do: of the elements, and of the first element
-/// with a difference.
-fn differences_of(rule: &str, old: &Verdict<'_>, new: &Verdict<'_>) -> Vec<Difference> {
-    let (before, after) = (old.elements(rule), new.elements(rule));
-    let mut differences = Vec::new();
-    if before != after {
-        let elements = |indices: &Option<Vec<u32>>| indices.as_ref().map(|indices| json!(indices));
-        differences.push(Difference {
-            place: "elements".to_owned(),
-            old: elements(&before),
-            new: elements(&after),
-        });
-    }
-    let common: Option<Vec<u32>> = before.zip(after).map(|(before, after)| {
-        let after: HashSet<u32> = after.into_iter().collect();
-        let common = before.into_iter().filter(|index| after.contains(index));
-        common.take(ELEMENTS_COMPARED).collect()
-    });
-    let old = old.rendered(rule, common.as_deref());
-    let new = new.rendered(rule, common.as_deref());
-    let mut each = old.iter().zip(&new).map(|(old, new)| differing(old, new));
-    differences.extend(each.find(|found| !found.is_empty()).unwrap_or_default());
-    differences
 }
 
 /// Names of the rules that match.

@@ -68,7 +68,7 @@ impl Plan {
         let unknown = self.report.unknown.iter();
         let lines = unknown.flat_map(|((rule, why), sample)| {
             let arrivals = counted(sample.count, "arrival");
-            let why = meaning(*why);
+            let why = unknown_words(*why);
             [
                 String::new(),
                 format!("? {rule} may gain or lose {arrivals}: {why}"),
@@ -136,7 +136,7 @@ impl Plan {
         let unknown = report.unknown.iter().map(|((rule, why), sample)| {
             json!({
                 "rule": &**rule,
-                "reason": meaning(*why),
+                "reason": unknown_words(*why),
                 "arrivals": sample.count,
                 "ids": listed(sample),
             })
@@ -212,7 +212,7 @@ fn difference_json(difference: &Difference) -> Value {
     json!({"place": place, "old": old, "new": new})
 }
 
-fn meaning(unknown: Unknown) -> &'static str {
+pub fn unknown_words(unknown: Unknown) -> &'static str {
     match unknown {
         Unknown::Body => "the body was not kept whole",
         Unknown::Verification => "its verification has changed, and signatures are not kept",

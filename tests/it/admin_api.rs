@@ -421,6 +421,7 @@ fn every_view_is_a_page_that_carries_its_protection() {
         "/rules/broken".to_owned(),
         "/queue".to_owned(),
         "/problems".to_owned(),
+        "/try".to_owned(),
         "/system".to_owned(),
     ];
     for path in paths {

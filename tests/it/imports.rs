@@ -61,7 +61,7 @@ const TABLE: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "base", "sys", "tls", "event", "store", "act", "acme", "rules", "report", "pipeline", "plan",
-            "config", "server", "status", "admin",
+            "config", "server", "status", "history", "admin",
         ],
     ),
     (

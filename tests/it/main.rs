@@ -104,6 +104,7 @@ mod tls;
 mod trial;
 mod trial_deliveries;
 mod trial_example;
+mod try_rules;
 mod unreadable;
 mod unverified;
 mod values;

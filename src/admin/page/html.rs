@@ -29,6 +29,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("rule.html", include_str!("templates/rule.html")),
     ("queue.html", include_str!("templates/queue.html")),
     ("problems.html", include_str!("templates/problems.html")),
+    ("try.html", include_str!("templates/try.html")),
     ("system.html", include_str!("templates/system.html")),
     ("error.html", include_str!("templates/error.html")),
     ("states.html", include_str!("templates/states.html")),

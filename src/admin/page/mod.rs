@@ -18,6 +18,7 @@ mod rule;
 mod rules;
 mod suggest;
 mod system;
+mod try_rules;
 mod view;
 
 use bytes::Bytes;
@@ -100,6 +101,22 @@ impl Page {
     /// Answers a request for a view with HTML.
     pub async fn html(&self, view: View, params: &Params, visitor: Visitor) -> Response<Bytes> {
         let read = view.read(&self.sources, params, visitor).await;
+        self.shown(view, read, visitor).await
+    }
+
+    /// Answers a form that tries rules with HTML.
+    pub async fn tried(&self, form: &[u8], visitor: Visitor) -> Response<Bytes> {
+        let read = try_rules::post(&self.sources, form, visitor).await;
+        let read = read.map(|view| ViewData::Try(Box::new(view)));
+        self.shown(View::Try, read, visitor).await
+    }
+
+    async fn shown(
+        &self,
+        view: View,
+        read: Result<ViewData, ViewError>,
+        visitor: Visitor,
+    ) -> Response<Bytes> {
         let read = read.and_then(|data| {
             let rendered = match &data {
                 ViewData::Arrivals(shown) => self.html.render(view.template(), arrivals::shown(shown)),
@@ -137,7 +154,10 @@ impl Page {
         content: &str,
         visitor: Visitor,
     ) -> Response<Bytes> {
-        let nav = View::IN_NAVIGATION.map(|item| NavItem {
+        // The rules file is only shown to those who may act.
+        let items = View::IN_NAVIGATION.into_iter();
+        let items = items.filter(|item| visitor.may_act || *item != View::Try);
+        let nav = items.map(|item| NavItem {
             title: item.title(),
             path: item.pattern(),
             view: item.name(),
@@ -146,7 +166,7 @@ impl Page {
         let layout = Layout {
             title,
             view: view.map_or("error", View::name),
-            nav: nav.into(),
+            nav: nav.collect(),
             frame: Frame::new(&self.sources, visitor).await,
             content,
         };

@@ -11,7 +11,10 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::admin::page::{Visitor, arrival, arrivals, delivery, problems, queue, rule, rules, system};
+use crate::admin::page::{
+    Visitor, arrival, arrivals, delivery, problems, queue, rule, rules, system, try_rules,
+};
+use crate::admin::try_rules::Tryer;
 use crate::base::clock::Clock;
 use crate::base::live::Live;
 use crate::rules::RuleSet;
@@ -33,11 +36,12 @@ pub enum View {
     Rule,
     Queue,
     Problems,
+    Try,
     System,
 }
 
 impl View {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Arrivals,
         Self::Arrival,
         Self::Delivery,
@@ -45,15 +49,17 @@ impl View {
         Self::Rule,
         Self::Queue,
         Self::Problems,
+        Self::Try,
         Self::System,
     ];
 
     /// The views of the navigation, in their order.
-    pub const IN_NAVIGATION: [Self; 5] = [
+    pub const IN_NAVIGATION: [Self; 6] = [
         Self::Arrivals,
         Self::Rules,
         Self::Queue,
         Self::Problems,
+        Self::Try,
         Self::System,
     ];
 
@@ -67,6 +73,7 @@ impl View {
             Self::Rule => "/rules/{name}",
             Self::Queue => "/queue",
             Self::Problems => "/problems",
+            Self::Try => "/try",
             Self::System => "/system",
         }
     }
@@ -89,6 +96,7 @@ impl View {
             Self::Rule => "rule",
             Self::Queue => "queue",
             Self::Problems => "problems",
+            Self::Try => "try",
             Self::System => "system",
         }
     }
@@ -102,6 +110,7 @@ impl View {
             Self::Rule => "Rule",
             Self::Queue => "Queue",
             Self::Problems => "Problems",
+            Self::Try => "Try",
             Self::System => "System",
         }
     }
@@ -115,6 +124,7 @@ impl View {
             Self::Rule => "rule.html",
             Self::Queue => "queue.html",
             Self::Problems => "problems.html",
+            Self::Try => "try.html",
             Self::System => "system.html",
         }
     }
@@ -152,6 +162,8 @@ pub enum ViewError {
     Missing(String),
     /// The request is not understood.
     Unreadable(String),
+    /// The visitor may only read.
+    ReadOnly,
     /// Too many requests at once.
     Busy,
     /// The store cannot be read.
@@ -163,6 +175,7 @@ impl ViewError {
         match self {
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Unreadable(_) => StatusCode::BAD_REQUEST,
+            Self::ReadOnly => StatusCode::FORBIDDEN,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -172,6 +185,7 @@ impl ViewError {
         match self {
             Self::Missing(_) => "Not found",
             Self::Unreadable(_) => "Not understood",
+            Self::ReadOnly => "Read only",
             Self::Busy => "Busy",
             Self::Failed(_) => "Failed",
         }
@@ -180,6 +194,7 @@ impl ViewError {
     pub fn message(&self) -> String {
         match self {
             Self::Missing(what) | Self::Unreadable(what) | Self::Failed(what) => what.clone(),
+            Self::ReadOnly => "read only".to_owned(),
             Self::Busy => "too many requests at once; try again in a moment".to_owned(),
         }
     }
@@ -201,6 +216,8 @@ pub struct Sources {
     pub clock: Clock,
     /// Turns of reads.
     pub reads: Arc<Semaphore>,
+    /// Tries other rules.
+    pub tryer: Arc<Tryer>,
 }
 
 impl Sources {
@@ -235,6 +252,7 @@ pub enum ViewData {
     Rule(Box<rule::RuleView>),
     Queue(Box<queue::QueueView>),
     Problems(Box<problems::ProblemsView>),
+    Try(Box<try_rules::TryView>),
     System(Box<system::SystemView>),
 }
 
@@ -249,6 +267,7 @@ impl ViewData {
             Self::Rule(view) => serde_json::to_vec(&view.rule),
             Self::Queue(view) => serde_json::to_vec(&view.queue),
             Self::Problems(view) => serde_json::to_vec(&view.problems),
+            Self::Try(view) => serde_json::to_vec(&view.answer),
             Self::System(view) => serde_json::to_vec(&view.system),
         }
     }
@@ -270,6 +289,7 @@ impl View {
             Self::Rule => ViewData::Rule(Box::new(rule::read(sources, params, visitor).await?)),
             Self::Queue => ViewData::Queue(Box::new(queue::read(sources, visitor).await?)),
             Self::Problems => ViewData::Problems(Box::new(problems::read(sources, visitor).await?)),
+            Self::Try => ViewData::Try(Box::new(try_rules::read(sources, params, visitor).await?)),
             Self::System => ViewData::System(Box::new(system::read(sources).await?)),
         })
     }

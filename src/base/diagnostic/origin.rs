@@ -54,6 +54,16 @@ impl Origin {
         self.range.start
     }
 
+    /// The range in bytes.
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    /// The text of the range.
+    pub fn text(&self) -> &str {
+        self.source.text.get(self.range.clone()).unwrap_or_default()
+    }
+
     /// The line, for a message about `other`: with the file, if that is another one.
     pub fn seen_from(&self, other: &Self) -> String {
         let (line, _) = self.line_column();
