@@ -77,6 +77,9 @@ import: build (pytest "test_import.py" "test_differences.py")
 # Test the JSON Schemas with ajv and yaml-language-server (needs node and npm).
 editors: build schema-readers (pytest "test_editors.py")
 
+# Test the security of the operator's page with curl (needs curl and openssl; root, to be other users).
+page: build (pytest "page")
+
 # Test the operator's page in a real browser (needs chromium, node and npm).
 browser: build browser-driver (pytest "browser")
 
