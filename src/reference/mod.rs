@@ -11,6 +11,7 @@
 
 mod actions;
 mod answers;
+mod api;
 mod command_line;
 mod conditions;
 mod environment;
@@ -41,6 +42,9 @@ const BEGIN: &str = "<!-- generated: ";
 /// End of a generated part.
 const END: &str = "<!-- end -->";
 
+/// File of the API's description, which is generated as a whole.
+const DESCRIPTION: &str = "openapi.json";
+
 /// A page with its generated parts by name.
 struct Page {
     file: &'static str,
@@ -65,6 +69,7 @@ fn pages(command: &Command) -> Vec<Page> {
         page("environment.md", environment::parts()),
         page("event-record.md", vec![("fields", record::fields())]),
         page("answers.md", vec![("answers", answers::answers())]),
+        page("api.md", api::parts()),
         page("exit-codes.md", exit_codes::parts()),
         page("cli.md", vec![("commands", command_line::commands(command))]),
         page("../guides/migrate-from-adnanh-webhook.md", hooks_file::parts()),
@@ -100,6 +105,11 @@ fn differing(folder: &Path, command: &Command) -> io::Result<Vec<(PathBuf, Strin
         if old != new {
             changed.push((path, new));
         }
+    }
+    let path = folder.join(DESCRIPTION);
+    let new = api::description();
+    if fs::read_to_string(&path).ok().as_ref() != Some(&new) {
+        changed.push((path, new));
     }
     Ok(changed)
 }

@@ -68,6 +68,7 @@ const TABLE: &[(&str, &[&str])] = &[
         "reference",
         &[
             "base", "payload", "template", "verify", "matching", "act", "rules", "pipeline", "config",
+            "admin",
         ],
     ),
     (
