@@ -46,6 +46,8 @@ pub struct FireAnswer {
     pub failed: Option<String>,
     /// The condition that does not hold, if the rule was forced.
     pub missed: Option<String>,
+    /// The reason why the delivery waits: the rule is paused.
+    pub waits: Option<String>,
     /// Id of the event, unless it is a dry run.
     pub event: Option<String>,
     /// Id of its delivery.
@@ -72,6 +74,7 @@ impl Summarized for FireAnswer {
                 .iter()
                 .map(|delivery| format!("fired: delivery {delivery}")),
         );
+        lines.extend(self.waits.iter().cloned());
         Summary {
             location: self
                 .delivery

@@ -31,6 +31,8 @@ pub struct ReplayAnswer {
     pub decisions: Vec<(String, Option<String>)>,
     /// Rules for which a delivery was made, or would be made.
     pub accepted: Vec<String>,
+    /// Reasons why their deliveries wait: rules that are paused.
+    pub waits: Vec<String>,
     /// Rules that accepted the same event before, each with the id of that event.
     pub duplicates: Vec<(String, String)>,
 }
@@ -47,6 +49,7 @@ impl Summarized for ReplayAnswer {
         if !self.accepted.is_empty() {
             lines.push(format!("accepted by {}", self.accepted.join(", ")));
         }
+        lines.extend(self.waits.iter().cloned());
         let duplicates = self.duplicates.iter();
         lines.extend(duplicates.map(|(rule, of)| format!("{rule}: a duplicate of {of}, runs nothing")));
         if lines.is_empty() {

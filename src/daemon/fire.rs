@@ -6,16 +6,18 @@ use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::admin::{FireAnswer, FireRequest, Firer, MAX_FIRE_HEAD, Who};
-use crate::daemon::shared::{Shared, operator_name};
+use crate::daemon::shared::{Shared, operator_name, waits};
 use crate::pipeline::{Fired, Firing, Ingest, NotFired};
 use crate::rules::RuleSet;
 
 /// Builds the service that runs rules by hand.
 pub(super) fn firer(shared: &Shared, ingest: &Arc<Ingest>) -> Firer {
     let (live, ingest) = (Arc::clone(&shared.live), Arc::clone(ingest));
+    let pauses = Arc::clone(&shared.pauses);
     let bounds = Arc::clone(&live);
     let fire = move |request: FireRequest, who: Who| {
         let (live, ingest) = (Arc::clone(&live), Arc::clone(&ingest));
+        let pauses = Arc::clone(&pauses);
         let dry_run = request.dry_run;
         let answering = async move {
             let by = operator_name(who).await;
@@ -24,8 +26,9 @@ pub(super) fn firer(shared: &Shared, ingest: &Arc<Ingest>) -> Firer {
                 Err(why) => return failed(why),
             };
             let rules = live.current();
+            let waits = waits(&pauses.current(), &firing.rule.as_str().into());
             match ingest.fire(&rules, firing).await {
-                Ok(fired) => answer(fired, dry_run),
+                Ok(fired) => answer(fired, waits, dry_run),
                 Err(NotFired::Failed(why)) => failed(why),
                 Err(NotFired::Refused(why)) => FireAnswer {
                     refused: Some(why),
@@ -91,12 +94,13 @@ fn firing(request: FireRequest, by: String) -> Result<Firing, String> {
     })
 }
 
-fn answer(fired: Fired, dry_run: bool) -> FireAnswer {
+fn answer(fired: Fired, waits: Option<String>, dry_run: bool) -> FireAnswer {
     let (actions, on_failure) = fired.preview.to_json();
     FireAnswer {
         refused: None,
         failed: None,
         missed: fired.missed,
+        waits,
         event: (!dry_run).then(|| fired.event.to_string()),
         delivery: fired.delivery.map(|delivery| delivery.to_string()),
         lines: fired.preview.lines().collect(),

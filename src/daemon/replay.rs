@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tracing::info;
 
 use crate::admin::{MAX_REPLAY, ReplayAnswer, ReplayRequest, Replayer};
-use crate::daemon::shared::Shared;
+use crate::daemon::shared::{Shared, operator_name, waits};
 use crate::pipeline::{Ingest, Replayed};
+use crate::store::Pauses;
 
 /// Builds the service that replays ignored arrivals by the rules in force.
 pub(super) fn replayer(shared: &Shared, ingest: &Arc<Ingest>) -> Replayer {
@@ -15,12 +16,15 @@ pub(super) fn replayer(shared: &Shared, ingest: &Arc<Ingest>) -> Replayer {
         Arc::clone(&shared.live),
         Arc::clone(ingest),
     );
+    let pauses = Arc::clone(&shared.pauses);
     Replayer::new(
         || MAX_REPLAY,
-        move |request, _user| {
+        move |request, who| {
             let (store, live, ingest) = (Arc::clone(&store), Arc::clone(&live), Arc::clone(&ingest));
+            let pauses = Arc::clone(&pauses);
             Box::pin(async move {
                 let ReplayRequest { id, dry_run } = request;
+                let by: Arc<str> = operator_name(who).await.into();
                 let replayed = async {
                     let id = id
                         .parse()
@@ -29,14 +33,15 @@ pub(super) fn replayer(shared: &Shared, ingest: &Arc<Ingest>) -> Replayer {
                     let record = record
                         .ok_or("no such arrival waits for a replay: it is gone, or an event already")?;
                     let rules = live.current();
-                    ingest.replay(&rules, record, dry_run).await
+                    ingest.replay(&rules, record, &by, dry_run).await
                 };
                 match replayed.await {
                     Ok(replayed) => {
                         if !dry_run {
-                            info!(event = %id, rules = replayed.accepted.join(", "), "replayed an arrival");
+                            let rules = replayed.accepted.join(", ");
+                            info!(event = %id, rules, by = &*by, "replayed an arrival");
                         }
-                        answer(replayed)
+                        answer(replayed, &pauses.current())
                     }
                     Err(why) => ReplayAnswer {
                         refused: Some(why),
@@ -48,7 +53,7 @@ pub(super) fn replayer(shared: &Shared, ingest: &Arc<Ingest>) -> Replayer {
     )
 }
 
-fn answer(replayed: Replayed) -> ReplayAnswer {
+fn answer(replayed: Replayed, pauses: &Pauses) -> ReplayAnswer {
     let Replayed {
         decisions,
         accepted,
@@ -65,6 +70,7 @@ fn answer(replayed: Replayed) -> ReplayAnswer {
                 )
             })
             .collect(),
+        waits: accepted.iter().filter_map(|rule| waits(pauses, rule)).collect(),
         accepted: accepted.iter().map(ToString::to_string).collect(),
         duplicates: duplicates
             .into_iter()

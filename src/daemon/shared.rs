@@ -12,8 +12,8 @@ use crate::daemon::stop::Stopping;
 use crate::daemon::systemd_status::SystemdStatus;
 use crate::report::{ExpectationState, Metrics};
 use crate::rules::RuleSet;
-use crate::status::LastReload;
-use crate::store::{Pauses, Store};
+use crate::status::{LastReload, PauseStatus};
+use crate::store::{PauseSubject, Pauses, Store};
 use crate::sys::account::user_name;
 
 pub(super) struct Shared {
@@ -35,6 +35,12 @@ pub(super) struct Shared {
     pub(super) systemd_status: Arc<SystemdStatus>,
     /// Notified when the operator asks for a reload.
     pub(super) reload_now: Arc<Notify>,
+}
+
+/// The reason why deliveries of a rule wait although they are due: it is paused.
+pub(super) fn waits(pauses: &Pauses, rule: &Arc<str>) -> Option<String> {
+    let pause = pauses.of(&PauseSubject::Rule(Arc::clone(rule)))?;
+    Some(PauseStatus::of(pause).waits())
 }
 
 /// The sender of an admin request, as logs and the history name it.

@@ -30,6 +30,8 @@ pub struct ArrivalRow {
     pub reason: Option<String>,
     /// True if it was ignored, and the operator replayed it later.
     pub replayed: bool,
+    /// The user who replayed it.
+    pub replayed_by: Option<String>,
     /// The user who ran a rule by hand. Null if it arrived.
     pub fired_by: Option<String>,
     /// The sender's name of the event. Null if the rules do not say where it stands.
@@ -54,6 +56,7 @@ impl ArrivalRow {
             status: arrival.status,
             reason: (!arrival.reason.is_empty()).then(|| arrival.reason.clone()),
             replayed: arrival.is_replayed,
+            replayed_by: arrival.replayed_by.clone(),
             fired_by: arrival.fired_by.clone(),
             event_name: None,
             bytes: arrival.size,
@@ -79,6 +82,8 @@ pub struct ArrivalDetail {
     pub decision: Decision,
     /// True if it was ignored, and the operator replayed it later.
     pub replayed: bool,
+    /// The user who replayed it.
+    pub replayed_by: Option<String>,
     /// The user who ran a rule by hand. Null if it arrived.
     pub fired_by: Option<String>,
     /// The sender's name of the event. Null if the rules do not say where it stands.

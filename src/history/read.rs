@@ -129,6 +129,7 @@ impl ReadArrival {
             verified_by: stored.verified_by,
             decision: stored.decision,
             replayed: stored.is_replay,
+            replayed_by: stored.replayed_by,
             fired_by: stored.fired_by,
             event_name: self.event_name,
             bytes: stored.size,

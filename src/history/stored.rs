@@ -20,6 +20,8 @@ pub struct StoredArrival {
     pub is_replay: bool,
     /// The user who ran a rule by hand.
     pub fired_by: Option<String>,
+    /// The user who replayed it, if it was ignored.
+    pub replayed_by: Option<String>,
     /// Verifications that succeeded.
     pub verified_by: Vec<String>,
     /// Bytes of the body as it arrived.
@@ -40,8 +42,8 @@ impl StoredArrival {
 pub fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, StoreError> {
     if let Some(stored) = history.event(id)? {
         let outcome = match &stored.fired_by {
+            _ if stored.is_replay => ArrivalOutcome::Ignored,
             Some(_) => ArrivalOutcome::Fired,
-            None if stored.is_replay => ArrivalOutcome::Ignored,
             None => ArrivalOutcome::Accepted,
         };
         return Ok(Some(StoredArrival {
@@ -59,7 +61,8 @@ pub fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, S
                 .collect(),
             decision: stored.decision,
             is_replay: stored.is_replay,
-            fired_by: stored.fired_by,
+            replayed_by: stored.fired_by.clone().filter(|_| stored.is_replay),
+            fired_by: stored.fired_by.filter(|_| !stored.is_replay),
             whole: Ok(()),
         }));
     }
@@ -78,6 +81,7 @@ pub fn stored(history: &History, id: EventId) -> Result<Option<StoredArrival>, S
         reason: record.reason,
         decision: record.decision,
         is_replay: false,
+        replayed_by: None,
         fired_by: None,
         size: record.size,
     }))

@@ -34,12 +34,13 @@ impl Replayed {
 }
 
 impl Ingest {
-    /// Matches a recorded arrival by the rules in force, and runs it unless `dry_run`. The error is
-    /// the reason why that is not possible.
+    /// Matches a recorded arrival by the rules in force, and runs it for the user `by` unless
+    /// `dry_run`. The error is the reason why that is not possible.
     pub async fn replay(
         &self,
         rules: &RuleSet,
         record: ArrivalRecord,
+        by: &Arc<str>,
         dry_run: bool,
     ) -> Result<Replayed, String> {
         check(&record)?;
@@ -100,7 +101,7 @@ impl Ingest {
                 ..record.decision
             },
             is_replay: true,
-            fired_by: None,
+            fired_by: Some(Arc::clone(by)),
             now,
         };
         let enqueued = self.write(&received, new_event, Arc::new(())).await?;

@@ -36,7 +36,7 @@ impl Ingest {
             });
             let unverified = unverified.next();
             let verified_by = new_event.decision.verified_by();
-            let fired_by = new_event.fired_by.clone();
+            let fired_by = new_event.fired_by.clone().filter(|_| !new_event.is_replay);
             let enqueued = match store.enqueue(new_event).await {
                 Ok(enqueued) => enqueued,
                 Err(error) => {

@@ -105,6 +105,12 @@ impl PauseStatus {
     pub fn text(&self) -> String {
         format!("paused since {} by {}", self.since, self.by)
     }
+
+    /// What the pause means for a new delivery.
+    pub fn waits(&self) -> String {
+        let Self { kind, name, .. } = self;
+        format!("its delivery waits: the {kind} {name} is {}", self.text())
+    }
 }
 
 /// An endpoint or rule with `expect_every`, and the last genuine arrival.

@@ -132,6 +132,8 @@ pub struct ListedArrival {
     pub is_replayed: bool,
     /// The user who ran a rule by hand; `None` if it arrived.
     pub fired_by: Option<String>,
+    /// The user who replayed it.
+    pub replayed_by: Option<String>,
     /// Its deliveries, in their order.
     pub deliveries: Vec<ListedDelivery>,
 }

@@ -78,7 +78,8 @@ pub struct NewEvent {
     /// True if the operator replays an arrival that was ignored. Its record is deleted in the same
     /// write, so that it runs once.
     pub is_replay: bool,
-    /// The user who ran a rule by hand; `None` if the event arrived.
+    /// The user who ran a rule by hand, or who replayed an ignored arrival. `None` for other
+    /// arrivals.
     pub fired_by: Option<Arc<str>>,
     /// The current time of the clock by which deliveries are leased. It differs from the arrival
     /// time if the machine's clock was set in between.

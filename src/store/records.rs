@@ -50,7 +50,7 @@ pub struct StoredEvent {
     pub is_replay: bool,
     /// The reason why the stated body of the answer was not sent.
     pub answer_error: Option<String>,
-    /// The user who ran a rule by hand; `None` if the event arrived.
+    /// The user who ran a rule by hand, or who replayed the event. `None` for other arrivals.
     pub fired_by: Option<String>,
 }
 

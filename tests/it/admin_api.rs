@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use hookyard::sys::account::own_name;
 use serde_json::{Value, json};
 
-use crate::scenario::{Daemon, Scenario};
+use crate::scenario::{Daemon, Scenario, said};
 
 const RULES: &str = r#"
 rules:
@@ -120,9 +120,42 @@ fn an_ignored_arrival_says_why_and_is_run_once_the_rules_want_it() {
     let (status, answer) = post(&daemon, &format!("{replay}?dry_run=1"), &json!({}));
     assert_eq!((status, &answer["accepted"]), (200, &json!(["push"])), "{answer}");
     assert_eq!(daemon.lines("pushes.jsonl"), 0);
+    // A paused rule takes it, and the answer says that it waits.
+    post(&daemon, "/rules/push/pause", &json!({}));
     let (status, answer) = post(&daemon, &replay, &json!({}));
     assert_eq!((status, &answer["accepted"]), (200, &json!(["push"])), "{answer}");
+    let waits = answer["waits"][0].as_str().unwrap();
+    assert!(
+        waits.starts_with("its delivery waits: the rule push is paused since ")
+            && waits.ends_with(&own_name()),
+        "{waits}"
+    );
+    post(&daemon, "/rules/push/resume", &json!({}));
     daemon.eventually("it ran", || daemon.lines("pushes.jsonl") == 1);
+    // The log and the history name the user who did it. To actions it is an event that arrived.
+    let by = own_name();
+    daemon.eventually("the log says who", || {
+        let log = daemon.log();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("replayed an arrival") && line.contains(&format!("by=\"{by}\"")))
+    });
+    let arrival = get(&daemon, &format!("/arrivals/{id}"));
+    assert_eq!(
+        (&arrival["outcome"], &arrival["replayed_by"], &arrival["fired_by"]),
+        (&json!("ignored"), &json!(by), &json!(null))
+    );
+    let (_, page) = ask(&daemon, "GET", &format!("/arrivals/{id}"), None);
+    assert!(page.contains(&format!("<bdi>{by}</bdi> ran it later.")), "{page}");
+    let listed = said(
+        &daemon
+            .scenario
+            .hookyard(&["events", "list", "--outcome", "ignored"]),
+    );
+    assert!(listed.contains(&format!("replayed by {by}")), "{listed}");
+    let shown = said(&daemon.scenario.hookyard(&["events", "show", &id]));
+    assert!(shown.contains(&format!("; replayed by {by}")), "{shown}");
+    let written = std::fs::read_to_string(daemon.folder().join("pushes.jsonl")).unwrap();
+    assert!(!written.contains("fired_by"), "{written}");
 }
 
 #[test]
@@ -293,6 +326,10 @@ fn a_rule_is_fired_by_hand() {
     daemon.eventually("it ran", || daemon.lines("pushes.jsonl") == 1);
     let fired = get(&daemon, "/arrivals?q=outcome:fired")["arrivals"][0].clone();
     assert_eq!(fired["fired_by"], own_name());
+    post(&daemon, "/rules/push/pause", &json!({}));
+    let (_, answer) = post(&daemon, "/rules/push/fire", &body);
+    let waits = answer["waits"].as_str().unwrap();
+    assert!(waits.contains("the rule push is paused since "), "{waits}");
     let other = json!({"event_name": "push", "text": "{\"ref\": \"other\"}"});
     let (status, answer) = post(&daemon, "/rules/push/fire", &other);
     assert_eq!((status, &answer["possible"]), (409, &json!(false)), "{answer}");

@@ -19,7 +19,8 @@ use crate::cli::table::aligned;
 use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
 use crate::event::EventId;
 use crate::history::{DeliveryRow, DeliveryStatus};
-use crate::store::{DeliveryId, ListedDelivery, Named, Records, StoreError, reason};
+use crate::status::PauseStatus;
+use crate::store::{DeliveryId, ListedDelivery, Named, PauseSubject, Records, StoreError, reason};
 use crate::sys::account::own_name;
 
 /// Maximum arrivals selected without ids.
@@ -145,9 +146,22 @@ fn replay_deliveries(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
         };
         complain(&what);
     }
+    tell_pauses(path, &chosen).map_err(|error| unusable(path, &error))?;
     act(path, arguments, &chosen, "replayed", |ids| {
         Records::at(path).replay(ids, Clock::system().now(), &own_name())
     })
+}
+
+/// Says which deliveries wait after their replay.
+fn tell_pauses(path: &Path, chosen: &[ListedDelivery]) -> Result<(), StoreError> {
+    let pauses = Records::at(path).history()?.pauses()?;
+    for pause in pauses {
+        let is_chosen = |entry: &ListedDelivery| matches!(&pause.subject, PauseSubject::Rule(rule) if **rule == *entry.delivery.rule);
+        if chosen.iter().any(is_chosen) {
+            complain(&PauseStatus::of(&pause).waits());
+        }
+    }
+    Ok(())
 }
 
 pub fn drop(path: &Path, arguments: &Arguments) -> Result<u8, u8> {

@@ -79,6 +79,11 @@ pub const ARRIVAL_COLUMNS: [&str; 7] = [
     "reason",
 ];
 
+/// Names the user who replayed an ignored arrival. Stores of earlier versions do not.
+pub fn replayed(by: Option<&str>) -> String {
+    format!("replayed by {}", by.unwrap_or("the operator"))
+}
+
 /// Formats an arrival as a table row.
 pub fn arrival_line(arrival: &ListedArrival) -> [String; 7] {
     let mut reasons = Vec::new();
@@ -86,7 +91,7 @@ pub fn arrival_line(arrival: &ListedArrival) -> [String; 7] {
         reasons.push(arrival.reason.clone());
     }
     if arrival.is_replayed {
-        reasons.push("replayed by the operator".to_owned());
+        reasons.push(replayed(arrival.replayed_by.as_deref()));
     }
     reasons.extend(arrival.fired_by.as_ref().map(|user| format!("by {user}")));
     reasons.extend(arrival.deliveries.iter().filter_map(|entry| {

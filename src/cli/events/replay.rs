@@ -72,6 +72,7 @@ impl ReplayedArrival {
             let runs = if dry_run { "would run" } else { "runs" };
             lines.push(format!("{id} {runs}: {}", answer.accepted.join(", ")));
         }
+        lines.extend(answer.waits.iter().map(|waits| format!("  {waits}")));
         for (rule, of) in &answer.duplicates {
             lines.push(format!("{id} is a duplicate of {of} for {rule}: it runs nothing"));
         }
@@ -93,6 +94,7 @@ impl ReplayedArrival {
             "id": self.id.to_string(),
             "refused": self.answer.refused,
             "accepted": self.answer.accepted,
+            "waits": self.answer.waits,
             "duplicates": duplicates.map(|(rule, of)| json!({"rule": rule, "of": of})).collect::<Vec<_>>(),
             "rules": self.answer.decisions.iter().map(|(rule, reason)| {
                 json!({"rule": rule, "matched": reason.is_none(), "reason": reason})

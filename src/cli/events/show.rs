@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::list::{named, reason};
+use super::list::{named, reason, replayed};
 use super::{find, look};
 use crate::base::clock::Clock;
 use crate::base::count::counted;
@@ -124,9 +124,9 @@ fn describe(stored: &StoredArrival) -> Vec<String> {
         (None, None) => "answered when its deliveries had ended".to_owned(),
     };
     let replayed = if stored.is_replay {
-        "; replayed by the operator"
+        format!("; {}", replayed(stored.replayed_by.as_deref()))
     } else {
-        ""
+        String::new()
     };
     let mut lines = vec![format!("outcome {}, {answered}{replayed}", stored.outcome)];
     if !stored.reason.is_empty() {

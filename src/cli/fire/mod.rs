@@ -158,6 +158,7 @@ fn tell(arguments: &Arguments, answer: &FireAnswer, ended: Option<&Ended>) {
             "dry_run": arguments.dry_run,
             "refused": answer.refused,
             "missed": answer.missed,
+            "waits": answer.waits,
             "event": answer.event,
             "delivery": answer.delivery,
             "actions": arguments.dry_run.then_some(&answer.actions),
@@ -194,5 +195,6 @@ fn lines(rule: &str, answer: &FireAnswer) -> Vec<String> {
             .map(|missed| format!("  forced, although a condition does not hold: {missed}")),
     );
     lines.extend(answer.lines.iter().map(|line| format!("  {line}")));
+    lines.extend(answer.waits.iter().map(|waits| format!("  {waits}")));
     lines
 }

@@ -93,7 +93,7 @@ impl MemoryContents {
             let kept = KeptEvent {
                 received: new_event.received,
                 decode: new_event.decode,
-                fired_by: new_event.fired_by,
+                fired_by: new_event.fired_by.filter(|_| !new_event.is_replay),
             };
             self.events.insert(event, kept);
         }

@@ -170,7 +170,11 @@ impl Enqueue {
             item: delivery.item,
             received: Arc::clone(&self.new_event.received),
             decode: self.new_event.decode.clone(),
-            fired_by: self.new_event.fired_by.clone(),
+            fired_by: self
+                .new_event
+                .fired_by
+                .clone()
+                .filter(|_| !self.new_event.is_replay),
             unverified: delivery.unverified.clone(),
             in_group: delivery.group.is_some(),
         }

@@ -223,6 +223,8 @@ pub(super) fn end(connection: &Connection) -> rusqlite::Result<TailCursor> {
 }
 
 fn arrival(row: &Row<'_>) -> Result<ListedArrival, Unreadable> {
+    let is_replayed: bool = row.get(7)?;
+    let operator: Option<String> = row.get(9)?;
     Ok(ListedArrival {
         id: parsed("id", &row.get::<_, String>(0)?)?,
         received_at: Timestamp::from_millis(row.get(1)?),
@@ -234,8 +236,9 @@ fn arrival(row: &Row<'_>) -> Result<ListedArrival, Unreadable> {
         outcome: parsed("outcome", &row.get::<_, String>(4)?)?,
         status: row.get(5)?,
         reason: row.get(6)?,
-        is_replayed: row.get(7)?,
-        fired_by: row.get(9)?,
+        is_replayed,
+        replayed_by: operator.clone().filter(|_| is_replayed),
+        fired_by: operator.filter(|_| !is_replayed),
         deliveries: Vec::new(),
     })
 }

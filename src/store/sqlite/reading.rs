@@ -166,7 +166,7 @@ pub(super) struct StoredRequest {
     pub received: Arc<Received>,
     /// The decoding of the body.
     pub decode: String,
-    /// Name of the operator who made the event.
+    /// Name of the operator who made the event. `None` if it arrived, also if it was replayed.
     pub fired_by: Option<Arc<str>>,
 }
 
@@ -176,7 +176,8 @@ pub(super) fn event(
     event: i64,
 ) -> rusqlite::Result<Result<StoredRequest, Unreadable>> {
     let sql = format!(
-        "SELECT {RECEIVED}, e.decode, e.fired_by FROM events e JOIN bodies b ON b.event = e.seq WHERE e.seq = ?1"
+        "SELECT {RECEIVED}, e.decode, CASE WHEN NOT e.is_replay THEN e.fired_by END FROM events e \
+         JOIN bodies b ON b.event = e.seq WHERE e.seq = ?1"
     );
     connection.prepare_cached(&sql)?.query_row([event], |row| {
         let decode: String = row.get(11)?;

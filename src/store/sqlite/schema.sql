@@ -20,7 +20,7 @@ CREATE TABLE events (
     decision    TEXT    NOT NULL,       -- JSON: for each rule, why it matched or not, as decided then
     is_replay   INTEGER NOT NULL DEFAULT 0, -- true if it was ignored, and the operator replayed it
     answer_error TEXT,                  -- why the stated body of the answer was not sent; null if it was
-    fired_by    TEXT                    -- user who ran a rule by hand; null if it arrived
+    fired_by    TEXT                    -- user who ran a rule by hand, or who replayed it; else null
 ) STRICT;
 
 CREATE INDEX events_ended ON events (dead, ended_at) WHERE pending = 0;
