@@ -189,6 +189,5 @@ fn comments_masked(text: &str) -> String {
 /// Place of the comment in a line.
 fn comment(line: &str) -> Option<usize> {
     let is_whole = line.trim_start().starts_with('#');
-    let at = if is_whole { line.find('#') } else { line.find(" #") };
-    at
+    if is_whole { line.find('#') } else { line.find(" #") }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::masking::MASK;
 use super::pretended::{PretendedRules, load_with_literals};
-use crate::base::diagnostic::{Diagnostic, Severity};
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin, Severity};
 use crate::base::secret::Secret;
 
 /// Values in the order in which they are tried: 32 bytes in Base64, which are an Ed25519 key, too,
@@ -106,7 +106,7 @@ impl Values {
                         .unwrap_or_default()
                         .replace('\n', "\\n");
                     let quote = if is_bare { "" } else { "\"" };
-                    written.push_str(&format!("{quote}{value}{quote}"));
+                    written.extend([quote, &value, quote]);
                 }
             }
             ranges.push(from..written.len());
@@ -135,11 +135,7 @@ impl Values {
                 *mask = (*mask + 1) % (VALUES.len() + 1);
                 is_changed = true;
             }
-            let text = error
-                .origin
-                .as_ref()
-                .map(|origin| origin.text())
-                .unwrap_or_default();
+            let text = error.origin.as_ref().map(Origin::text).unwrap_or_default();
             let source = text.trim_matches(['"', '\'']);
             if let Some(index) = self.sources.get_mut(source) {
                 *index = (*index + 1) % VALUES.len();
@@ -166,7 +162,7 @@ impl Values {
         loaded
             .outcome
             .as_ref()
-            .is_err_and(|left| left.has_errors())
+            .is_err_and(Diagnostics::has_errors)
             .then_some((loaded, literals))
     }
 }

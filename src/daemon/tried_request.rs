@@ -26,7 +26,7 @@ pub fn parse(text: &str, rules: &RuleSet, now: Timestamp) -> Result<Received, St
     }
     let method: Method = method
         .parse()
-        .map_err(|_| format!("line 1: `{method}` is not a method"))?;
+        .map_err(|_invalid| format!("line 1: `{method}` is not a method"))?;
     let target: http::Uri = target
         .parse()
         .ok()
@@ -80,11 +80,11 @@ fn headers<'t>(lines: impl Iterator<Item = (usize, &'t str)>) -> Result<HeaderMa
             .ok_or_else(|| format!("line {number}: a header is `Name: value`"))?;
         let parsed: HeaderName = name
             .parse()
-            .map_err(|_| format!("line {number}: `{name}` is not the name of a header"))?;
+            .map_err(|_invalid| format!("line {number}: `{name}` is not the name of a header"))?;
         let value: HeaderValue = value
             .trim()
             .parse()
-            .map_err(|_| format!("line {number}: this cannot be the value of a header"))?;
+            .map_err(|_invalid| format!("line {number}: this cannot be the value of a header"))?;
         if headers.len() == MAX_HEADERS {
             return Err(format!("line {number}: more than {MAX_HEADERS} headers"));
         }

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::admin::{MAX_TRY, TryAnswer, TryRequest, Tryer};
-use crate::base::clock::{Clock, Timestamp};
+use crate::base::clock::Clock;
 use crate::base::live::Live;
 use crate::config::{self, RulesCopy};
 use crate::daemon::shared::Shared;
@@ -64,7 +64,7 @@ pub(super) fn tryer(path: &Path, shared: &Shared) -> Tryer {
                 let trying = tokio::task::spawn_blocking(move || {
                     // Held until the trial has ended, also if the client has disconnected.
                     let _turn = turn;
-                    bench.answer(request)
+                    bench.answer(&request)
                 });
                 trying.await.unwrap_or_else(|error| failed(error.to_string()))
             })
@@ -87,7 +87,7 @@ struct Tried {
 }
 
 impl Bench {
-    fn answer(&self, request: TryRequest) -> TryAnswer {
+    fn answer(&self, request: &TryRequest) -> TryAnswer {
         let copy = match RulesCopy::read(&self.path) {
             Ok(copy) => copy,
             Err(why) => return failed(why),
@@ -98,7 +98,7 @@ impl Bench {
             request: request.request.clone().unwrap_or_default(),
             ..TryAnswer::default()
         };
-        if let Err(why) = self.decide(&copy, &request, &mut answer) {
+        if let Err(why) = self.decide(&copy, request, &mut answer) {
             answer.failed = Some(copy.without_secrets(&why));
         }
         answer
@@ -138,6 +138,7 @@ impl Bench {
             new: new.as_ref(),
             is_pasted: stored.is_none(),
         };
+        let received = Arc::clone(&kept.received);
         let (all, left_out) = decisions(&trial, kept, copy);
         let matched = all.iter().filter(|one| one.after.matched == Some(true));
         let matched: Vec<&str> = matched.map(|one| one.rule.as_str()).collect();
@@ -148,7 +149,7 @@ impl Bench {
         answer.as_test = match &stored {
             Some(stored) if matched.is_empty() && !is_event(stored) => as_test(stored).ok(),
             Some(stored) => stored.whole.is_ok().then(|| test_of(&stored.received, &matched)),
-            None => answer_of_pasted(request, &live, self.clock.now(), &matched),
+            None => Some(test_of(&received, &matched)),
         };
         answer.decisions = all;
         answer.left_out = left_out;
@@ -193,24 +194,13 @@ impl Bench {
     }
 }
 
-/// A pasted request as a test.
-fn answer_of_pasted(
-    request: &TryRequest,
-    live: &RuleSet,
-    now: Timestamp,
-    matched: &[&str],
-) -> Option<String> {
-    let received = tried_request::parse(request.request.as_deref()?, live, now).ok()?;
-    Some(test_of(&received, matched))
-}
-
 /// A request as text, without credentials.
 fn shown(received: &Received) -> String {
     let query = if received.query.is_empty() { "" } else { "?" };
     let mut text = format!("{} {}{query}{}\n", received.method, received.path, received.query);
     for (name, value) in headers(received) {
         let value = value.as_text().unwrap_or("(no text)").to_owned();
-        text.push_str(&format!("{name}: {value}\n"));
+        text.extend([name, ": ", &value, "\n"]);
     }
     let body = raw_text(&received.body, BODY_SHOWN);
     text.push('\n');
