@@ -112,8 +112,9 @@ impl Bench {
             ));
         }
         let tried = self.tried(request, &live)?;
-        if let Some(tried) = &tried {
-            answer.request = shown(&tried.kept.received);
+        // A pasted request stays as it was written.
+        if let Some(tried) = tried.as_ref().filter(|tried| tried.stored.is_some()) {
+            answer.request = copy.without_secrets(&shown(&tried.kept.received));
         }
         let compile = |text: &str| config::load_copy(&self.path, text, &live.includes);
         let new = match request.rules.as_deref().map(compile) {
@@ -151,6 +152,7 @@ impl Bench {
             Some(stored) => stored.whole.is_ok().then(|| test_of(&stored.received, &matched)),
             None => Some(test_of(&received, &matched)),
         };
+        answer.as_test = answer.as_test.take().map(|test| copy.without_secrets(&test));
         answer.decisions = all;
         answer.left_out = left_out;
         Ok(())
