@@ -47,9 +47,9 @@ fn other_pages_in_the_browser_do_not_get_through_the_socket() {
     let list = |headers: &[&str]| {
         ask(
             socket(&daemon, "hookyard.db.sock"),
-            "POST /rules",
+            "POST /api/v1/rules/open/pause",
             headers,
-            "\"list\"",
+            "{}",
         )
         .0
     };
@@ -104,28 +104,27 @@ fn other_pages_in_the_browser_do_not_get_through_the_socket() {
 fn guests_only_read() {
     let rules = format!("admin: {{read_only_socket: {{path: guests.sock, mode: \"0600\"}}}}\n{RULES}");
     let daemon = Scenario::new().rules(&rules).start();
-    let guest = |request: &str| {
-        ask(
-            socket(&daemon, "guests.sock"),
-            request,
-            &[LOCAL, JSON],
-            "\"list\"",
-        )
-    };
+    let guest = |request: &str| ask(socket(&daemon, "guests.sock"), request, &[LOCAL, JSON], "{}");
     assert_eq!(guest("GET /status").0, 200);
-    for path in ["/rules", "/fire", "/replay", "/stop", "/plan"] {
-        let (status, _, body) = guest(&format!("POST {path}"));
-        assert_eq!((status, &*body), (403, "read only\n"), "{path}");
+    for path in [
+        "rules/open/pause",
+        "rules/open/fire",
+        "targets/pause",
+        "deliveries/drop",
+        "plan",
+    ] {
+        let (status, _, body) = guest(&format!("POST /api/v1/{path}"));
+        assert_eq!((status, &*body), (403, "{\"error\":\"read only\"}"), "{path}");
     }
-    assert_eq!(guest("POST /check").0, 403);
+    assert_eq!(guest("POST /api/v1/check").0, 403);
     // With `read_only`, so do browsers, and the command line of the daemon's own user works.
     daemon.rewrite(&rules.replace("admin: {", "admin: {page: read_only, "));
     let own = |headers: &[&str]| {
         ask(
             socket(&daemon, "hookyard.db.sock"),
-            "POST /rules",
+            "POST /api/v1/rules/open/pause",
             headers,
-            "\"list\"",
+            "{}",
         )
         .0
     };
@@ -147,7 +146,10 @@ fn a_session_on_tcp_begins_with_the_password_and_ends_with_it() {
     let (status, head, _) = ask(connect(), "GET /status", &[&host], "");
     assert!(status == 303 && head.contains("location: /login"), "{head}");
     assert_eq!(ask(connect(), "GET /api/v1/rules", &[&host], "").0, 401);
-    assert_eq!(ask(connect(), "POST /rules", &[&host, JSON], "\"list\"").0, 401);
+    assert_eq!(
+        ask(connect(), "POST /api/v1/rules/open/pause", &[&host, JSON], "{}").0,
+        401
+    );
     let (status, _, page) = ask(connect(), "GET /login", &[&host], "");
     assert!(status == 200 && page.contains("type=\"password\""), "{page}");
 
@@ -161,9 +163,12 @@ fn a_session_on_tcp_begins_with_the_password_and_ends_with_it() {
     let (status, head, _) = log_in(&[&host, &origin], "correct+horse+battery");
     assert_eq!(status, 303, "{head}");
     let cookie = head_cookie(&head);
-    let with = |request: &str| ask(connect(), request, &[&host, &origin, &cookie], "\"list\"").0;
-    assert_eq!((with("GET /status"), with("POST /rules")), (200, 200));
-    assert_eq!(with("POST /check"), 403);
+    let with = |request: &str| ask(connect(), request, &[&host, &origin, &cookie], "{}").0;
+    assert_eq!(
+        (with("GET /status"), with("POST /api/v1/rules/open/pause")),
+        (200, 200)
+    );
+    assert_eq!(with("POST /api/v1/check"), 403);
     assert_eq!(with("POST /logout"), 303);
     assert_eq!(with("GET /status"), 303);
 
