@@ -28,11 +28,6 @@ pub async fn answer<B>(
     }
     match request.uri().path() {
         "/status" if inside => json(&status_service.status().await),
-        "/status/queue" if inside => match status_service.queue().await {
-            Ok(queue) => json(&queue),
-            Err(why) => unwell(inside, &why),
-        },
-        "/status/day" if inside => json(&status_service.day()),
         "/metrics" => match status_service.metrics().await {
             Ok((media_type, metrics)) => typed(StatusCode::OK, media_type, metrics),
             Err(why) => unwell(inside, &why),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::admin::answer::typed;
 use crate::admin::page::Params;
-use crate::admin::serve::AdminServices;
+use crate::admin::services::AdminServices;
 use crate::admin::stream::AdminBody;
 use crate::admin::who::Grant;
 

@@ -34,6 +34,7 @@ mod replay;
 mod routes;
 mod rules;
 mod serve;
+mod services;
 mod sessions;
 mod stop;
 mod stream;
@@ -60,7 +61,8 @@ pub use output::{
 pub use plan::{MAX_PLAN, PlanAnswer, PlanRequest, Planner};
 pub use replay::{MAX_REPLAY, ReplayAnswer, ReplayRequest, Replayer};
 pub use rules::{MAX_RULES_REQUEST, Paused, RuleOperator, RulesAnswer, RulesRequest};
-pub use serve::{AdminServices, serve};
+pub use serve::serve;
+pub use services::AdminServices;
 pub use stop::{AfterStopName, MAX_STOP, StopAnswer, StopRequest, StopTargetId, StoppedAttempt, Stopper};
 pub use stream::{EventSender, ServerEvent, Streams};
 pub use try_rules::{MAX_TRY, TriedChange, TriedDecision, TriedRule, TryAnswer, TryRequest, Tryer};

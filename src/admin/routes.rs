@@ -12,7 +12,7 @@ use crate::admin::api::{self, Action, PREFIX};
 use crate::admin::exchange;
 use crate::admin::openapi;
 use crate::admin::page::{self, Params, View, ViewError, Visitor};
-use crate::admin::serve::AdminServices;
+use crate::admin::services::AdminServices;
 use crate::admin::stream::AdminBody;
 use crate::admin::try_rules::MAX_TRY;
 use crate::admin::who::{Grant, Who};

@@ -24,26 +24,18 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::admin::answer::{self, answer};
-use crate::admin::change::Changer;
-use crate::admin::check::Judge;
 use crate::admin::door::{Door, Peer};
 use crate::admin::exchange::LIMIT;
-use crate::admin::fire::Firer;
 use crate::admin::headers;
 use crate::admin::listeners::Doors;
 use crate::admin::output::OutputService;
-use crate::admin::page::{ArrivalNews, Page};
-use crate::admin::plan::Planner;
-use crate::admin::replay::Replayer;
 use crate::admin::routes;
-use crate::admin::rules::RuleOperator;
-use crate::admin::stop::Stopper;
-use crate::admin::stream::{AdminBody, STREAM_LIFE, Streams};
+use crate::admin::services::AdminServices;
+use crate::admin::stream::{AdminBody, STREAM_LIFE};
 use crate::admin::tls::AdminTls;
 use crate::admin::who::Grant;
 use crate::admin::{CONNECTIONS, REQUEST_LIMIT};
 use crate::status::STORE_LIMIT;
-use crate::status::StatusService;
 use crate::sys::write_timeout::WriteTimeout;
 
 /// Pause after a failed accept.
@@ -53,23 +45,6 @@ const READ_PAUSE: Duration = Duration::from_secs(10);
 /// Maximum bytes of answers that wait for a peer, on each connection. A head that is larger is not
 /// read either.
 const MAX_PENDING: usize = 64 << 10;
-
-/// The services that answer admin requests.
-#[derive(Clone)]
-pub struct AdminServices {
-    pub status: Arc<StatusService>,
-    pub judge: Judge,
-    pub replayer: Arc<Replayer>,
-    pub firer: Arc<Firer>,
-    pub planner: Arc<Planner>,
-    pub stopper: Arc<Stopper>,
-    pub rule_operator: Arc<RuleOperator>,
-    pub changer: Arc<Changer>,
-    pub page: Arc<Page>,
-    pub news: Arc<ArrivalNews>,
-    pub output: Arc<OutputService>,
-    pub streams: Streams,
-}
 
 /// Serves until dropped; connections end with it. Guests and peers by TCP have connection limits of
 /// their own.

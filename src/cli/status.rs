@@ -3,13 +3,12 @@
 //! Finds the socket from the arguments, and rejects the answer of another daemon than the named
 //! one.
 
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::location::{StoreLocation, is_same};
-use super::{Format, NO, UNKNOWN, YES, complain, fail, say, status_views};
+use super::{Format, NO, UNKNOWN, YES, ask, complain, fail, say, status_views};
 use crate::base::count::counted;
 use crate::base::diagnostic::{Diagnostic, Severity};
 use crate::base::escape;
@@ -17,10 +16,6 @@ use crate::base::units::{HumanDuration, Size};
 use crate::config::{self, AdminSocket, DeclaredPaths, Layout};
 use crate::status::{CertificateStatus, Deliveries, Status, StoreStatus};
 
-/// Maximum wait for the daemon's answer. The daemon's own limit is lower.
-const ANSWER_LIMIT: Duration = Duration::from_secs(20);
-/// Maximum size of an answer, in bytes.
-const MAX_ANSWER: u64 = 16 << 20;
 /// Hint for naming another daemon, for commands with `--rules`.
 pub const BY_RULES: &str = "name the daemon's rules file with `--rules RULES`";
 
@@ -143,36 +138,9 @@ pub fn other_store(socket: &Path, store: &Path) -> io::Result<Option<String>> {
 
 /// Requests the status of a daemon.
 pub fn request_status(socket: &Path) -> io::Result<Status> {
-    let (_, body) = exchange(socket, "GET /status", b"")?;
+    let (_, body) = ask::exchange(socket, "GET /status", b"")?;
     serde_json::from_slice(&body)
         .map_err(|error| io::Error::other(format!("its answer is not understood: {error}")))
-}
-
-/// Sends a request to a daemon. Returns the status and the body of its answer.
-pub fn exchange(socket: &Path, question: &str, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-    stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-    // HTTP/1.0: the answer ends with the connection, and is not chunked (RFC 1945).
-    let head = format!(
-        "{question} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    // A daemon that refuses a request may not read all of it.
-    let written = stream.write_all(body);
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
-    let not_understood = || io::Error::other("its answer is not understood");
-    let end = memchr::memmem::find(&answer, b"\r\n\r\n");
-    let Some(end) = end else {
-        return Err(written.err().unwrap_or_else(not_understood));
-    };
-    let status = answer
-        .get(9..12)
-        .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-    let body = answer.get(end + 4..).unwrap_or_default().to_vec();
-    Ok((status.ok_or_else(not_understood)?, body))
 }
 
 /// Prints the status. Returns the exit code.

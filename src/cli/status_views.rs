@@ -1,41 +1,35 @@
 //! `hookyard status --queue` and `--day`: the queue, and the figures of the last 24 hours.
 
-use std::io;
 use std::path::Path;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use super::ask::{NotAnswered, fetch};
 use super::table::aligned;
-use super::{Format, YES, fail, say, status};
+use super::{Format, YES, fail, say};
 use crate::base::escape;
-use crate::status::{DaySeries, QueueStatus};
+use crate::status::{DaySeries, QueueStatus, SystemStatus};
 
 /// Prints the queue. Returns the exit code.
 pub fn queue(socket: &Path, format: Format) -> u8 {
-    print(socket, "GET /status/queue", format, queue_text)
+    print(socket, fetch(socket, "/api/v1/queue"), format, queue_text)
 }
 
 /// Prints the figures of the last 24 hours. Returns the exit code.
 pub fn day(socket: &Path, format: Format) -> u8 {
-    print(socket, "GET /status/day", format, day_text)
+    let asked = fetch(socket, "/api/v1/system").map(|system: SystemStatus| system.day);
+    print(socket, asked, format, day_text)
 }
 
-fn print<V: Serialize + DeserializeOwned>(
+fn print<V: Serialize>(
     socket: &Path,
-    question: &str,
+    asked: Result<V, NotAnswered>,
     format: Format,
     text: impl FnOnce(&V) -> String,
 ) -> u8 {
-    let asked = status::exchange(socket, question, b"").and_then(|(code, body)| match code {
-        200 => serde_json::from_slice(&body).map_err(io::Error::other),
-        _ => Err(io::Error::other(
-            String::from_utf8_lossy(&body).trim_end().to_owned(),
-        )),
-    });
-    let view: V = match asked {
+    let view = match asked {
         Ok(view) => view,
-        Err(error) => return fail(&format!("no answer at `{}`: {error}", socket.display())),
+        Err(error) => return fail(&error.describe(socket, "tell")),
     };
     let text = match format {
         Format::Json => serde_json::to_string(&view).unwrap_or_default(),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::admin::page::{Params, Sources, ViewError, Visitor};
+use crate::admin::page::sources::{Params, Sources, ViewError, Visitor};
 use crate::event::{ArrivalOutcome, EventId};
 use crate::history::{
     ArrivalDetail, Content, CutText, ReadArrival, RulesNow, as_curl, as_test, hex_dump, pretty, raw_text,

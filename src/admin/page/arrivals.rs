@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::admin::page::{Params, Sources, ViewError};
+use crate::admin::page::sources::{Params, Sources, ViewError};
 use crate::history::{ArrivalPage, EventNames, Query, QueryError, arrival_page};
 use crate::store::TailCursor;
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::admin::page::{Params, Sources, ViewError, Visitor};
+use crate::admin::page::sources::{Params, Sources, ViewError, Visitor};
 use crate::history::{DeliveryDetail, ReadArrival, RenderedAction, RulesNow};
 use crate::store::{DeliveryId, Lookup, Named};
 

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::admin::page::arrival::id_of;
-use crate::admin::page::{Params, Sources, ViewError, response};
+use crate::admin::page::response::response;
+use crate::admin::page::sources::{Params, Sources, ViewError};
 use crate::history::stored;
 
 /// Answers with the body as it is kept. A browser saves it and does not show it.

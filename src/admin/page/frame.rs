@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::admin::page::{Sources, Visitor};
+use crate::admin::page::sources::{Sources, Visitor};
 
 /// The frame of a page.
 #[derive(Debug, Serialize)]

@@ -14,27 +14,31 @@ mod html;
 mod news;
 mod problems;
 mod queue;
+mod response;
 mod rule;
 mod rules;
+mod sources;
 mod suggest;
 mod system;
 mod try_rules;
 mod view;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
 use self::assets::Assets;
 use self::frame::Frame;
 use self::html::Html;
+use self::response::response;
 
 pub use self::arrivals::ArrivalsView;
 pub use self::file::body;
 pub use self::news::ArrivalNews;
 pub use self::rules::RuleList;
+pub use self::sources::{Params, READS, Sources, ViewError, Visitor};
 pub use self::suggest::{Completions, completions};
-pub use self::view::{Params, READS, Sources, View, ViewData, ViewError};
+pub use self::view::{View, ViewData};
 
 /// The page: views, templates and the files that they load.
 pub struct Page {
@@ -67,15 +71,6 @@ struct NavItem {
 struct ErrorView<'a> {
     title: &'a str,
     message: &'a str,
-}
-
-/// Who looks, as far as the page shows it.
-#[derive(Clone, Copy, Debug)]
-pub struct Visitor {
-    /// True if actions are allowed.
-    pub may_act: bool,
-    /// True if the visitor has logged in, and can log out.
-    pub session: bool,
 }
 
 impl Page {
@@ -179,14 +174,4 @@ impl Page {
             ),
         }
     }
-}
-
-/// A response that no cache keeps.
-pub fn response(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::page::arrivals::MAX_QUERY;
-use crate::admin::page::{Params, Sources, ViewError};
+use crate::admin::page::sources::{Params, Sources, ViewError};
 use crate::admin::stream::{EventSender, ServerEvent};
 use crate::history::{EventNames, Query, count_after};
 use crate::store::TailCursor;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::admin::page::{Sources, ViewError, Visitor};
+use crate::admin::page::sources::{Sources, ViewError, Visitor};
 use crate::status::ProblemsStatus;
 
 /// The problems, and how the page shows them.

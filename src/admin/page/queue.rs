@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::admin::page::{Sources, ViewError, Visitor};
+use crate::admin::page::sources::{Sources, ViewError, Visitor};
 use crate::status::QueueStatus;
 
 /// The queue, and how the page shows it.

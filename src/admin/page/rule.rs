@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::admin::page::{Params, Sources, ViewError, Visitor};
+use crate::admin::page::sources::{Params, Sources, ViewError, Visitor};
 use crate::base::diagnostic::did_you_mean;
 use crate::status::{ExpectationStatus, RuleStatus};
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::admin::page::{Sources, ViewError};
+use crate::admin::page::sources::{Sources, ViewError};
 use crate::status::{PauseStatus, RuleStatus};
 
 /// All rules, and paused targets.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::admin::page::arrivals::MAX_QUERY;
-use crate::admin::page::{Params, Sources};
+use crate::admin::page::sources::{Params, Sources};
 use crate::history::{KnownNames, Suggestion, suggestions};
 
 /// Completions of the term at the cursor.

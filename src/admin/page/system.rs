@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::admin::page::{Sources, ViewError};
+use crate::admin::page::sources::{Sources, ViewError};
 use crate::status::{DaySeries, SlotStatus, SystemStatus};
 
 /// The daemon, and how the page shows it.
