@@ -71,7 +71,10 @@ fn change(
             }
         };
         let first = ids.first().map(ToString::to_string).unwrap_or_default();
-        info!(number, by, delivery = first, "{changed} deliveries");
+        match request.change {
+            DeliveryChange::Replay => info!(number, by, delivery = first, "replayed deliveries"),
+            DeliveryChange::Drop => info!(number, by, delivery = first, "dropped deliveries"),
+        }
         number as u64
     };
     Ok(ChangeAnswer {

@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 30] = [
+pub const COMMANDS: [(&str, [&str; 3]); 31] = [
     (
         "serve",
         [
@@ -121,6 +121,14 @@ pub const COMMANDS: [(&str, [&str; 3]); 30] = [
             "something was stopped",
             "nothing runs, or it ended by itself; no such event",
             "neither `--retry` nor `--drop`; no daemon answers, or another one does; the store is unknown or cannot be read; several ids begin so; it has not ended in time",
+        ],
+    ),
+    (
+        "events follow",
+        [
+            "the delivery is done",
+            "the delivery is dead or superseded; no such event",
+            "no daemon answers, or another one does; the store is unknown or cannot be read; several ids begin so",
         ],
     ),
     (

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use crate::scenario::{Scenario, said};
 
 /// Codes of warnings and notes that belong to no rule.
-const OF_NO_RULE: [&str; 9] = [
+const OF_NO_RULE: [&str; 10] = [
     "acme",
+    "admin-password",
     "believed",
     "decompress-unverified",
     "handshake",

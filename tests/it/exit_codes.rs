@@ -76,6 +76,12 @@ fn while_it_runs(event: &str) -> Vec<(i32, Vec<&str>)> {
         (2, vec!["events", "show", "ffff", "--store", "absent.db"]),
         (1, vec!["events", "stop", event, "--drop"]),
         (2, vec!["events", "stop", event]),
+        (1, vec!["events", "follow", event]),
+        (2, vec!["events", "follow", event, "--store", "absent.db"]),
+        (0, vec!["events", "problems"]),
+        (2, vec!["events", "problems", "--store", "absent.db"]),
+        (0, vec!["rules", "show", "r"]),
+        (2, vec!["rules", "show", "other"]),
         (0, vec!["events", "capture", event]),
         (1, vec!["events", "capture", "ffff"]),
         (2, vec!["events", "capture", "ffff", "--store", "absent.db"]),
@@ -161,6 +167,7 @@ fn exit_codes_are_those_of_the_table() {
     };
     let mut tried = vec![
         (1, vec!["events", "list"]),
+        (1, vec!["events", "problems"]),
         (0, send("hunter2")),
         (0, send_other),
         (1, send("wrong")),
@@ -191,6 +198,7 @@ fn exit_codes_are_those_of_the_table() {
         (1, vec!["status", "--check"]),
         (1, vec!["store", "check"]),
         (0, vec!["events", "stop"]),
+        (0, vec!["events", "follow"]),
         (0, vec!["open"]),
         (0, vec!["admin", "password"]),
     ]);
@@ -212,5 +220,5 @@ fn exit_codes_are_those_of_the_table() {
             assert_eq!(known, *cell != "-", "{} {code}: {cell}", cells[0]);
         }
     }
-    assert_eq!(documented, 29);
+    assert_eq!(documented, 31);
 }

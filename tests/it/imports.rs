@@ -56,7 +56,10 @@ const TABLE: &[(&str, &[&str])] = &[
             "base", "event", "payload", "verify", "matching", "store", "act", "rules", "pipeline", "status",
         ],
     ),
-    ("admin", &["base", "sys", "rules", "status"]),
+    (
+        "admin",
+        &["base", "sys", "event", "store", "rules", "status", "history"],
+    ),
     (
         "daemon",
         &[

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::admin::page::{Params, Sources, ViewError, Visitor};
+use crate::admin::page::sources::{Params, Sources, ViewError, Visitor};
 use crate::admin::try_rules::{TryAnswer, TryRequest};
 use crate::admin::who::Who;
 

@@ -3,9 +3,7 @@
 use serde::Serialize;
 
 use crate::admin::page::sources::{Params, Sources, ViewError, Visitor};
-use crate::admin::page::{
-    arrival, arrivals, delivery, problems, queue, rule, rules, system, try_rules,
-};
+use crate::admin::page::{arrival, arrivals, delivery, problems, queue, rule, rules, system, try_rules};
 
 /// A view of the page. Each is also JSON below `/api/v1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
