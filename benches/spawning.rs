@@ -101,6 +101,7 @@ fn start(runtime: &Runtime, actor: &ActionRunner, action: &Action) {
         withheld: &[],
         event_name: None,
         failure: None,
+        live: None,
     };
     let outcome = runtime.block_on(actor.perform(action, &action_context, CancellationToken::new()));
     assert_eq!(outcome.verdict, Verdict::Done, "{}", outcome.detail);

@@ -120,6 +120,10 @@ fn answer(arguments: &Arguments) -> Result<u8, u8> {
 /// Asks the daemon to pause or resume.
 fn change(socket: &Path, subject: &Subject, word: &str) -> Result<RulesAnswer, NotAnswered> {
     match subject.paused() {
+        // An empty name is no segment of a path.
+        Paused::Rule(name) if name.is_empty() => Err(NotAnswered::Refused(
+            "the rules in force have no rule ``".to_owned(),
+        )),
         Paused::Rule(name) => {
             let operation = format!("POST /api/v1/rules/{}/{word}", segment(&name));
             ask(socket, &operation, &json!({}))

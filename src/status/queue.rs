@@ -253,7 +253,7 @@ fn waiting_status(facts: &QueueFacts<'_>, entry: &BacklogEntry) -> WaitingStatus
         received_at: entry.listed.received_at.to_string(),
         due: delivery.state.due().map(|due| due.to_string()),
         waits_for: cause(facts, entry).to_owned(),
-        group: entry.group.clone(),
+        group: entry.group.as_deref().map(group_name),
         ahead: entry.group.as_ref().map(|_| entry.ahead),
     }
 }
@@ -278,9 +278,15 @@ fn cause(facts: &QueueFacts<'_>, entry: &BacklogEntry) -> &'static str {
     }
 }
 
+/// The name of a group as the rules file writes it. A rule's own group has the name of the rule.
+fn group_name(key: &str) -> String {
+    let name = key.strip_prefix("group:").or_else(|| key.strip_prefix("rule:"));
+    name.unwrap_or(key).to_owned()
+}
+
 fn group(group: &GroupBacklog) -> GroupStatus {
     GroupStatus {
-        name: group.name.clone(),
+        name: group_name(&group.name),
         rule: group.rule.clone(),
         begun: group.begun,
         queued: group.queued,

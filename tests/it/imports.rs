@@ -53,7 +53,8 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "history",
         &[
-            "base", "event", "payload", "verify", "matching", "store", "act", "rules", "pipeline", "status",
+            "base", "event", "payload", "verify", "matching", "store", "act", "rules", "pipeline", "trial",
+            "status",
         ],
     ),
     (

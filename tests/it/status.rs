@@ -269,7 +269,7 @@ fn what_happens_is_counted_and_every_series_is_documented() {
         _ => name.to_owned(),
     };
     let secured = tls::scene(&tls::pair(&tls::authority()), &tls::open("request_timeout: 20s")).start();
-    let asking = "server: {listen: 127.0.0.1:0, tls: {acme: {domains: a.test, agree_tos: true, directory: 'https://127.0.0.1:1/'}}}\nrules: []\n";
+    let asking = "server: {listen: 127.0.0.1:0, tls: {acme: {domains: a.test, agree_tos: true, directory: 'https://127.0.0.1:1/'}}}\nendpoints: {/e: {verify: none, expect_every: 1h}}\nrules: [{name: e, endpoint: /e, actions: [append: e.jsonl]}]\n";
     let asking = self::metrics(&started(asking));
     assert!(asking.contains("hookyard_certificate_orders_total{outcome=\"issued\"} 0"));
     let text = text + &metrics() + &self::metrics(&secured) + &asking;

@@ -116,7 +116,7 @@ fn dead_letters_and_refused_arrivals_are_grouped_and_a_group_is_replayed() {
     (0..3).for_each(|n| fail(&daemon, n));
     for secret in ["wrong", "false"] {
         let answer = daemon.post("/fails").json("{}").github(secret).send();
-        assert_eq!(answer.status, 401);
+        assert_eq!(answer.status, 403);
     }
     let problems = || json_of(&daemon, &["events", "problems", "--format", "json"]);
     daemon.eventually("all are dead, and the refusals are recorded", || {
