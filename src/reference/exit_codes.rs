@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 31] = [
+pub const COMMANDS: [(&str, [&str; 3]); 32] = [
     (
         "serve",
         [
@@ -145,6 +145,14 @@ pub const COMMANDS: [(&str, [&str; 3]); 31] = [
             "written",
             "no such event",
             "the store is unknown or cannot be read; several ids begin so",
+        ],
+    ),
+    (
+        "rules show",
+        [
+            "shown",
+            "-",
+            "no such rule; no daemon answers, or another one does; the store cannot be read",
         ],
     ),
     (
