@@ -33,7 +33,7 @@ pub(super) fn changer(shared: &Shared) -> Changer {
 
 /// The deliveries that a request means.
 struct Selected {
-    /// At most [`MAX_CHANGED`].
+    /// At most 10,000.
     ids: Vec<DeliveryId>,
     /// Number of all.
     count: u64,
