@@ -9,7 +9,7 @@ const LONG_NUMBER: usize = 5;
 const LONG_HEX: usize = 8;
 
 /// The stable part of the reason of a dead letter. Ids, digests, times, numbers of at least
-/// many digits and the number of attempts are omitted. Exit codes and statuses stay.
+/// five digits and the number of attempts are omitted. Exit codes and statuses stay.
 pub fn of_dead_letter(reason: &str) -> String {
     let (reason, end) = match reason.rsplit_once(", after ") {
         Some((start, end)) if is_attempts(end) => (start, ", after … attempts"),
