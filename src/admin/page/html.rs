@@ -135,6 +135,7 @@ fn duration(seconds: f64) -> String {
     match whole.as_secs() {
         0 => format!("{} ms", whole.as_millis()),
         1..60 => format!("{seconds:.1} s"),
+        60..3600 if rest == 0 => format!("{minutes} min"),
         60..3600 => format!("{minutes} min {rest} s"),
         3600..172_800 => format!("{} h {} min", minutes / 60, minutes % 60),
         _ => format!("{} days {} h", minutes / 1440, minutes % 1440 / 60),
@@ -218,6 +219,7 @@ mod tests {
             (0.35, "350 ms"),
             (4.25, "4.2 s"),
             (200.0, "3 min 20 s"),
+            (600.0, "10 min"),
             (7260.0, "2 h 1 min"),
             (1e6, "11 days 13 h"),
             (f64::NAN, "unknown"),
