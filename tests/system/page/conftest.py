@@ -1,7 +1,6 @@
 """Daemons with a page, shared by the tests of one file."""
 
 import pytest
-
 from browser.relay import Relay
 from page.doors import Doors, Way, running
 from polling import wait_until

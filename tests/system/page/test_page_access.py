@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-
 from page.doors import DRY_RUN, PASSWORD, Doors, Way, actions, is_protected, running, state
 from polling import wait_until
 from programs import needs

@@ -7,7 +7,6 @@ with a session. `docs/explain/security-model.md` has the table. `test_page_acces
 import re
 
 import pytest
-
 from page.doors import DRY_RUN, JSON, PASSWORD, Way, actions, is_protected, state
 from polling import wait_until
 
