@@ -1,17 +1,13 @@
-//! Admin interface on its own listeners: the daemon's status and metrics.
+//! Admin interface on its own listeners: the operator's page, its API, and the daemon's metrics.
 //!
-//! On a unix socket for the daemon's user and group: `GET /status` (JSON, what `hookyard status`
-//! prints), `/metrics` (`OpenMetrics`), `/healthz` and `/readyz`. `POST /check`, for root and the
-//! daemon's user, judges a rules file. `POST /replay` runs an ignored arrival, and `POST /fire` a
-//! rule by hand. `POST /stop` stops attempts. `POST /plan` judges the rules file on disk, and `POST
-//! /rules` lists, pauses and resumes rules. No other request changes anything. On TCP, if
-//! `admin.listen` is set: metrics and health, and with `admin.password` the rest for sessions. On
-//! the socket of guests, only what reads. `door.rs` decides about each request.
-//! `GET /api/v1/deliveries/ID/output` follows the output of commands.
+//! `door.rs` decides about each request: who asks, and with which permissions. `routes.rs` leads to
+//! the views of `page/` and to the actions of `api.rs`, whose services `daemon` provides. `answer.rs`
+//! answers the probes: `GET /metrics` (`OpenMetrics`), `/healthz` and `/readyz`, and `/status`, which
+//! `hookyard status` reads. On TCP, if `admin.listen` is set: the probes, and with `admin.password`
+//! the rest for sessions. On the socket of guests, only what reads.
 //!
 //! Limits: `CONNECTIONS` at once on each listener, one request per connection, a request within
-//! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`. Streams of events are counted
-//! apart.
+//! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`. Streams are counted apart.
 
 mod answer;
 mod api;
