@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from page.doors import DRY_RUN, PASSWORD, Doors, Way, actions, is_protected, running, state
+from page.doors import DRY_RUN, JSON, PASSWORD, Doors, Way, actions, is_protected, running, state
 from polling import wait_until
 from programs import needs
 
@@ -269,8 +269,11 @@ def test_what_is_asked_for_is_bounded(door, ways):
         assert len(way.get("/api/v1/arrivals?limit=500").json()["arrivals"]) <= 500
         assert way.get("/api/v1/arrivals?limit=1000000").status in (200, 400)
         assert way.get("/?q=" + "a" * 20_000).status in (200, 400, 414)
-        assert way.post("/api/v1/rules/open/pause", "{" + " " * (2 << 20)).status in (400, 413)
-        assert way.post("/api/v1/rules/open/pause", "[" * 100_000).status in (400, 413)
+        for body in ("{" + " " * (2 << 20), "[" * 100_000):
+            code, output = way.curl("POST", "/api/v1/rules/open/pause", JSON, body=body)
+            # What is refused is not read to its end, so the answer may be lost: 55 and 56 of curl.
+            assert code in (55, 56) or output.split()[1] in ("400", "413"), (code, output)
+        assert way.get("/api/v1/rules/open").json()["paused"] is None
 
 
 # Who it was
