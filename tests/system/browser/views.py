@@ -8,6 +8,7 @@ LISTS = {
     "rules": "/rules",
     "queue": "/queue",
     "problems": "/problems",
+    "try": "/try",
     "system": "/system",
 }
 
