@@ -272,7 +272,7 @@ fn a_reload_changes_the_duration_and_a_disabled_rule_expects_nothing() {
         || status(&daemon)["expectations"] == json!([]),
     );
     assert_eq!(check(&daemon).status.code(), Some(0));
-    // The silence counts anew.
+    // The silence counts from here.
     daemon.rewrite(RULES);
     wait_for(&daemon, "rule.txt", 2);
 }

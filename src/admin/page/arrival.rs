@@ -24,7 +24,7 @@ pub struct ArrivalView {
     page: ArrivalPart,
 }
 
-/// What only the page needs.
+/// Data that only the page needs.
 #[derive(Debug, Serialize)]
 struct ArrivalPart {
     may_act: bool,

@@ -1,4 +1,4 @@
-//! What each page shows around its view: the state of the daemon, and who looks.
+//! Frame of each page around its view: the state of the daemon, and the visitor.
 
 use serde::Serialize;
 

@@ -37,7 +37,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("decision.html", include_str!("templates/decision.html")),
 ];
 
-/// What is encoded in a segment of a path: all but what RFC 3986 calls unreserved.
+/// Characters that are encoded in a segment of a path: all but those that RFC 3986 calls unreserved.
 const SEGMENT: AsciiSet = NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')

@@ -83,7 +83,7 @@ impl Page {
         })
     }
 
-    /// Where the views read.
+    /// Sources of the views.
     pub fn sources(&self) -> &Sources {
         &self.sources
     }

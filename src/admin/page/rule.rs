@@ -12,7 +12,7 @@ pub struct RuleView {
     #[serde(flatten)]
     pub rule: RuleStatus,
     may_act: bool,
-    /// What its endpoint and it expect to arrive.
+    /// Arrivals that its endpoint and it expect.
     expectations: Vec<ExpectationStatus>,
     /// Names of the parameters in the path of its endpoint.
     parameters: Vec<String>,

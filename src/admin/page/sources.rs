@@ -1,4 +1,4 @@
-//! Where the views read, and with what parameters.
+//! Sources and parameters of the views.
 //!
 //! Reads are bounded: [`READS`] at once, others wait for at most [`READ_WAIT`]. A read blocks on the
 //! store, so it runs outside the async workers.
@@ -88,7 +88,7 @@ impl From<StoreError> for ViewError {
     }
 }
 
-/// Where the views read.
+/// Sources of the views.
 #[derive(Clone)]
 pub struct Sources {
     pub records: Records,
@@ -123,7 +123,7 @@ impl Sources {
     }
 }
 
-/// Who looks, as far as the page shows it.
+/// Visitor, as far as the page shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Visitor {
     /// True if actions are allowed.
