@@ -155,8 +155,16 @@ impl Action {
             return error(StatusCode::FORBIDDEN, "read only");
         }
         let who = grant.who;
-        let complete = move |body| self.request(&params, body);
+        let is_event = self == Self::ReplayArrival && is_event(services, &params).await;
+        let complete = move |mut body: Map<String, Value>| {
+            if is_event {
+                body.insert("of".to_owned(), json!({"event": params.path}));
+                body.insert("change".to_owned(), json!("replay"));
+            }
+            self.request(&params, body)
+        };
         let response = match self {
+            Self::ReplayArrival if is_event => services.changer.answer(request, complete, who).await,
             Self::ReplayArrival => services.replayer.answer(request, complete, who).await,
             Self::StopArrival | Self::StopDelivery => services.stopper.answer(request, complete, who).await,
             Self::ReplayDelivery | Self::DropDelivery | Self::ReplayDeliveries | Self::DropDeliveries => {
@@ -172,6 +180,18 @@ impl Action {
         };
         response.map(AdminBody::from)
     }
+}
+
+/// True if the id in the path is that of an event. Otherwise the arrival became none, or is gone.
+async fn is_event(services: &AdminServices, params: &Params) -> bool {
+    let Ok(id) = params.path.parse() else {
+        return false;
+    };
+    let sources = services.page.sources();
+    let found = sources
+        .read(move |history| Ok(history.event(id)?.is_some()))
+        .await;
+    found.unwrap_or(false)
 }
 
 /// An error as JSON.

@@ -162,7 +162,13 @@ fn others(schemas: &mut SchemaGenerator) -> Vec<Other> {
 /// Schemas of the body and of the answer.
 fn action_schemas(action: Action, schemas: &mut SchemaGenerator) -> (Option<Value>, Value) {
     match action {
-        Action::ReplayArrival => (None, of::<Outcome<ReplayAnswer>>(schemas)),
+        Action::ReplayArrival => {
+            let (arrival, event) = (
+                of::<Outcome<ReplayAnswer>>(schemas),
+                of::<Outcome<ChangeAnswer>>(schemas),
+            );
+            (None, json!({"anyOf": [arrival, event]}))
+        }
         Action::StopArrival | Action::StopDelivery => (
             Some(of::<StopRequest>(schemas)),
             of::<Outcome<StopAnswer>>(schemas),

@@ -108,12 +108,6 @@ impl OutputService {
         Self(Box::new(find))
     }
 
-    /// The delivery that the path of a request names, if it asks for output.
-    pub(super) fn delivery_of(path: &str) -> Option<&str> {
-        let id = path.strip_prefix("/api/v1/deliveries/")?;
-        id.strip_suffix("/output").filter(|id| !id.contains('/'))
-    }
-
     pub(super) async fn answer<B>(
         &self,
         delivery: &str,

@@ -28,6 +28,8 @@ enum Route {
     Body,
     /// The stream of new arrivals.
     News,
+    /// The output of the attempts of a delivery.
+    Output,
     /// Completions of the filter line.
     Suggestions,
     Status,
@@ -54,6 +56,7 @@ static ROUTES: LazyLock<Router<Route>> = LazyLock::new(|| {
     for (pattern, route) in [
         ("/arrivals/{id}/body", Route::Body),
         ("/arrivals/stream", Route::News),
+        ("/deliveries/{id}/output", Route::Output),
         ("/suggestions", Route::Suggestions),
         ("/status", Route::Status),
         ("/openapi.json", Route::OpenApi),
@@ -135,6 +138,12 @@ async fn read(
             Ok(stream) => services.streams.respond(stream),
             Err(why) => api::error(why.status(), &why.message()),
         },
+        Route::Output => {
+            services
+                .output
+                .answer(&params.path, &request, &services.streams)
+                .await
+        }
         Route::Suggestions => api::json(serde_json::to_vec(&page::completions(page.sources(), &params))),
         Route::Status => api::json(serde_json::to_vec(&page.sources().status.status().await)),
         Route::OpenApi => api::json(serde_json::to_vec(&openapi::document())),
@@ -215,6 +224,7 @@ mod tests {
         for (path, route) in [
             ("/arrivals/1/body", Route::Body),
             ("/arrivals/stream", Route::News),
+            ("/deliveries/1/output", Route::Output),
             ("/suggestions", Route::Suggestions),
             ("/openapi.json", Route::OpenApi),
             ("/status", Route::Status),

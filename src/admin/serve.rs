@@ -28,7 +28,6 @@ use crate::admin::door::{Door, Peer};
 use crate::admin::exchange::LIMIT;
 use crate::admin::headers;
 use crate::admin::listeners::Doors;
-use crate::admin::output::OutputService;
 use crate::admin::routes;
 use crate::admin::services::AdminServices;
 use crate::admin::stream::{AdminBody, STREAM_LIFE};
@@ -171,14 +170,6 @@ impl Entry {
 
 /// Answers a request that the door has let in.
 async fn route(request: Request<Incoming>, services: &AdminServices, grant: Grant) -> Response<AdminBody> {
-    if grant.has_page()
-        && let Some(delivery) = OutputService::delivery_of(request.uri().path())
-    {
-        return services
-            .output
-            .answer(delivery, &request, &services.streams)
-            .await;
-    }
     match routes::answer(services, request, grant.clone()).await {
         Ok(response) => response,
         Err(request) if grant.has_page() && !answer::is_answered(request.uri().path()) => {

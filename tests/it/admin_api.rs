@@ -180,6 +180,20 @@ fn dead_letters_are_replayed_and_dropped_one_by_one_and_in_groups() {
         let delivery = replayed();
         delivery["replays"] == 1 && delivery["state"] == "dead"
     });
+    // The same by its arrival: all deliveries of the event that have ended.
+    let arrival = format!("/arrivals/{}/replay", first["id"].as_str().unwrap());
+    let (status, answer) = post(&daemon, &format!("{arrival}?dry_run=1"), &json!({}));
+    assert_eq!((status, &answer["deliveries"]), (200, &json!(1)), "{answer}");
+    let (status, answer) = post(&daemon, &arrival, &json!({}));
+    assert_eq!(
+        (status, &answer["changed"]),
+        (200, &json!("replayed")),
+        "{answer}"
+    );
+    daemon.eventually("it is dead once more", || {
+        let delivery = replayed();
+        delivery["replays"] == 2 && delivery["state"] == "dead"
+    });
     // The history and the log say who did it.
     let by = format!("by {}", own_name());
     let attempts = replayed()["attempts"].to_string();
