@@ -11,7 +11,10 @@ else:
     from browser.relay import Relay
     from browser.traffic import shop
     from browser.watch import Watch
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    # Above the longest time between two refreshes of a page, 10 s.
+    expect.set_options(timeout=20_000)
 
 # A sandbox needs user namespaces, which a container may forbid. The browser shows nothing but the daemon's page.
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb", "--font-render-hinting=none"]
@@ -45,6 +48,12 @@ def open_page(chromium):
             page.goto(url)
         return page
 
+    def leave(page):
+        """Closes a page before the daemon or the relay behind it ends."""
+        page.watch.clean()
+        page.close()
+
+    open_page.leave = leave
     yield open_page
     try:
         for _, page, watched in opened:

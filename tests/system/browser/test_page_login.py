@@ -105,4 +105,5 @@ def test_a_guest_sees_no_actions_and_can_do_nothing(guarded, open_page):
             f"/api/v1/deliveries/{dead}/drop",
         )
         assert status == 403
+        open_page.leave(page)
         assert guarded.arrivals("--state", "dead")

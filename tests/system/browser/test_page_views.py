@@ -159,6 +159,7 @@ def test_a_rules_file_that_does_not_load_is_a_problem_with_its_place(binary, tmp
             expect(page.locator("main")).to_contain_text("mtach")
             shown = text(page)
             assert "did you mean `match`" in shown and "rules.yaml:" in shown
+            open_page.leave(page)
     finally:
         daemon.stop()
 
