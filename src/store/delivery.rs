@@ -50,6 +50,18 @@ impl DeliveryId {
     }
 }
 
+impl From<Uuid> for DeliveryId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+impl From<DeliveryId> for Uuid {
+    fn from(id: DeliveryId) -> Self {
+        id.0
+    }
+}
+
 impl fmt::Display for DeliveryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_hyphenated().fmt(f)

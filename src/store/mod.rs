@@ -96,10 +96,12 @@
 
 mod arrival;
 mod backlog;
+mod columns;
 #[cfg(test)]
 mod contract;
 mod decide;
 mod delivery;
+mod delivery_cache;
 mod error;
 mod expectation;
 pub mod group;
@@ -108,6 +110,7 @@ mod model;
 mod news;
 mod operator_access;
 mod pause;
+pub mod postgres;
 mod problems;
 pub mod reason;
 mod records;

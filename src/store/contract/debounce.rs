@@ -44,7 +44,7 @@ async fn state<S: Subject>(subject: &S, event: EventId) -> DeliveryState {
 }
 
 pub async fn the_newest_delivery_is_due_after_the_quiet_time<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let (first, _) = enqueue(&subject, 0, debounced()).await;
     let (second, _) = enqueue(&subject, 60, debounced()).await;
     assert_eq!(subject.lease_all(after(159)).await, []);
@@ -52,7 +52,7 @@ pub async fn the_newest_delivery_is_due_after_the_quiet_time<S: Subject>() {
         subject.store().next_due(UNLIMITED.into()).await,
         Ok(Some(after(160)))
     );
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let (third, newest) = enqueue(&subject, 120, debounced()).await;
     for (event, at) in [(first, 60), (second, 120)] {
         let reason = reason::DEBOUNCED.to_owned();
@@ -74,7 +74,7 @@ pub async fn the_newest_delivery_is_due_after_the_quiet_time<S: Subject>() {
     // This delivery has begun. Later ones leave it alone, also while it waits for another attempt.
     let (_, fourth) = enqueue(&subject, 225, debounced()).await;
     subject.settle(newest, retry(300)).await;
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let (_, fifth) = enqueue(&subject, 230, debounced()).await;
     assert_ne!(fourth, fifth);
     assert_eq!(subject.lease_all(after(400)).await, [newest, fifth]);
@@ -83,7 +83,7 @@ pub async fn the_newest_delivery_is_due_after_the_quiet_time<S: Subject>() {
 }
 
 pub async fn the_longest_wait_ends_the_debounce<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let mut newest = None;
     for millis in [0, 80, 160, 240] {
         newest = Some(enqueue(&subject, millis, debounced()).await.1);
@@ -103,7 +103,7 @@ pub async fn the_longest_wait_ends_the_debounce<S: Subject>() {
 }
 
 pub async fn each_rule_and_group_is_debounced_separately<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let other = NewDelivery {
         rule: Arc::from("other"),
         ..debounced()
@@ -126,10 +126,10 @@ pub async fn each_rule_and_group_is_debounced_separately<S: Subject>() {
 }
 
 pub async fn an_older_delivery_never_runs_after_a_newer_one_without_debounce<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let (event, _) = enqueue(&subject, 0, debounced()).await;
     // The rule has lost its debounce in between.
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let (_, newer) = enqueue(&subject, 50, pending("deploy", &[])).await;
     assert!(matches!(
         state(&subject, event).await,
@@ -139,7 +139,7 @@ pub async fn an_older_delivery_never_runs_after_a_newer_one_without_debounce<S: 
 }
 
 pub async fn an_overdue_delivery_keeps_its_position<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     enqueue(&subject, 0, in_group(debounced(), "hot", Overlap::Queue)).await;
     let (_, other) = enqueue(
         &subject,
@@ -161,7 +161,7 @@ pub async fn an_overdue_delivery_keeps_its_position<S: Subject>() {
 }
 
 pub async fn a_debounced_delivery_enters_its_group_when_its_wait_is_over<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let queued = |overlap| in_group(pending("other", &[]), "site", overlap);
     let (_, waits) = enqueue(&subject, 0, in_group(debounced(), "site", Overlap::Replace)).await;
     // Until then the group is free.
@@ -185,7 +185,7 @@ pub async fn a_debounced_delivery_enters_its_group_when_its_wait_is_over<S: Subj
 }
 
 pub async fn a_debounced_delivery_obeys_the_overlap_of_its_busy_group<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let (_, busy) = enqueue(
         &subject,
         0,
@@ -211,7 +211,7 @@ pub async fn a_debounced_delivery_obeys_the_overlap_of_its_busy_group<S: Subject
         }
     );
     assert_eq!(subject.store().next_due(UNLIMITED.into()).await, Ok(None));
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(subject.lease_all(after(100)).await, [busy]);
     subject.settle(busy, done(200)).await;
     assert_eq!(subject.lease_all(after(200)).await, [queued]);

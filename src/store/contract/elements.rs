@@ -41,7 +41,7 @@ async fn states<S: Subject>(subject: &S, of: &Received) -> Vec<(Option<u32>, Del
 }
 
 pub async fn elements_are_new_together_and_duplicates_together<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = arrival(0);
     let mut deliveries = elements(&[0, 2, 7], &["a"]);
     deliveries.push(pending("other", &["a"]));
@@ -64,7 +64,7 @@ pub async fn elements_are_new_together_and_duplicates_together<S: Subject>() {
 }
 
 pub async fn a_lease_tells_its_element_also_after_a_crash<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let received = arrival(0);
     let enqueued = subject.enqueue(&received, &elements(&[1, 4], &[])).await.unwrap();
     let ids = ids(&enqueued);
@@ -77,16 +77,16 @@ pub async fn a_lease_tells_its_element_also_after_a_crash<S: Subject>() {
     let expected = [(ids[0], Some(1)), (ids[1], Some(4))];
     assert_eq!(told(subject.leases(after(0)).await), expected);
     subject.settle(ids[0], done(0)).await;
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(told(subject.leases(after(0)).await), expected[1..]);
     // The ids are those of the event, the rule and the element.
-    let other = S::open(Settings::default());
+    let other = S::open(Settings::default()).await;
     let again = other.enqueue(&received, &elements(&[4], &[])).await.unwrap();
     assert_eq!(again, [Enqueued::New(ids[1])]);
 }
 
 pub async fn each_element_is_in_its_own_group_and_has_its_own_failure<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let received = arrival(0);
     let mut deliveries = elements(&[0, 1, 2], &[]);
     for (delivery, name) in deliveries.iter_mut().zip(["x", "y", "x"]) {
@@ -114,13 +114,13 @@ pub async fn each_element_is_in_its_own_group_and_has_its_own_failure<S: Subject
 }
 
 pub async fn an_expansion_replaces_a_delivery_in_one_write<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let received = arrival(0);
     let whole = subject.enqueue_new(&received, pending("alerts", &["a"])).await;
     subject.lease_all(after(0)).await;
     let expanded = subject.store().expand(expansion(whole, &received, &[0, 1])).await;
     let ids = ids(&expanded.unwrap());
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let (at, reason) = (after(5), "expanded".to_owned());
     let ready = |item| (Some(item), DeliveryState::Ready { due: after(0) });
     let superseded = (None, DeliveryState::Superseded { at, reason });
@@ -137,7 +137,7 @@ pub async fn an_expansion_replaces_a_delivery_in_one_write<S: Subject>() {
 }
 
 pub async fn an_expansion_leaves_what_there_is_already<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let received = arrival(0);
     let mut deliveries = vec![pending("alerts", &[])];
     deliveries.extend(elements(&[1], &[]));
@@ -158,7 +158,7 @@ pub async fn an_expansion_leaves_what_there_is_already<S: Subject>() {
 }
 
 pub async fn an_expansion_needs_a_lease<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let received = arrival(0);
     let delivery = subject.enqueue_new(&received, pending("alerts", &[])).await;
     let expanded = subject.store().expand(expansion(delivery, &received, &[0])).await;

@@ -28,14 +28,14 @@ async fn comes_back<S: Subject>(subject: S, given: &Received) {
 }
 
 pub async fn an_event_is_read_back_byte_for_byte_after_a_crash<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let given = arrival(0);
     subject.enqueue_new(&given, pending("deploy", &["a"])).await;
-    comes_back(subject.crash().crash(), &given).await;
+    comes_back(subject.crash().await.crash().await, &given).await;
 }
 
 pub async fn an_event_is_read_back_after_a_clean_stop<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let given = Received {
         client: None,
         certificate: None,
@@ -48,7 +48,7 @@ pub async fn an_event_is_read_back_after_a_clean_stop<S: Subject>() {
 }
 
 pub async fn a_duplicate_is_recognised_also_after_a_crash<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = arrival(0);
     subject.enqueue_new(&first, pending("deploy", &["a"])).await;
     let duplicate = Ok(vec![Enqueued::Duplicate { of: first.id }]);
@@ -56,7 +56,7 @@ pub async fn a_duplicate_is_recognised_also_after_a_crash<S: Subject>() {
         subject.enqueue(&arrival(1), &[pending("deploy", &["a"])]).await,
         duplicate
     );
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(
         subject.enqueue(&arrival(2), &[pending("deploy", &["a"])]).await,
         duplicate
@@ -69,7 +69,7 @@ pub async fn a_duplicate_is_recognised_also_after_a_crash<S: Subject>() {
 }
 
 pub async fn dedup_keys_are_remembered_per_rule<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = arrival(0);
     subject.enqueue_new(&first, pending("deploy", &["a"])).await;
     let both = [pending("record", &["a"]), pending("deploy", &["a"])];
@@ -80,7 +80,7 @@ pub async fn dedup_keys_are_remembered_per_rule<S: Subject>() {
 }
 
 pub async fn any_dedup_key_of_several_is_enough<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = arrival(0);
     subject
         .enqueue_new(&first, pending("deploy", &["old", "new"]))
@@ -98,7 +98,7 @@ pub async fn any_dedup_key_of_several_is_enough<S: Subject>() {
 }
 
 pub async fn a_dedup_key_is_remembered_up_to_its_last_moment<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = arrival(0);
     let second = arrival(1001);
     subject.enqueue_new(&first, pending("deploy", &["a"])).await;
@@ -112,7 +112,7 @@ pub async fn a_dedup_key_is_remembered_up_to_its_last_moment<S: Subject>() {
         ..pending("deploy", &["a"])
     };
     subject.enqueue_new(&second, longer).await;
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let enqueued = subject
         .enqueue(&arrival(2001), &[pending("deploy", &["a"])])
         .await
@@ -122,7 +122,7 @@ pub async fn a_dedup_key_is_remembered_up_to_its_last_moment<S: Subject>() {
 }
 
 pub async fn a_delivery_that_runs_duplicates_is_new_and_its_key_keeps_its_first_event<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = arrival(0);
     subject.enqueue_new(&first, pending("deploy", &["a"])).await;
     let again = NewDelivery {
@@ -139,7 +139,7 @@ pub async fn a_delivery_that_runs_duplicates_is_new_and_its_key_keeps_its_first_
 }
 
 pub async fn a_remembered_dedup_key_is_never_shortened<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = arrival(0);
     subject.enqueue_new(&first, pending("deploy", &["a"])).await;
     let shorter = NewDelivery {
@@ -156,7 +156,7 @@ pub async fn a_remembered_dedup_key_is_never_shortened<S: Subject>() {
 }
 
 pub async fn two_deliveries_of_one_event_to_one_rule_are_one_and_its_duplicate<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let given = arrival(0);
     let twice = [pending("deploy", &["a", "a"]), pending("deploy", &["b", "a"])];
     let enqueued = subject.enqueue(&given, &twice).await.unwrap();
@@ -164,7 +164,7 @@ pub async fn two_deliveries_of_one_event_to_one_rule_are_one_and_its_duplicate<S
 }
 
 pub async fn an_event_with_only_duplicates_leaves_no_trace<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     subject.enqueue_new(&arrival(0), pending("deploy", &["a"])).await;
     let before = subject.store().counts().await.unwrap();
     let duplicate = arrival(1);
@@ -180,7 +180,7 @@ pub async fn an_event_with_only_duplicates_leaves_no_trace<S: Subject>() {
 }
 
 pub async fn an_event_id_is_accepted_once<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let given = arrival(0);
     subject.enqueue_new(&given, pending("deploy", &["a"])).await;
     let before = subject.store().counts().await.unwrap();
@@ -191,7 +191,7 @@ pub async fn an_event_id_is_accepted_once<S: Subject>() {
 }
 
 pub async fn of_64_callers_with_one_dedup_key_one_is_new<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let mut callers = JoinSet::new();
     for caller in 0..64 {
         let store = subject.shared();
@@ -230,7 +230,7 @@ pub async fn at_the_maximum_size_only_new_events_are_refused<S: Subject>() {
         ..Settings::default()
     };
     settings.keep.done = Duration::ZERO;
-    let subject = S::open(settings);
+    let subject = S::open(settings).await;
     let large = |millis| Received {
         body: Bytes::from(noise(50_000)),
         ..arrival(millis)
@@ -265,7 +265,7 @@ pub async fn at_the_maximum_size_only_new_events_are_refused<S: Subject>() {
 }
 
 pub async fn with_too_little_free_space_only_new_events_are_refused<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let known = arrival(0);
     let delivery = subject.enqueue_new(&known, pending("deploy", &["a"])).await;
     // More than any disk has.

@@ -20,7 +20,7 @@ fn endpoint(path: &str) -> ExpectationSubject {
 }
 
 pub async fn expectations_are_kept_also_after_a_crash_and_the_latest_counts<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     assert_eq!(subject.store().expectations().await, Ok(Vec::new()));
     let first = vec![
         expectation(rule("deploy"), None, None),
@@ -44,14 +44,14 @@ pub async fn expectations_are_kept_also_after_a_crash_and_the_latest_counts<S: S
         .unwrap();
     let [deploy, b] = <[_; 2]>::try_from(changed).unwrap();
     let kept = vec![expectation(endpoint("/a"), Some(3), Some(9)), b, deploy];
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(subject.store().expectations().await, Ok(kept.clone()));
     let subject = subject.restart().await;
     assert_eq!(subject.store().expectations().await, Ok(kept));
 }
 
 pub async fn a_forgotten_expectation_is_gone_and_only_that_one<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     // A rule and an endpoint of one name are two subjects.
     let all = vec![
         expectation(endpoint("x"), None, None),
@@ -62,5 +62,5 @@ pub async fn a_forgotten_expectation_is_gone_and_only_that_one<S: Subject>() {
     let gone = vec![rule("x"), rule("unknown")];
     store.note_expectations(Vec::new(), gone).await.unwrap();
     let kept = all.into_iter().take(1).collect();
-    assert_eq!(subject.crash().store().expectations().await, Ok(kept));
+    assert_eq!(subject.crash().await.store().expectations().await, Ok(kept));
 }

@@ -27,12 +27,12 @@ fn dead(millis: i64) -> Settlement {
 }
 
 pub async fn a_failure_makes_one_delivery_that_survives_a_crash<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let received = arrival(0);
     let failed = subject.enqueue_new(&received, pending("deploy", &["n"])).await;
     assert_eq!(subject.lease_all(after(0)).await, [failed]);
     subject.settle(failed, dead(5)).await;
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.dead, counts.waiting, counts.done), (1, 1, 0));
     let leases = subject.leases(after(5)).await;
@@ -65,7 +65,8 @@ pub async fn a_failure_delivery_that_fails_is_no_dead_letter_and_makes_no_furthe
     let subject = S::open(Settings {
         keep,
         ..Settings::default()
-    });
+    })
+    .await;
     let received = arrival(0);
     let failed = subject.enqueue_new(&received, pending("deploy", &[])).await;
     subject.lease_all(after(0)).await;
@@ -89,7 +90,7 @@ pub async fn a_failure_delivery_that_fails_is_no_dead_letter_and_makes_no_furthe
 }
 
 pub async fn a_failure_delivery_belongs_to_no_group_and_keeps_its_position<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let in_group = || NewDelivery {
         group: Some(Group {
             name: Arc::from("site"),

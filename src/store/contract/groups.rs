@@ -35,7 +35,7 @@ async fn enqueued<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> Deli
 }
 
 pub async fn a_group_runs_its_limit_in_the_order_of_arrival<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let mut all = Vec::new();
     for _ in 0..5 {
         all.push(enqueued(&subject, 2, Overlap::Queue).await);
@@ -59,7 +59,7 @@ pub async fn a_group_runs_its_limit_in_the_order_of_arrival<S: Subject>() {
 }
 
 pub async fn a_retry_keeps_its_turn_in_the_group_after_a_crash<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = enqueued(&subject, 1, Overlap::Queue).await;
     let second = enqueued(&subject, 1, Overlap::Queue).await;
     assert_eq!(subject.lease_all(after(0)).await, [first]);
@@ -69,7 +69,7 @@ pub async fn a_retry_keeps_its_turn_in_the_group_after_a_crash<S: Subject>() {
         subject.store().next_due(UNLIMITED.into()).await,
         Ok(Some(after(500)))
     );
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(subject.lease_all(after(499)).await, []);
     assert_eq!(subject.lease_all(after(500)).await, [first]);
     let next = Settlement::Next {
@@ -86,7 +86,7 @@ pub async fn a_retry_keeps_its_turn_in_the_group_after_a_crash<S: Subject>() {
 }
 
 pub async fn a_wider_limit_does_not_wait_for_a_coalesced_delivery<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = enqueued(&subject, 1, Overlap::Queue).await;
     let narrow = enqueued(&subject, 1, Overlap::Queue).await;
     let wide = enqueued(&subject, 2, Overlap::Coalesce).await;
@@ -100,7 +100,7 @@ pub async fn a_wider_limit_does_not_wait_for_a_coalesced_delivery<S: Subject>() 
 }
 
 pub async fn overlap_skip_ends_a_delivery_of_a_busy_group<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = enqueued(&subject, 1, Overlap::Skip).await;
     let received = arrival(5);
     let skipped = subject.enqueue(&received, &[in_group(1, Overlap::Skip)]).await;
@@ -120,7 +120,7 @@ pub async fn overlap_skip_ends_a_delivery_of_a_busy_group<S: Subject>() {
 }
 
 pub async fn overlap_coalesce_keeps_only_the_newest_queued_delivery<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = enqueued(&subject, 1, Overlap::Coalesce).await;
     assert_eq!(subject.lease_all(after(0)).await, [first]);
     let received = arrival(3);
@@ -149,7 +149,7 @@ pub async fn overlap_coalesce_keeps_only_the_newest_queued_delivery<S: Subject>(
         matches!(&listed[0].state, DeliveryState::Superseded { reason, .. } if reason == reason::COALESCED),
         "{listed:?}"
     );
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(subject.lease_all(after(9)).await, [first]);
     subject.settle(first, done(9)).await;
     assert_eq!(subject.lease_all(after(9)).await, [newest]);
@@ -159,7 +159,7 @@ pub async fn overlap_coalesce_keeps_only_the_newest_queued_delivery<S: Subject>(
 }
 
 pub async fn overlap_replace_stops_the_running_delivery<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = enqueued(&subject, 1, Overlap::Replace).await;
     assert_eq!(subject.lease_all(after(0)).await, [first]);
     let second = match enqueue(&subject, 1, Overlap::Replace).await {
@@ -173,7 +173,7 @@ pub async fn overlap_replace_stops_the_running_delivery<S: Subject>() {
         other => panic!("{other:?}"),
     };
     // After a crash before the stop, the superseded delivery does not begin again.
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let leases = subject.leases(after(0)).await;
     assert_eq!(leases.len(), 1);
     assert_eq!(leases[0].delivery, first);
@@ -195,7 +195,7 @@ pub async fn overlap_replace_stops_the_running_delivery<S: Subject>() {
 }
 
 pub async fn a_replaced_delivery_that_is_done_before_it_stops_is_done<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let received = arrival(0);
     let first = subject
         .enqueue_new(&received, in_group(1, Overlap::Replace))
@@ -212,7 +212,7 @@ pub async fn a_replaced_delivery_that_is_done_before_it_stops_is_done<S: Subject
 }
 
 pub async fn groups_do_not_wait_for_each_other<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let named = |name: &str| NewDelivery {
         group: Some(Group {
             name: Arc::from(name),

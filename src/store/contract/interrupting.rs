@@ -17,13 +17,13 @@ fn interrupted(number: u32) -> (u32, String) {
 }
 
 pub async fn an_attempt_that_ends_with_a_crash_counts_and_is_recorded<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let long = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     let quick = subject.enqueue_new(&arrival(0), pending("record", &[])).await;
     assert_eq!(subject.lease_all(after(5)).await.len(), 2);
     subject.settle(quick, done(5)).await;
     subject.store().mark_begun(after(5)).await.unwrap();
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(attempts(subject.store(), long).await, [interrupted(1)]);
     assert_eq!(attempts(subject.store(), quick).await, []);
     let leases = subject.leases(after(9)).await;
@@ -35,7 +35,7 @@ pub async fn an_attempt_that_ends_with_a_crash_counts_and_is_recorded<S: Subject
     // attempt.
     assert!(leases[0].suspect);
     subject.store().begin(long).await.unwrap();
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let leases = subject.leases(after(20)).await;
     let since = after(9);
     let second = Interruption { in_a_row: 2, since };
@@ -47,16 +47,16 @@ pub async fn an_attempt_that_ends_with_a_crash_counts_and_is_recorded<S: Subject
     // An attempt that ends breaks the row.
     subject.store().begin(long).await.unwrap();
     subject.settle(long, retry(20)).await;
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let leases = subject.leases(after(20)).await;
     assert_eq!((leases[0].attempt, leases[0].interrupted), (4, None));
 }
 
 pub async fn a_short_unmarked_attempt_is_known_the_second_time<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     subject.lease_all(after(0)).await;
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(attempts(subject.store(), delivery).await, []);
     // The delivery may have ended the daemon, so it must not begin unrecorded again. A later one
     // may.
@@ -66,24 +66,24 @@ pub async fn a_short_unmarked_attempt_is_known_the_second_time<S: Subject>() {
     let later = subject.enqueue_new(&arrival(1), pending("deploy", &[])).await;
     let leases = subject.leases(after(1)).await;
     assert_eq!((leases[0].delivery, leases[0].suspect), (later, false));
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(attempts(subject.store(), delivery).await, [interrupted(1)]);
     assert_eq!(attempts(subject.store(), later).await, []);
 }
 
 pub async fn a_lease_after_an_interruption_that_does_not_begin_is_not_counted<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     subject.lease_all(after(0)).await;
     subject.store().mark_begun(after(0)).await.unwrap();
     // Its attempt may be given up before it begins: also after a clean stop, and whatever else is
     // marked.
-    let mut subject = subject.crash();
+    let mut subject = subject.crash().await;
     for _ in 0..2 {
         let leases = subject.leases(after(5)).await;
         assert!(leases[0].begins_by_itself());
         subject.store().mark_begun(after(9)).await.unwrap();
-        subject = subject.crash();
+        subject = subject.crash().await;
         subject.leases(after(5)).await;
         subject = subject.restart().await;
     }
@@ -92,7 +92,7 @@ pub async fn a_lease_after_an_interruption_that_does_not_begin_is_not_counted<S:
 }
 
 pub async fn after_a_clean_stop_running_attempts_are_recorded_and_do_not_count<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     subject.lease_all(after(3)).await;
     let subject = subject.restart().await;
@@ -103,12 +103,12 @@ pub async fn after_a_clean_stop_running_attempts_are_recorded_and_do_not_count<S
     assert_eq!(attempts(subject.store(), delivery).await, [interrupted(1)]);
     // After a clean stop no delivery is suspect.
     assert!(!leases[0].suspect);
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(attempts(subject.store(), delivery).await, [interrupted(1)]);
 }
 
 pub async fn a_settled_interruption_counts_as_it_says<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     for (counts, due, attempt, in_a_row) in [(true, None, 2, 1), (false, Some(after(50)), 2, 2)] {
         assert_eq!(subject.lease_all(after(10)).await, [delivery]);
@@ -129,20 +129,20 @@ pub async fn a_settled_interruption_counts_as_it_says<S: Subject>() {
 }
 
 pub async fn a_released_or_postponed_attempt_has_not_begun<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     for _ in 0..2 {
         subject.lease_all(after(0)).await;
         subject.store().mark_begun(after(0)).await.unwrap();
         subject.store().release(delivery).await.unwrap();
     }
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(attempts(subject.store(), delivery).await, []);
     subject.lease_all(after(0)).await;
     let put_off = Settlement::Wait { due: after(0) };
     let settled = Settled::unattempted(delivery, put_off);
     subject.store().settle(settled).await.unwrap();
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(attempts(subject.store(), delivery).await, []);
     assert_eq!(subject.leases(after(0)).await[0].attempt, 1);
 }

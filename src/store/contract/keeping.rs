@@ -93,7 +93,7 @@ async fn kept<S: Subject>(subject: &S, records: &[ArrivalRecord]) -> Vec<usize> 
 }
 
 pub async fn a_ring_keeps_the_latest_and_no_ring_touches_the_other<S: Subject>() {
-    let subject = S::open(settings());
+    let subject = S::open(settings()).await;
     let ignored: Vec<_> = (0..5).map(|number| recorded(number, Ring::Ignored, 3)).collect();
     let refused: Vec<_> = (0..25).map(|number| recorded(number, Ring::Refused, 0)).collect();
     let store = subject.store();
@@ -113,7 +113,7 @@ pub async fn a_ring_keeps_the_latest_and_no_ring_touches_the_other<S: Subject>()
     let subject = subject.restart().await;
     assert_eq!(subject.store().counts().await, Ok(counts));
     assert_eq!(
-        kept(&subject.crash(), &refused).await,
+        kept(&subject.crash().await, &refused).await,
         (15..25).collect::<Vec<_>>()
     );
 }
@@ -125,7 +125,8 @@ pub async fn a_ring_is_bounded_in_bytes<S: Subject>() {
             ..settings().keep
         },
         ..settings()
-    });
+    })
+    .await;
     let records: Vec<_> = (0..4)
         .map(|number| recorded(number, Ring::Ignored, 4000))
         .collect();
@@ -135,7 +136,7 @@ pub async fn a_ring_is_bounded_in_bytes<S: Subject>() {
 }
 
 pub async fn an_endpoint_keeps_no_more_records_than_it_wants<S: Subject>() {
-    let subject = S::open(settings());
+    let subject = S::open(settings()).await;
     let own = |number| ArrivalRecord {
         endpoint_limit: Some(2),
         ..recorded(number, Ring::Ignored, 0)
@@ -147,7 +148,7 @@ pub async fn an_endpoint_keeps_no_more_records_than_it_wants<S: Subject>() {
 }
 
 pub async fn a_replayed_arrival_becomes_an_event_in_one_write<S: Subject>() {
-    let subject = S::open(settings());
+    let subject = S::open(settings()).await;
     let record = recorded(0, Ring::Ignored, 3);
     let store = subject.store();
     store.record_arrivals(vec![record.clone()]).await.unwrap();
@@ -165,7 +166,7 @@ pub async fn a_replayed_arrival_becomes_an_event_in_one_write<S: Subject>() {
 }
 
 pub async fn expired_dedup_keys_are_swept_with_some_slack<S: Subject>() {
-    let subject = S::open(settings());
+    let subject = S::open(settings()).await;
     let first = arrival(0);
     subject.enqueue_new(&first, pending("deploy", &["a", "b"])).await;
     let longer = NewDelivery {
@@ -184,11 +185,14 @@ pub async fn expired_dedup_keys_are_swept_with_some_slack<S: Subject>() {
         .unwrap();
     assert_eq!(late, [Enqueued::Duplicate { of: first.id }]);
     assert_eq!(subject.sweep_all(after(two_hours + 1001)).await, 2);
-    assert_eq!(subject.crash().store().counts().await.unwrap().dedup_keys, 1);
+    assert_eq!(
+        subject.crash().await.store().counts().await.unwrap().dedup_keys,
+        1
+    );
 }
 
 pub async fn a_clock_that_is_ahead_for_an_hour_forgets_no_event<S: Subject>() {
-    let subject = S::open(settings());
+    let subject = S::open(settings()).await;
     let hour = 3_600_000;
     let known = arrival(0);
     subject.enqueue_new(&known, pending("deploy", &["a"])).await;
@@ -202,7 +206,7 @@ pub async fn a_clock_that_is_ahead_for_an_hour_forgets_no_event<S: Subject>() {
 }
 
 pub async fn ended_events_are_swept_when_their_time_is_over<S: Subject>() {
-    let subject = S::open(settings());
+    let subject = S::open(settings()).await;
     let [well, badly] = [arrival(0), arrival(0)];
     let first = subject.enqueue_new(&well, pending("deploy", &[])).await;
     let second = subject.enqueue_new(&badly, pending("deploy", &[])).await;
@@ -240,7 +244,7 @@ pub async fn ended_events_are_swept_when_their_time_is_over<S: Subject>() {
 }
 
 pub async fn an_event_is_kept_while_one_of_its_deliveries_is_pending<S: Subject>() {
-    let subject = S::open(settings());
+    let subject = S::open(settings()).await;
     let both = [pending("deploy", &[]), pending("record", &[])];
     subject.enqueue(&arrival(0), &both).await.unwrap();
     let leased = subject.lease_all(after(0)).await;
@@ -249,12 +253,12 @@ pub async fn an_event_is_kept_while_one_of_its_deliveries_is_pending<S: Subject>
     subject.settle(leased[1], done(9_000_000)).await;
     assert_eq!(subject.sweep_all(after(9_000_000)).await, 0);
     assert_eq!(subject.sweep_all(after(9_100_001)).await, 1);
-    let counts = subject.crash().store().counts().await.unwrap();
+    let counts = subject.crash().await.store().counts().await.unwrap();
     assert_eq!((counts.events, counts.done, counts.waiting), (0, 0, 0));
 }
 
 pub async fn a_dedup_key_outlives_its_event<S: Subject>() {
-    let subject = S::open(settings());
+    let subject = S::open(settings()).await;
     let given = arrival(0);
     let long = NewDelivery {
         remember_until: after(999_000),
@@ -272,7 +276,7 @@ pub async fn a_dedup_key_outlives_its_event<S: Subject>() {
 }
 
 pub async fn a_sweep_goes_in_steps<S: Subject>() {
-    let subject = S::open(settings());
+    let subject = S::open(settings()).await;
     let many: Vec<String> = (0..1200).map(|number| number.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     subject
@@ -291,7 +295,7 @@ pub async fn a_sweep_goes_in_steps<S: Subject>() {
 
 pub async fn a_step_of_a_sweep_is_bounded_in_deliveries_and_bytes<S: Subject>() {
     for (deliveries, bytes, expected) in [(200, 10, vec![3, 1]), (1, 5 << 20, vec![2, 2])] {
-        let subject = S::open(settings());
+        let subject = S::open(settings()).await;
         for _ in 0..4 {
             let event = Received {
                 body: vec![0; bytes].into(),
@@ -321,7 +325,7 @@ pub async fn a_step_of_a_sweep_is_bounded_in_deliveries_and_bytes<S: Subject>() 
 }
 
 pub async fn new_settings_take_effect_with_the_next_call<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let store = subject.store();
     let records: Vec<_> = (0..25).map(|number| recorded(number, Ring::Refused, 0)).collect();
     store.record_arrivals(records).await.unwrap();
@@ -350,7 +354,7 @@ fn used(source: &str, millis: i64) -> SecretUse {
 }
 
 pub async fn the_latest_match_of_each_secret_is_kept_also_after_a_crash<S: Subject>() {
-    let subject = S::open(settings());
+    let subject = S::open(settings()).await;
     let store = subject.store();
     assert_eq!(store.secrets().await, Ok(vec![]));
     let first = vec![used("env:OLD", 5), used("env:NEW", 3), used("env:NEW", 9)];
@@ -360,11 +364,14 @@ pub async fn the_latest_match_of_each_secret_is_kept_also_after_a_crash<S: Subje
     store.note_secrets(Vec::new()).await.unwrap();
     let expected = Ok(vec![used("env:NEW", 10), used("env:OLD", 5)]);
     assert_eq!(store.secrets().await, expected);
-    assert_eq!(subject.crash().restart().await.store().secrets().await, expected);
+    assert_eq!(
+        subject.crash().await.restart().await.store().secrets().await,
+        expected
+    );
 }
 
 pub async fn of_too_many_secrets_the_latest_used_are_kept<S: Subject>() {
-    let subject = S::open(settings());
+    let subject = S::open(settings()).await;
     let store = subject.store();
     let most = i64::try_from(SECRETS_KEPT).unwrap();
     let uses = (0..most + 3).map(|number| used(&format!("no. {number:05}"), number));
@@ -375,7 +382,7 @@ pub async fn of_too_many_secrets_the_latest_used_are_kept<S: Subject>() {
 }
 
 pub async fn a_closed_store_says_so<S: Subject>() {
-    let subject = S::open(settings());
+    let subject = S::open(settings()).await;
     let store = subject.store();
     store.close().await.unwrap();
     assert_eq!(store.close().await, Err(StoreError::Closed));

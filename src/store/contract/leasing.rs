@@ -18,13 +18,13 @@ fn due_at(millis: i64) -> NewDelivery {
 }
 
 pub async fn due_deliveries_are_leased_by_due_time_then_by_arrival<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let mut enqueued = Vec::new();
     for due in [20, 10, 20, 10, 0, 30] {
         enqueued.push(subject.enqueue_new(&arrival(0), due_at(due)).await);
     }
     let order = [4, 1, 3, 0, 2].map(|index| enqueued[index]);
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let mut leased = Vec::new();
     for slots in [1, 3] {
         let limits = Concurrency { slots, ..UNLIMITED };
@@ -45,7 +45,7 @@ pub async fn due_deliveries_are_leased_by_due_time_then_by_arrival<S: Subject>()
 }
 
 pub async fn a_delivery_that_is_leased_or_not_due_is_not_leased<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = subject.enqueue_new(&arrival(0), due_at(10)).await;
     assert_eq!(subject.lease_all(after(9)).await, []);
     let none = Concurrency {
@@ -59,7 +59,7 @@ pub async fn a_delivery_that_is_leased_or_not_due_is_not_leased<S: Subject>() {
 }
 
 pub async fn many_callers_lease_everything_once<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let mut all = BTreeSet::new();
     for _ in 0..200 {
         all.insert(subject.enqueue_new(&arrival(0), due_at(0)).await);
@@ -82,7 +82,7 @@ pub async fn many_callers_lease_everything_once<S: Subject>() {
 }
 
 pub async fn a_released_delivery_waits_as_it_did<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let given = arrival(0);
     let first = subject.enqueue_new(&given, due_at(5)).await;
     let second = subject.enqueue_new(&arrival(0), due_at(5)).await;
@@ -99,14 +99,14 @@ pub async fn a_released_delivery_waits_as_it_did<S: Subject>() {
 }
 
 pub async fn leases_end_with_a_crash<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let tried = subject.enqueue_new(&arrival(0), due_at(0)).await;
     let ended = subject.enqueue_new(&arrival(0), due_at(0)).await;
     subject.lease_all(after(0)).await;
     subject.settle(tried, retry(1)).await;
     subject.settle(ended, done(0)).await;
     assert_eq!(subject.lease_all(after(1)).await, [tried]);
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let leases = subject.leases(after(1)).await;
     assert_eq!(
         (leases.len(), leases[0].delivery, leases[0].attempt),
@@ -115,7 +115,7 @@ pub async fn leases_end_with_a_crash<S: Subject>() {
 }
 
 pub async fn the_next_due_time_is_that_of_the_first_unleased_delivery<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let store = subject.store();
     assert_eq!(store.next_due(UNLIMITED.into()).await, Ok(None));
     subject.enqueue_new(&arrival(0), due_at(50)).await;
@@ -127,7 +127,7 @@ pub async fn the_next_due_time_is_that_of_the_first_unleased_delivery<S: Subject
     assert_eq!(store.next_due(UNLIMITED.into()).await, Ok(Some(after(45))));
     subject.lease_all(after(50)).await;
     assert_eq!(store.next_due(UNLIMITED.into()).await, Ok(None));
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(
         subject.store().next_due(UNLIMITED.into()).await,
         Ok(Some(after(45)))
@@ -135,7 +135,7 @@ pub async fn the_next_due_time_is_that_of_the_first_unleased_delivery<S: Subject
 }
 
 pub async fn deliveries_of_one_event_share_it<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let both = [pending("deploy", &["a"]), pending("record", &["a"])];
     subject.enqueue(&arrival(0), &both).await.unwrap();
     let leases = subject.leases(after(0)).await;
@@ -147,7 +147,7 @@ pub async fn deliveries_of_one_event_share_it<S: Subject>() {
 }
 
 pub async fn the_reason_of_an_unverified_delivery_is_read_back<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let why: Option<Arc<str>> = Some("the header `x` is missing".into());
     let unverified = NewDelivery {
         unverified: why.clone(),
@@ -162,7 +162,7 @@ pub async fn the_reason_of_an_unverified_delivery_is_read_back<S: Subject>() {
     let leases = subject.leases(after(0)).await;
     let marks: Vec<_> = leases.iter().map(|lease| lease.unverified.clone()).collect();
     assert_eq!(marks, [why.clone(), None]);
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let leases = subject.leases(after(0)).await;
     let marks: Vec<_> = leases.iter().map(|lease| lease.unverified.clone()).collect();
     assert_eq!(marks, [why.clone(), None]);
@@ -172,7 +172,7 @@ pub async fn the_reason_of_an_unverified_delivery_is_read_back<S: Subject>() {
 }
 
 pub async fn a_slow_rule_with_many_deliveries_does_not_delay_another<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     for _ in 0..300 {
         subject.enqueue_new(&arrival(0), pending("slow", &[])).await;
     }
@@ -208,13 +208,13 @@ pub async fn a_slow_rule_with_many_deliveries_does_not_delay_another<S: Subject>
     subject.settle(other.leases[0].delivery, done(9)).await;
     let next = store.lease(limits.into(), after(9)).await.unwrap();
     assert_eq!((next.leases.len(), next.held_back), (1, true));
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let leased = subject.store().lease(limits.into(), after(9)).await.unwrap();
     assert_eq!((leased.leases.len(), leased.held_back), (4, true));
 }
 
 pub async fn slots_are_shared_and_a_new_rule_finds_a_free_one<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let limits = Concurrency {
         slots: 12,
         per_rule: 64,
@@ -241,7 +241,7 @@ pub async fn slots_are_shared_and_a_new_rule_finds_a_free_one<S: Subject>() {
 }
 
 pub async fn rules_take_turns_when_all_slots_are_in_use<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     for rule in ["a", "b", "c"] {
         for _ in 0..20 {
             subject.enqueue_new(&arrival(0), pending(rule, &[])).await;
@@ -285,7 +285,7 @@ pub async fn rules_take_turns_when_all_slots_are_in_use<S: Subject>() {
 }
 
 pub async fn a_rule_never_exceeds_its_limit<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let mut all = Vec::new();
     for _ in 0..5 {
         all.push(subject.enqueue_new(&arrival(0), pending("deploy", &[])).await);
@@ -304,7 +304,7 @@ pub async fn a_rule_never_exceeds_its_limit<S: Subject>() {
 }
 
 pub async fn a_machine_clock_that_is_set_back_delays_nothing<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let machine = Clock::manual(after(0));
     let steady = Clock::steady(machine.clone());
     let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
@@ -330,7 +330,7 @@ pub async fn a_machine_clock_that_is_set_back_delays_nothing<S: Subject>() {
 }
 
 pub async fn what_is_put_into_the_queue_is_announced<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let news = subject.store().news();
     // Announcements come before the answers, so none of these waits takes time.
     let look = || tokio::time::timeout(Duration::ZERO, news.look());

@@ -19,8 +19,8 @@ mod subject;
 
 pub(super) use sighting::sighting;
 pub(super) use subject::{
-    Memory, Sqlite, Subject, UNLIMITED, after, arrival, dedup_key, done, new_event_of, noise, pending,
-    record, retry,
+    Memory, Postgres, Sqlite, Subject, UNLIMITED, after, arrival, dedup_key, done, new_event_of, noise,
+    pending, record, retry,
 };
 
 /// Runs every test against every implementation.
@@ -39,6 +39,15 @@ macro_rules! promises {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $promise() {
                     super::$group::$promise::<super::Sqlite>().await;
+                }
+            )+)+
+        }
+        mod postgres {
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                #[ignore = "needs a PostgreSQL server: `just cluster`"]
+                async fn $promise() {
+                    super::$group::$promise::<super::Postgres>().await;
                 }
             )+)+
         }

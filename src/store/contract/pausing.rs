@@ -26,7 +26,7 @@ async fn wanted<S: Subject>(subject: &S) -> Wanted {
 }
 
 pub async fn pauses_are_kept_also_after_a_crash_and_the_first_one_counts<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let target = pause(PauseSubject::Target("https://a.example".into()), 2);
     for new in [pause(rule("deploy"), 1), target.clone(), pause(rule("build"), 3)] {
         assert_eq!(subject.store().pause(new).await, Ok(true));
@@ -35,18 +35,18 @@ pub async fn pauses_are_kept_also_after_a_crash_and_the_first_one_counts<S: Subj
     // A rule and a target of one name are two subjects.
     assert_eq!(subject.store().resume(rule("https://a.example")).await, Ok(false));
     let kept = vec![pause(rule("build"), 3), pause(rule("deploy"), 1), target.clone()];
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(subject.store().pauses().await, Ok(kept));
     let subject = subject.restart().await;
     for name in ["build", "deploy"] {
         assert_eq!(subject.store().resume(rule(name)).await, Ok(true));
     }
     assert_eq!(subject.store().resume(rule("deploy")).await, Ok(false));
-    assert_eq!(subject.crash().store().pauses().await, Ok(vec![target]));
+    assert_eq!(subject.crash().await.store().pauses().await, Ok(vec![target]));
 }
 
 pub async fn deliveries_of_a_paused_rule_wait_and_go_on_in_order<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let mut expected = Vec::new();
     for number in 0..3 {
         let new = pending("deploy", &[]);
@@ -56,7 +56,7 @@ pub async fn deliveries_of_a_paused_rule_wait_and_go_on_in_order<S: Subject>() {
     let mut later = pending("other", &[]);
     later.due = after(10);
     let other = subject.enqueue_new(&arrival(5), later).await;
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let limits = wanted(&subject).await;
     assert_eq!(
         subject.store().next_due(limits.clone()).await,
@@ -81,7 +81,7 @@ pub async fn deliveries_of_a_paused_rule_wait_and_go_on_in_order<S: Subject>() {
 }
 
 pub async fn an_attempt_that_runs_is_settled_and_the_next_action_waits<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     assert_eq!(subject.lease_all(after(1)).await, [delivery]);
     subject.store().pause(pause(rule("deploy"), 1)).await.unwrap();

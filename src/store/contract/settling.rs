@@ -31,7 +31,7 @@ async fn leased<S: Subject>(subject: &S, delivery: NewDelivery) -> DeliveryId {
 }
 
 pub async fn the_next_action_begins_with_its_first_attempt<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = leased(&subject, pending("deploy", &[])).await;
     subject.settle(delivery, retry(0)).await;
     assert_eq!(subject.lease_all(after(0)).await, [delivery]);
@@ -44,7 +44,7 @@ pub async fn the_next_action_begins_with_its_first_attempt<S: Subject>() {
         .settle(settled(delivery, record(0, 2), next))
         .await
         .unwrap();
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(subject.lease_all(after(6)).await, []);
     let leases = subject.leases(after(7)).await;
     assert_eq!((leases[0].action, leases[0].attempt), (1, 1));
@@ -52,7 +52,7 @@ pub async fn the_next_action_begins_with_its_first_attempt<S: Subject>() {
 }
 
 pub async fn the_outputs_are_those_of_the_last_attempts_that_are_done<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = leased(&subject, pending("deploy", &[])).await;
     let attempt = |action, number, outcome: &str| AttemptRecord {
         outcome: outcome.to_owned(),
@@ -86,7 +86,7 @@ pub async fn the_outputs_are_those_of_the_last_attempts_that_are_done<S: Subject
 }
 
 pub async fn a_retry_keeps_the_action_and_raises_the_attempt<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = leased(&subject, pending("deploy", &[])).await;
     let next = Settlement::Next {
         action: 2,
@@ -98,13 +98,13 @@ pub async fn a_retry_keeps_the_action_and_raises_the_attempt<S: Subject>() {
         assert_eq!((leases[0].action, leases[0].attempt), (2, attempt));
         subject.settle(delivery, retry(0)).await;
     }
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let leases = subject.leases(after(0)).await;
     assert_eq!((leases[0].action, leases[0].attempt), (2, 4));
 }
 
 pub async fn a_postponed_delivery_keeps_its_attempt_after_a_crash<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = leased(&subject, pending("deploy", &[])).await;
     let next = Settlement::Next {
         action: 1,
@@ -124,14 +124,14 @@ pub async fn a_postponed_delivery_keeps_its_attempt_after_a_crash<S: Subject>() 
             Ok(Some(after(due)))
         );
     }
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(subject.lease_all(after(8)).await, []);
     let leases = subject.leases(after(9)).await;
     assert_eq!((leases[0].action, leases[0].attempt), (1, 2));
 }
 
 pub async fn a_done_delivery_stays_done<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let given = arrival(0);
     let delivery = subject.enqueue_new(&given, pending("deploy", &["a"])).await;
     subject.lease_all(after(0)).await;
@@ -140,7 +140,7 @@ pub async fn a_done_delivery_stays_done<S: Subject>() {
         .settle(settled(delivery, record(0, 1), done(9)))
         .await
         .unwrap();
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(subject.lease_all(after(i64::from(u32::MAX))).await, []);
     assert_eq!(subject.store().next_due(UNLIMITED.into()).await, Ok(None));
     let listed = subject.store().deliveries(given.id).await.unwrap();
@@ -157,7 +157,7 @@ pub async fn a_done_delivery_stays_done<S: Subject>() {
 }
 
 pub async fn a_dead_delivery_stays_listed<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let given = arrival(0);
     let both = [pending("deploy", &["a"]), pending("record", &["a"])];
     subject.enqueue(&given, &both).await.unwrap();
@@ -169,7 +169,7 @@ pub async fn a_dead_delivery_stays_listed<S: Subject>() {
         .unwrap();
     let listed = subject.store().deliveries(given.id).await.unwrap();
     assert_eq!(listed[1].state, DeliveryState::Running);
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     let listed = subject.store().deliveries(given.id).await.unwrap();
     let reason = "exit 3".to_owned();
     assert_eq!(listed[0].state, DeliveryState::Dead { at: after(4), reason });
@@ -186,7 +186,7 @@ pub async fn a_dead_delivery_stays_listed<S: Subject>() {
 }
 
 pub async fn attempts_are_listed_oldest_first_and_the_latest_of_many<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = leased(&subject, pending("deploy", &[])).await;
     let listed = u32::try_from(ATTEMPTS_LISTED).unwrap();
     for number in 1..=listed + 5 {
@@ -204,7 +204,7 @@ pub async fn attempts_are_listed_oldest_first_and_the_latest_of_many<S: Subject>
 }
 
 pub async fn a_delivery_that_is_not_leased_is_not_settled<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let given = arrival(0);
     let delivery = subject.enqueue_new(&given, pending("deploy", &[])).await;
     let not_leased = Err(StoreError::NotLeased { delivery });
@@ -220,10 +220,10 @@ pub async fn a_delivery_that_is_not_leased_is_not_settled<S: Subject>() {
 }
 
 pub async fn forgetting_the_dedup_keys_accepts_the_same_event_again<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let delivery = leased(&subject, pending("deploy", &["a", "b"])).await;
     subject.settle(delivery, dead(0, true)).await;
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(subject.store().counts().await.unwrap().dedup_keys, 0);
     subject
         .enqueue_new(&arrival(1), pending("deploy", &["b", "a"]))
@@ -231,7 +231,7 @@ pub async fn forgetting_the_dedup_keys_accepts_the_same_event_again<S: Subject>(
 }
 
 pub async fn only_the_dedup_keys_of_this_event_and_rule_are_forgotten<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = arrival(0);
     let both = [pending("deploy", &["a"]), pending("record", &["a"])];
     subject.enqueue(&first, &both).await.unwrap();
@@ -254,7 +254,7 @@ pub async fn only_the_dedup_keys_of_this_event_and_rule_are_forgotten<S: Subject
 }
 
 pub async fn everything_is_counted<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     for number in 0..5 {
         let dedup_key = number.to_string();
         let both = [pending("deploy", &[&dedup_key]), pending("record", &[&dedup_key])];
@@ -285,7 +285,7 @@ pub async fn everything_is_counted<S: Subject>() {
         ..Counts::default()
     };
     assert_eq!(subject.store().counts().await, Ok(expected));
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     expected.waiting += std::mem::take(&mut expected.leased);
     assert_eq!(subject.store().counts().await, Ok(expected));
 }

@@ -36,7 +36,7 @@ fn altered(of: &Received, header: &str) -> Enqueued {
 }
 
 pub async fn the_same_content_with_another_header_is_refused_for_every_rule<S: Subject>() {
-    let mut subject = S::open(Settings::default());
+    let mut subject = S::open(Settings::default()).await;
     let first = arrival(0);
     subject
         .enqueue_new(&first, seen(&first, "deploy", &["a"], "x-event=1"))
@@ -49,7 +49,7 @@ pub async fn the_same_content_with_another_header_is_refused_for_every_rule<S: S
             let enqueued = subject.enqueue(&second, &[delivery.clone()]).await;
             assert_eq!(enqueued, Ok(vec![altered(&first, "x-event")]), "{rule}");
         }
-        subject = subject.crash();
+        subject = subject.crash().await;
     }
     // Unchanged, another rule accepts it. On another endpoint its content is new.
     let again = arrival(20);
@@ -68,7 +68,7 @@ pub async fn the_same_content_with_another_header_is_refused_for_every_rule<S: S
 }
 
 pub async fn an_ignored_sighting_counts_at_once_and_after_a_restart<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let ignored = arrival(0);
     subject
         .store()
@@ -88,7 +88,7 @@ pub async fn an_ignored_sighting_counts_at_once_and_after_a_restart<S: Subject>(
 }
 
 pub async fn waiting_sightings_are_written_at_a_clean_stop<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let ignored = arrival(0);
     subject
         .store()
@@ -98,7 +98,7 @@ pub async fn waiting_sightings_are_written_at_a_clean_stop<S: Subject>() {
 }
 
 pub async fn the_first_sighting_counts_and_later_ones_add_headers<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = arrival(0);
     let store = subject.store();
     store.remember_sighting(sighting(&first, &["a"], "x-event=1"));
@@ -124,7 +124,7 @@ pub async fn the_first_sighting_counts_and_later_ones_add_headers<S: Subject>() 
 }
 
 pub async fn any_key_of_several_is_enough_for_a_sighting<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = arrival(0);
     let both = seen(&first, "deploy", &["old", "new"], "x-event=1");
     subject.enqueue_new(&first, both).await;
@@ -138,7 +138,7 @@ pub async fn any_key_of_several_is_enough_for_a_sighting<S: Subject>() {
 }
 
 pub async fn sightings_are_forgotten_like_dedup_keys<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = arrival(0);
     subject
         .store()
@@ -158,7 +158,7 @@ pub async fn sightings_are_forgotten_like_dedup_keys<S: Subject>() {
 }
 
 pub async fn an_expired_sighting_is_replaced<S: Subject>() {
-    let subject = S::open(Settings::default());
+    let subject = S::open(Settings::default()).await;
     let first = arrival(0);
     subject
         .store()

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::base::clock::Timestamp;
 use crate::event::{Decision, DedupKey, EventId, Received};
 use crate::store::memory::MemoryStore;
+use crate::store::postgres::{Durability, PostgresStore, ServerUrl, Target, Wake};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
     AttemptRecord, Concurrency, DeliveryId, Enqueued, Lease, NewDelivery, NewEvent, Settings, Settled,
@@ -28,12 +29,12 @@ pub const UNLIMITED: Concurrency = Concurrency {
 /// An implementation of [`Store`] that can be opened, closed and opened again.
 pub trait Subject: Sized {
     /// Opens an empty store.
-    fn open(settings: Settings) -> Self;
+    async fn open(settings: Settings) -> Self;
     fn store(&self) -> &dyn Store;
     /// The store, shared by several threads.
     fn shared(&self) -> Arc<dyn Store>;
     /// Opens the state that a `kill -9` at this moment would leave.
-    fn crash(self) -> Self;
+    async fn crash(self) -> Self;
     /// Closes the store and opens it again.
     async fn restart(self) -> Self;
 
@@ -86,7 +87,7 @@ pub trait Subject: Sized {
 pub struct Memory(Arc<MemoryStore>);
 
 impl Subject for Memory {
-    fn open(settings: Settings) -> Self {
+    async fn open(settings: Settings) -> Self {
         Self(Arc::new(MemoryStore::new(settings)))
     }
 
@@ -98,13 +99,13 @@ impl Subject for Memory {
         Arc::clone(&self.0) as Arc<dyn Store>
     }
 
-    fn crash(self) -> Self {
+    async fn crash(self) -> Self {
         Self(Arc::new(self.0.reopen()))
     }
 
     async fn restart(self) -> Self {
         self.0.close().await.unwrap();
-        self.crash()
+        self.crash().await
     }
 }
 
@@ -135,7 +136,7 @@ impl Sqlite {
 }
 
 impl Subject for Sqlite {
-    fn open(settings: Settings) -> Self {
+    async fn open(settings: Settings) -> Self {
         Self::open_in(tempfile::tempdir().unwrap(), settings)
     }
 
@@ -147,7 +148,7 @@ impl Subject for Sqlite {
         Arc::clone(&self.store) as Arc<dyn Store>
     }
 
-    fn crash(self) -> Self {
+    async fn crash(self) -> Self {
         // The files of an open store are the state that a killed process leaves.
         let after = tempfile::tempdir().unwrap();
         for file in ["hookyard.db", "hookyard.db-wal"] {
@@ -163,6 +164,80 @@ impl Subject for Sqlite {
             "the log was written back"
         );
         Self::open_in(self.folder, self.settings)
+    }
+}
+
+/// Variable with the URL of a server for tests, on which they may make and drop schemas.
+const TEST_SERVER: &str = "HOOKYARD_TEST_POSTGRES";
+
+/// A store in a schema of its own, on a server that the environment names.
+pub struct Postgres {
+    store: Arc<PostgresStore>,
+    settings: Settings,
+    target: Target,
+}
+
+impl Postgres {
+    /// A target whose schema does not exist yet.
+    pub fn target() -> Target {
+        let url = std::env::var(TEST_SERVER).expect("HOOKYARD_TEST_POSTGRES names a server");
+        Target {
+            server: ServerUrl::parse(&url).unwrap(),
+            schema: format!("test_{}", uuid::Uuid::now_v7().simple()),
+            durability: Durability::Local,
+            lease: Duration::from_secs(60),
+            patience: Duration::from_secs(8),
+            connections: 6,
+            wake: Wake::Poll,
+            node: Arc::from("test"),
+        }
+    }
+
+    /// Opens the store of a target.
+    pub async fn open_at(target: Target, settings: Settings) -> Self {
+        let store = PostgresStore::open(target.clone(), settings).await.unwrap();
+        Self {
+            store: Arc::new(store),
+            settings,
+            target,
+        }
+    }
+
+    /// The store as its own type.
+    pub fn postgres(&self) -> &PostgresStore {
+        &self.store
+    }
+}
+
+impl Subject for Postgres {
+    async fn open(settings: Settings) -> Self {
+        Self::open_at(Self::target(), settings).await
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    fn shared(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
+    async fn crash(self) -> Self {
+        let Self {
+            store,
+            settings,
+            target,
+        } = self;
+        let id = store.node_id();
+        drop(store);
+        let next = Self::open_at(target, settings).await;
+        next.store.bury(&[id]).await.unwrap();
+        next
+    }
+
+    async fn restart(self) -> Self {
+        self.store.close().await.unwrap();
+        Self::open_at(self.target, self.settings).await
     }
 }
 

@@ -8,7 +8,6 @@ use super::arrivals;
 use super::body::{self, Compressed};
 use super::columns;
 use super::debounce::supersede_debounced;
-use super::delivery_cache::FirstAttempt;
 use super::ending::end;
 use super::groups;
 use super::queue_key::{QueueKey, ReadyEntry};
@@ -18,6 +17,7 @@ use crate::base::clock::Timestamp;
 use crate::event::DedupKey;
 use crate::store::decide::admission::{Admission, initial_state};
 use crate::store::decide::dedupe::{Dedup, Remembered, dedup};
+use crate::store::delivery_cache::FirstAttempt;
 use crate::store::group::reason;
 use crate::store::{
     DeliveryId, DeliveryState, Displaced, Enqueued, NewDelivery, NewEvent, Sighting, StoreError,
@@ -162,7 +162,7 @@ impl Enqueue {
         Ok(added.enqueued)
     }
 
-    fn first_attempt(&self, event: i64, id: DeliveryId, delivery: &NewDelivery) -> FirstAttempt {
+    fn first_attempt(&self, event: i64, id: DeliveryId, delivery: &NewDelivery) -> FirstAttempt<i64> {
         FirstAttempt {
             delivery: id,
             event,

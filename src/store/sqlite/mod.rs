@@ -15,7 +15,6 @@ mod columns;
 mod consistency;
 mod counters;
 mod debounce;
-mod delivery_cache;
 mod ending;
 mod enqueue;
 mod expansion;

@@ -7,11 +7,11 @@ use tokio::sync::oneshot;
 
 use super::columns::Unreadable;
 use super::counters::Counters;
-use super::delivery_cache::FirstAttempt;
 use super::leases::LeasedDelivery;
 use super::queue::Queue;
 use super::queue_key::ReadyEntry;
 use super::ring_sizes::RingChange;
+use crate::store::delivery_cache::FirstAttempt;
 use crate::store::{DeliveryId, PerRing, Settings, StoreError};
 
 /// The channel for an answer.
@@ -41,7 +41,7 @@ pub(super) struct BatchEffects {
     /// Entries to be added to the queue.
     pub waiting: Vec<ReadyEntry>,
     /// New deliveries by row, which may be leased without being read back.
-    pub first_attempts: Vec<(i64, FirstAttempt)>,
+    pub first_attempts: Vec<(i64, FirstAttempt<i64>)>,
     /// Entries of deliveries that ended without a lease, to be removed from memory.
     pub removed: Vec<ReadyEntry>,
     /// Leases that end.

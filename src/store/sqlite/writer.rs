@@ -14,7 +14,6 @@ use tokio::sync::mpsc;
 use super::access;
 use super::checkpoint::{self, Checkpointer};
 use super::counters::Counters;
-use super::delivery_cache::FirstAttempts;
 use super::file::StoreFile;
 use super::groups;
 use super::intact::{FileGuard, ForeignFile};
@@ -25,6 +24,7 @@ use super::sightings::Sightings;
 use super::space::{check_space, pragma, used_bytes};
 use super::write_op::{QueuedOp, Reply, reply};
 use crate::base::live::Live;
+use crate::store::delivery_cache::FirstAttempts;
 use crate::store::{Counts, DeliveryId, Health, Interrupted, News, Settings, StoreError};
 
 /// Capacity of the command channel. Callers wait when it is full.
@@ -64,7 +64,7 @@ pub(super) struct Writer {
     pub file: StoreFile,
     pub queue: Queue,
     /// New deliveries, cached in memory.
-    pub first_attempts: FirstAttempts,
+    pub first_attempts: FirstAttempts<i64>,
     pub(super) counters: Counters,
     pub(super) commits: Commits,
     /// The reason why the last transaction failed, if the disk caused it.

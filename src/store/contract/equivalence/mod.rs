@@ -83,8 +83,8 @@ impl Pair {
                 self.sqlite.store().note_secrets(uses).await.unwrap();
             }
             ModelStep::Crash => {
-                self.memory = self.memory.crash();
-                self.sqlite = self.sqlite.crash();
+                self.memory = self.memory.crash().await;
+                self.sqlite = self.sqlite.crash().await;
             }
             ModelStep::Restart => {
                 self.memory = self.memory.restart().await;
@@ -303,8 +303,8 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut pair = Pair {
-                memory: Memory::open(settings),
-                sqlite: Sqlite::open(settings),
+                memory: Memory::open(settings).await,
+                sqlite: Sqlite::open(settings).await,
                 now: 0,
                 events: Vec::new(),
                 deliveries: Vec::new(),

@@ -23,7 +23,7 @@ fn dead(millis: i64) -> Settlement {
 
 #[tokio::test]
 async fn a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let id = subject.enqueue_new(&arrival(0), pending("deploy", &["n"])).await;
     subject.lease_all(after(1)).await;
     subject
@@ -68,7 +68,7 @@ async fn a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded(
 
 #[tokio::test]
 async fn a_running_delivery_that_is_dropped_can_be_replayed_at_once() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let id = subject.enqueue_new(&arrival(0), pending("deploy", &["n"])).await;
     subject.lease_all(after(1)).await;
     let dropped = drop_deliveries(&subject.path(), &[id], after(0), "lea").unwrap();
@@ -93,7 +93,7 @@ async fn a_running_delivery_that_is_dropped_can_be_replayed_at_once() {
 
 #[tokio::test]
 async fn a_dropped_delivery_occupies_its_group_until_its_attempt_is_over() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let in_group = || NewDelivery {
         group: Some(Group {
             name: "site".into(),
@@ -121,7 +121,7 @@ async fn a_dropped_delivery_occupies_its_group_until_its_attempt_is_over() {
 
 #[tokio::test]
 async fn an_ended_delivery_is_deleted_with_its_event_but_not_its_dedup_keys() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let received = arrival(0);
     let two = [pending("deploy", &["n"]), pending("record", &["n"])];
     subject.enqueue(&received, &two).await.unwrap();
@@ -146,7 +146,7 @@ async fn an_ended_delivery_is_deleted_with_its_event_but_not_its_dedup_keys() {
 
 #[tokio::test]
 async fn a_prefix_finds_an_id_if_it_fits_one_event_only() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let (first, second) = (arrival(0), arrival(86_400_000));
     let ids = [
         subject.enqueue_new(&first, pending("deploy", &["a"])).await,
@@ -171,7 +171,7 @@ async fn a_prefix_finds_an_id_if_it_fits_one_event_only() {
 
 #[tokio::test]
 async fn a_backup_is_a_store_and_overwrites_nothing() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let id = subject.enqueue_new(&arrival(0), pending("deploy", &["n"])).await;
     let target = subject.path().with_file_name("copy.db");
     back_up(&subject.path(), &target).unwrap();
@@ -186,7 +186,7 @@ async fn a_backup_is_a_store_and_overwrites_nothing() {
 
 #[tokio::test]
 async fn only_a_closed_store_is_vacuumed() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     for number in 0..200 {
         subject
             .enqueue_new(&arrival(number), pending("deploy", &[]))
@@ -212,7 +212,7 @@ async fn only_a_closed_store_is_vacuumed() {
 
 #[tokio::test]
 async fn a_foreign_file_or_another_version_is_left_alone() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let path = subject.path();
     let missing = path.with_file_name("missing.db");
     assert!(matches!(

@@ -31,7 +31,7 @@ async fn killed(subject: &Sqlite) -> (TempDir, PathBuf) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_was_answered_is_there_after_a_kill_in_the_midst_of_work() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let answered: Arc<Mutex<HashSet<EventId>>> = Arc::default();
     let mut senders = JoinSet::new();
     for sender in 0..8 {
@@ -64,7 +64,7 @@ async fn whatever_was_answered_is_there_after_a_kill_in_the_midst_of_work() {
 
 #[tokio::test]
 async fn a_log_cut_anywhere_holds_whole_events_and_no_half_ones() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let mut order = BTreeMap::new();
     for number in 0_u32..40 {
         let received = arrival(0);

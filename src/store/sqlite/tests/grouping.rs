@@ -33,7 +33,7 @@ fn group(rule: &str, reason: &str, count: u64) -> (String, String, u64) {
 
 #[tokio::test]
 async fn dead_letters_of_one_cause_are_one_group_that_is_selected_replayed_and_dropped_exactly() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let first = dead(&subject, "deploy", 1, "exit 3").await;
     let second = dead(&subject, "deploy", 2, "exit 3").await;
     dead(&subject, "deploy", 3, "exit 4").await;
@@ -97,7 +97,7 @@ async fn dead_letters_of_one_cause_are_one_group_that_is_selected_replayed_and_d
 
 #[tokio::test]
 async fn the_backlog_counts_what_waits_and_ended_deliveries_do_not_count() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     dead(&subject, "one", 1, "exit 3").await;
     let in_group = || NewDelivery {
         group: Some(Group {

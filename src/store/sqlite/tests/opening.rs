@@ -154,7 +154,7 @@ fn a_lock_that_is_about_to_be_let_go_is_waited_for() {
 
 #[tokio::test]
 async fn a_second_daemon_is_turned_away_by_whatever_name_and_a_reader_is_not() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     subject.enqueue_new(&arrival(0), pending("deploy", &["a"])).await;
     let path = subject.path();
     let link = path.with_file_name("link.db");
@@ -176,7 +176,7 @@ async fn a_second_daemon_is_turned_away_by_whatever_name_and_a_reader_is_not() {
 
 #[tokio::test]
 async fn nobody_else_may_read_the_files() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     subject.enqueue_new(&arrival(0), pending("deploy", &["a"])).await;
     for suffix in ["", "-wal", "-shm"] {
         let file = subject.path().with_file_name(format!("hookyard.db{suffix}"));

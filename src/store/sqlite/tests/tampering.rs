@@ -53,7 +53,7 @@ async fn enqueue(store: &SqliteStore, number: u64) -> Result<(), StoreError> {
 
 async fn scene() -> Scene {
     let mut scene = Scene {
-        subject: Sqlite::open(Settings::default()),
+        subject: Sqlite::open(Settings::default()).await,
         earlier: Vec::new(),
     };
     for number in 0..EVENTS {
@@ -153,7 +153,7 @@ async fn a_truncated_index_costs_nothing_but_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_that_use_the_store_as_sqlite_does_alarm_nobody() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let path = subject.path();
     let other = std::thread::spawn(move || {
         let other = Connection::open(&path).unwrap();

@@ -74,7 +74,7 @@ fn large(millis: i64) -> Received {
 
 #[tokio::test]
 async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &["a"])).await;
     subject.lease_all(after(0)).await;
     let before = subject.store().counts().await.unwrap();
@@ -101,14 +101,14 @@ async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
     // The lease is in place, and the dedup key of the refused event is not remembered.
     subject.store().settle(settled).await.unwrap();
     subject.enqueue_new(&large(3), pending("deploy", &["b"])).await;
-    let subject = subject.crash();
+    let subject = subject.crash().await;
     assert_eq!(subject.store().attempts(delivery).await.unwrap().len(), 1);
     assert_eq!(subject.store().counts().await.unwrap().events, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_call_in_a_batch_fails_alone() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let known = arrival(0);
     subject.enqueue_new(&known, pending("deploy", &["a"])).await;
     let (go, going) = hold(&subject);
@@ -141,7 +141,7 @@ async fn one_bad_call_in_a_batch_fails_alone() {
     let before = store.counts().await.unwrap();
     assert_eq!((before.events, before.waiting, before.dedup_keys), (3, 3, 3));
     assert_eq!(subject.lease_all(after(0)).await.len(), 3);
-    let after_crash = subject.crash().store().counts().await.unwrap();
+    let after_crash = subject.crash().await.store().counts().await.unwrap();
     assert_eq!(
         (after_crash.events, after_crash.waiting, after_crash.dedup_keys),
         (3, 3, 3)
@@ -150,7 +150,7 @@ async fn one_bad_call_in_a_batch_fails_alone() {
 
 #[tokio::test]
 async fn leases_of_a_cancelled_call_are_taken_back() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     // The writer is blocked, because otherwise the answer might be ready before the future is
     // dropped.
@@ -171,7 +171,7 @@ async fn leases_of_a_cancelled_call_are_taken_back() {
 
 #[tokio::test]
 async fn a_write_of_another_program_is_noticed() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let first = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     let second = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     assert_eq!(subject.lease_all(after(0)).await, [first, second]);
@@ -193,7 +193,7 @@ async fn a_write_of_another_program_is_noticed() {
 
 #[tokio::test]
 async fn an_unreadable_event_is_a_dead_letter_and_delays_no_other() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let broken = arrival(0);
     subject.enqueue_new(&broken, pending("deploy", &[])).await;
     let sound = subject.enqueue_new(&arrival(1), pending("deploy", &[])).await;
@@ -210,7 +210,7 @@ async fn an_unreadable_event_is_a_dead_letter_and_delays_no_other() {
 
 #[tokio::test]
 async fn no_statement_is_recompiled_for_its_bound_values() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     let compiled = in_writer(&subject, |writer| {
         let connection = &writer.file.connection;
         // Statements that use a partial index, a join, and a limit.
@@ -236,7 +236,7 @@ async fn no_statement_is_recompiled_for_its_bound_values() {
 
 #[tokio::test]
 async fn the_queue_is_read_by_its_index_from_the_last_key() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     for (sql, by) in [
         (SAME_DUE, "rule=? AND due=? AND seq>?"),
         (LATER, "rule=? AND due>?"),
@@ -263,7 +263,7 @@ async fn the_queue_is_read_by_its_index_from_the_last_key() {
 
 #[tokio::test]
 async fn the_log_is_checkpointed_and_stays_small() {
-    let subject = Sqlite::open(Settings::default());
+    let subject = Sqlite::open(Settings::default()).await;
     for number in 0..800 {
         subject.enqueue_new(&large(number), pending("deploy", &[])).await;
     }
@@ -275,7 +275,7 @@ async fn the_log_is_checkpointed_and_stays_small() {
 async fn a_sweep_forgets_a_few_large_events_at_a_time() {
     let mut settings = Settings::default();
     settings.keep.done = Duration::ZERO;
-    let subject = Sqlite::open(settings);
+    let subject = Sqlite::open(settings).await;
     for number in 0..5 {
         let large = Received {
             body: Bytes::from(vec![b'x'; 3 << 20]),

@@ -16,10 +16,10 @@ const BYTES: usize = 4 << 20;
 
 /// A delivery whose first attempt at its first action is still to be made.
 #[derive(Debug)]
-pub(super) struct FirstAttempt {
+pub(super) struct FirstAttempt<E> {
     pub delivery: DeliveryId,
-    /// Row of the event.
-    pub event: i64,
+    /// The event, as the store finds it.
+    pub event: E,
     pub rule: Arc<str>,
     /// Index of the element that the delivery is about.
     pub item: Option<u32>,
@@ -34,7 +34,7 @@ pub(super) struct FirstAttempt {
     pub in_group: bool,
 }
 
-impl FirstAttempt {
+impl<E> FirstAttempt<E> {
     /// Makes the lease of the delivery.
     pub fn lease(self) -> Lease {
         Lease {
@@ -58,17 +58,27 @@ impl FirstAttempt {
 }
 
 /// The cached deliveries, by row.
-#[derive(Debug, Default)]
-pub(super) struct FirstAttempts {
-    by_row: HashMap<i64, FirstAttempt>,
+#[derive(Debug)]
+pub(super) struct FirstAttempts<E> {
+    by_row: HashMap<i64, FirstAttempt<E>>,
     /// Rows in the order of arrival. Removed rows are skipped.
     order: VecDeque<i64>,
     bytes: usize,
 }
 
-impl FirstAttempts {
+impl<E> Default for FirstAttempts<E> {
+    fn default() -> Self {
+        Self {
+            by_row: HashMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<E> FirstAttempts<E> {
     /// Adds a delivery, and evicts the oldest beyond the limits.
-    pub fn add(&mut self, row: i64, first: FirstAttempt) {
+    pub fn add(&mut self, row: i64, first: FirstAttempt<E>) {
         self.bytes += first.received.body.len();
         self.by_row.insert(row, first);
         self.order.push_back(row);
@@ -81,7 +91,7 @@ impl FirstAttempts {
     }
 
     /// Removes a delivery.
-    pub fn take(&mut self, row: i64) -> Option<FirstAttempt> {
+    pub fn take(&mut self, row: i64) -> Option<FirstAttempt<E>> {
         let first = self.by_row.remove(&row)?;
         self.bytes -= first.received.body.len();
         Some(first)

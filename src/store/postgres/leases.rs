@@ -1,0 +1,73 @@
+//! The leases that this node holds, in memory. The rows of the queue say so, too.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::event::EventId;
+use crate::store::DeliveryId;
+use crate::store::decide::settlement::LeaseSnapshot;
+use crate::store::decide::turns::{LeaseCost, Turns};
+
+/// A delivery that is leased to this node.
+#[derive(Clone, Debug)]
+pub(super) struct LeasedDelivery {
+    /// Row of the delivery.
+    pub seq: i64,
+    /// Number of the lease, counted by this node. The row has it while the lease lasts.
+    pub lease: i64,
+    pub rule: Arc<str>,
+    pub event: EventId,
+    pub snapshot: LeaseSnapshot,
+    /// Number of replays at the time of the lease.
+    pub replays: u32,
+    /// Concurrency group of the delivery.
+    pub group: Option<Arc<str>>,
+    /// Time of the lease, in milliseconds.
+    pub since: i64,
+    pub cost: LeaseCost,
+    /// True if the attempt begins only with [`Store::begin`](crate::store::Store::begin).
+    pub begins_by_itself: bool,
+    /// True if a settlement was sent and its outcome is unknown: it may be there already.
+    pub may_be_settled: bool,
+}
+
+/// All leases of this node.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    by_id: HashMap<DeliveryId, LeasedDelivery>,
+    pub turns: Turns,
+    last: i64,
+}
+
+impl Leases {
+    /// The number of a new lease.
+    pub fn next_number(&mut self) -> i64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// Adds a lease.
+    pub fn add(&mut self, delivery: DeliveryId, leased: LeasedDelivery) {
+        self.turns.begin(&leased.rule, leased.cost);
+        self.by_id.insert(delivery, leased);
+    }
+
+    /// Ends a lease.
+    pub fn end(&mut self, delivery: DeliveryId) -> Option<LeasedDelivery> {
+        let leased = self.by_id.remove(&delivery)?;
+        self.turns.end(&leased.rule, leased.cost);
+        Some(leased)
+    }
+
+    pub fn get(&self, delivery: DeliveryId) -> Option<&LeasedDelivery> {
+        self.by_id.get(&delivery)
+    }
+
+    pub fn get_mut(&mut self, delivery: DeliveryId) -> Option<&mut LeasedDelivery> {
+        self.by_id.get_mut(&delivery)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&DeliveryId, &LeasedDelivery)> {
+        self.by_id.iter()
+    }
+}

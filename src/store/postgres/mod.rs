@@ -1,0 +1,195 @@
+//! The store on a `PostgreSQL` server, which several nodes share.
+//!
+//! A node has a few connections, each with one owner. [`Worker`]s write batches of calls: new events
+//! (`enqueue.rs`) and ends of leases (`settling.rs`). A [`Session`] leases (`leasing.rs`) and keeps
+//! the node among the living (`membership.rs`). Another one reads, and makes small writes.
+
+#![allow(
+    dead_code,
+    unused_variables,
+    clippy::unused_async,
+    reason = "under construction"
+)]
+
+mod arrivals;
+mod enqueue;
+mod expectations;
+mod failure;
+mod leases;
+mod leasing;
+mod link;
+mod membership;
+mod node;
+mod opening;
+mod pauses;
+mod reading;
+mod schema;
+mod secrets;
+mod session;
+mod settling;
+mod sightings;
+mod sweeping;
+mod tally;
+mod target;
+mod url;
+mod worker;
+
+use std::sync::Arc;
+
+pub use target::{Durability, Target, Wake};
+pub use url::ServerUrl;
+
+use self::enqueue::{Enqueue, Enqueuing};
+use self::node::Node;
+use self::session::Session;
+use self::settling::Settling;
+use self::worker::Worker;
+use super::{
+    Answer, ArrivalRecord, AttemptRecord, Counts, Delivery, DeliveryId, Enqueued, Expansion, Expectation,
+    ExpectationSubject, Health, Leased, NewEvent, News, Pause, PauseSubject, SecretUse, Settings, Settled,
+    Sighting, Store, StoreError, Wanted,
+};
+use crate::base::clock::{Clock, Timestamp};
+use crate::event::EventId;
+
+/// A store on a server.
+pub struct PostgresStore {
+    node: Arc<Node>,
+    enqueuing: Worker<Enqueuing>,
+    settling: Worker<Settling>,
+    /// For leases and heartbeats.
+    leasing: Session,
+    /// For reads and small writes.
+    requests: Session,
+}
+
+impl Store for PostgresStore {
+    fn enqueue(&self, new_event: NewEvent) -> Answer<'_, Vec<Enqueued>> {
+        Box::pin(async move {
+            let enqueue = Enqueue::prepared(new_event).await?;
+            self.enqueuing.call(enqueue).await
+        })
+    }
+
+    fn expand(&self, expansion: Expansion) -> Answer<'_, Vec<Enqueued>> {
+        Box::pin(self.expand_leased(expansion))
+    }
+
+    fn settle(&self, settled: Settled) -> Answer<'_, ()> {
+        Box::pin(self.settle_leased(settled))
+    }
+
+    fn begin(&self, delivery: DeliveryId) -> Answer<'_, ()> {
+        Box::pin(self.begin_leased(delivery))
+    }
+
+    fn mark_begun(&self, leased_by: Timestamp) -> Answer<'_, ()> {
+        Box::pin(self.mark_leased(leased_by))
+    }
+
+    fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {
+        Box::pin(self.release_leased(delivery))
+    }
+
+    fn lease(&self, wanted: Wanted, now: Timestamp) -> Answer<'_, Leased> {
+        Box::pin(self.lease_due(wanted, now))
+    }
+
+    fn next_due(&self, wanted: Wanted) -> Answer<'_, Option<Timestamp>> {
+        Box::pin(self.first_due(wanted))
+    }
+
+    fn clock(&self) -> Clock {
+        self.node.clock.clone()
+    }
+
+    fn news(&self) -> News {
+        self.node.news.clone()
+    }
+
+    fn record_arrivals(&self, records: Vec<ArrivalRecord>) -> Answer<'_, ()> {
+        Box::pin(self.write_arrivals(records))
+    }
+
+    fn mark_answer(&self, event: EventId, why: String) -> Answer<'_, ()> {
+        Box::pin(self.write_answer(event, why))
+    }
+
+    fn arrival(&self, id: EventId) -> Answer<'_, Option<ArrivalRecord>> {
+        Box::pin(self.read_arrival(id))
+    }
+
+    fn counts(&self) -> Answer<'_, Counts> {
+        Box::pin(self.read_counts())
+    }
+
+    fn health(&self) -> Answer<'_, Health> {
+        Box::pin(self.read_health())
+    }
+
+    fn sweep(&self, now: Timestamp) -> Answer<'_, usize> {
+        Box::pin(self.sweep_once(now))
+    }
+
+    fn deliveries(&self, event: EventId) -> Answer<'_, Vec<Delivery>> {
+        Box::pin(self.read_deliveries(event))
+    }
+
+    fn attempts(&self, delivery: DeliveryId) -> Answer<'_, Vec<AttemptRecord>> {
+        Box::pin(self.read_attempts(delivery))
+    }
+
+    fn outputs(&self, delivery: DeliveryId, before: usize) -> Answer<'_, Vec<AttemptRecord>> {
+        Box::pin(self.read_outputs(delivery, before))
+    }
+
+    fn note_secrets(&self, uses: Vec<SecretUse>) -> Answer<'_, ()> {
+        Box::pin(self.write_secrets(uses))
+    }
+
+    fn secrets(&self) -> Answer<'_, Vec<SecretUse>> {
+        Box::pin(self.read_secrets())
+    }
+
+    fn pause(&self, pause: Pause) -> Answer<'_, bool> {
+        Box::pin(self.write_pause(pause))
+    }
+
+    fn resume(&self, subject: PauseSubject) -> Answer<'_, bool> {
+        Box::pin(self.end_pause(subject))
+    }
+
+    fn pauses(&self) -> Answer<'_, Vec<Pause>> {
+        Box::pin(self.read_pauses())
+    }
+
+    fn note_expectations(
+        &self,
+        kept: Vec<Expectation>,
+        forgotten: Vec<ExpectationSubject>,
+    ) -> Answer<'_, ()> {
+        Box::pin(self.write_expectations(kept, forgotten))
+    }
+
+    fn expectations(&self) -> Answer<'_, Vec<Expectation>> {
+        Box::pin(self.read_expectations())
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(self.leave())
+    }
+
+    fn remember_sighting(&self, sighting: Sighting) {
+        self.note_sighting(sighting);
+    }
+
+    fn adopt(&self, settings: Settings) {
+        self.node.settings.replace(settings);
+    }
+}
+
+fn unbuilt() -> StoreError {
+    StoreError::Unexpected {
+        detail: "unbuilt".to_owned(),
+    }
+}

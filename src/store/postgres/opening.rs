@@ -1,0 +1,38 @@
+//! Opening a store: the schema, and this node among the others.
+
+use std::sync::Arc;
+
+use super::enqueue::Enqueuing;
+use super::failure::Failure;
+use super::link::Link;
+use super::node::Node;
+use super::session::Session;
+use super::settling::Settling;
+use super::worker::Worker;
+use super::{PostgresStore, Target, schema};
+use crate::store::{Settings, StoreError};
+
+impl PostgresStore {
+    /// Opens a store, and makes its tables if they are missing. This node joins the others.
+    pub async fn open(target: Target, settings: Settings) -> Result<Self, StoreError> {
+        let target = Arc::new(target);
+        let link = Link::connect(&target, "start").await.map_err(failed)?;
+        schema::prepare(&link, &target).await.map_err(failed)?;
+        let node = Arc::new(Node::new(&target, settings));
+        node.join(&link).await.map_err(failed)?;
+        Ok(Self {
+            enqueuing: Worker::start(&Arc::new(Enqueuing::new(&node)), &target, "events", &[0, 1]),
+            settling: Worker::start(&Arc::new(Settling::new(&node)), &target, "results", &[2]),
+            leasing: Session::new(&target, "queue"),
+            requests: Session::new(&target, "requests"),
+            node,
+        })
+    }
+}
+
+fn failed(failure: Failure) -> StoreError {
+    match failure {
+        Failure::Failed(error) => error,
+        Failure::Conflict(detail) | Failure::Lost(detail) => StoreError::Unavailable { detail },
+    }
+}
