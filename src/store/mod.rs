@@ -110,6 +110,7 @@ mod model;
 mod news;
 mod operator_access;
 mod pause;
+mod place;
 pub mod postgres;
 mod problems;
 pub mod reason;
@@ -140,6 +141,7 @@ pub use model::DeliveryState;
 pub use news::News;
 pub use operator_access::Records;
 pub use pause::{Pause, PauseSubject, Pauses};
+pub use place::Place;
 pub use problems::{
     DEAD_LOOKED_AT, DeadGroup, Groups, MAX_GROUPS, MAX_SELECTED, REFUSED_LOOKED_AT, RefusedGroup,
     SelectedDeliveries,

@@ -1,7 +1,10 @@
 //! The place and the settings of a store on a `PostgreSQL` server.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio_postgres::config::Host;
 
 use super::url::ServerUrl;
 
@@ -22,6 +25,28 @@ pub struct Target {
     /// Name of this node.
     pub node: Arc<str>,
 }
+
+impl fmt::Display for Target {
+    /// Writes hosts, database and schema, and neither user nor password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = &self.server.config;
+        let ports = config.get_ports();
+        f.write_str("postgres://")?;
+        for (index, host) in config.get_hosts().iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let port = ports.get(index).or(ports.first()).unwrap_or(&DEFAULT_PORT);
+            match host {
+                Host::Tcp(name) => write!(f, "{comma}{name}:{port}")?,
+                Host::Unix(folder) => write!(f, "{comma}{}:{port}", folder.display())?,
+            }
+        }
+        let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
+        write!(f, "/{database} (schema `{}`)", self.schema)
+    }
+}
+
+/// Port of a server whose URL names none.
+const DEFAULT_PORT: u16 = 5432;
 
 /// What must be safe before an event is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
