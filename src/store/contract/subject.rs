@@ -204,6 +204,7 @@ impl Postgres {
     }
 
     /// The store as its own type.
+    #[allow(dead_code, reason = "under construction")]
     pub fn postgres(&self) -> &PostgresStore {
         &self.store
     }
