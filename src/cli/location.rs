@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{complain, fail, rules_path, wrong};
 use crate::config;
-use crate::store::StoreError;
+use crate::store::{Place, StoreError};
 
 /// The store, by rules file or by path.
 #[derive(Debug, clap::Args)]
@@ -29,10 +29,10 @@ impl StoreLocation {
         }
     }
 
-    /// Path of the store. If it is unknown, reports why and returns the exit code.
-    pub fn store(&self) -> Result<PathBuf, u8> {
+    /// Place of the store. If it is unknown, reports why and returns the exit code.
+    pub fn store(&self) -> Result<Place, u8> {
         if let Some(store) = &self.store {
-            return Ok(store.clone());
+            return Ok(Place::File(store.clone()));
         }
         config::store_of(&rules_path(self.rules.as_ref())).map_err(|diagnostics| {
             let code = wrong(&diagnostics);
@@ -60,7 +60,9 @@ impl StoreLocation {
         if self.rules.is_some() {
             return Some(path);
         }
-        let belongs = |store: &PathBuf| config::store_of(&path).is_ok_and(|own| is_same(&own, store));
+        let belongs = |store: &PathBuf| {
+            config::store_of(&path).is_ok_and(|own| own.file().is_some_and(|own| is_same(own, store)))
+        };
         (path.exists() && self.store.as_ref().is_none_or(belongs)).then_some(path)
     }
 
@@ -82,10 +84,19 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
     matches!((real(one), real(other)), (Ok(one), Ok(other)) if one == other)
 }
 
+/// True if a daemon that names its store `shown` has the store at `place`.
+pub fn is_at(place: &Place, shown: &str) -> bool {
+    match place {
+        Place::File(path) => is_same(path, Path::new(shown)),
+        Place::Postgres(_) => place.to_string() == shown,
+    }
+}
+
 /// Reports a store that cannot be read or written. Returns the exit code.
-pub fn unusable(path: &Path, error: &StoreError) -> u8 {
+pub fn unusable(place: &Place, error: &StoreError) -> u8 {
     let code = fail(&error.to_string());
-    if matches!(error, StoreError::Unopenable { .. }) && matches!(path.try_exists(), Ok(false)) {
+    let is_missing = |path: &Path| matches!(path.try_exists(), Ok(false));
+    if matches!(error, StoreError::Unopenable { .. }) && place.file().is_some_and(is_missing) {
         complain("name the store with `--store FILE`, or the rules that name it with `--rules RULES`");
     }
     code

@@ -24,8 +24,8 @@ struct SecretRow {
 /// Prints the secrets of a rules file that loads. Returns `code`, or 2 if the store is missing or
 /// cannot be read: the last matches are then unknown.
 pub fn run(rules_path: &Path, rules: &RuleSet, format: Format, code: u8) -> u8 {
-    let path = config::store_path(rules_path, &rules.store);
-    let uses = match Records::at(&path).secrets() {
+    let place = config::store_place(rules_path, &rules.store);
+    let uses = match Records::at(&place).secrets() {
         Ok(uses) => uses,
         Err(error) => return fail(&format!("cannot read the store: {error}")),
     };
@@ -40,9 +40,8 @@ pub fn run(rules_path: &Path, rules: &RuleSet, format: Format, code: u8) -> u8 {
     if known {
         return said;
     }
-    let store = path.display();
     complain(&format!(
-        "no store at `{store}`: when each secret last matched is unknown"
+        "no store at `{place}`: when each secret last matched is unknown"
     ));
     UNKNOWN
 }

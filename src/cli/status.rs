@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::location::{StoreLocation, is_same};
+use super::location::{StoreLocation, is_at, is_same};
 use super::{Format, NO, UNKNOWN, YES, ask, complain, fail, say, status_views};
 use crate::base::count::counted;
 use crate::base::diagnostic::{Diagnostic, Severity};
@@ -15,6 +15,7 @@ use crate::base::escape;
 use crate::base::units::{HumanDuration, Size};
 use crate::config::{self, AdminSocket, DeclaredPaths, Layout};
 use crate::status::{CertificateStatus, Deliveries, Status, StoreStatus};
+use crate::store::Place;
 
 /// Hint for naming another daemon, for commands with `--rules`.
 pub const BY_RULES: &str = "name the daemon's rules file with `--rules RULES`";
@@ -104,7 +105,7 @@ pub fn socket_of(store_location: &StoreLocation, hint: &str) -> Result<PathBuf, 
             page_url: None,
         }
     });
-    let store = layout.store(&rules, declared.store.as_deref());
+    let store = Place::File(layout.store(&rules, declared.store.as_deref()));
     layout
         .socket(&rules, &declared.socket, &store)
         .ok_or_else(|| fail("the rules say `admin: {socket: none}`: the daemon has no socket"))
@@ -131,9 +132,9 @@ pub fn identity_mismatch(store_location: &StoreLocation, status: &Status) -> Opt
 }
 
 /// Returns the store of the daemon at a socket if it is another one than `store`.
-pub fn other_store(socket: &Path, store: &Path) -> io::Result<Option<String>> {
+pub fn other_store(socket: &Path, store: &Place) -> io::Result<Option<String>> {
     let used = request_status(socket)?.store.map(|used| used.path);
-    Ok(used.filter(|used| !is_same(store, Path::new(used))))
+    Ok(used.filter(|used| !is_at(store, used)))
 }
 
 /// Requests the status of a daemon.

@@ -1,13 +1,13 @@
 //! `hookyard store`: integrity check, backup and vacuum of the store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::location::{StoreLocation, unusable};
 use super::{Format, NO, YES, fail, say};
 use crate::base::count::counted;
-use crate::store::{CheckReport, Records, StoreError};
+use crate::store::{CheckReport, Place, Records, StoreError};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -37,54 +37,45 @@ enum StoreCommand {
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
-    let path = match arguments.store_location.store() {
-        Ok(path) => path,
+    let place = match arguments.store_location.store() {
+        Ok(place) => place,
         Err(code) => return code,
     };
-    let records = Records::at(&path);
+    let records = Records::at(&place);
     match &arguments.command {
         StoreCommand::Check { format } => match records.check() {
             Ok(found) => {
                 let text = match format {
                     Format::Json => as_json(&found).to_string(),
-                    Format::Text => as_text(&path, &found),
+                    Format::Text => as_text(&place, &found),
                 };
                 say(&text, if found.faults.is_empty() { YES } else { NO })
             }
-            Err(error) => unusable(&path, &error),
+            Err(error) => unusable(&place, &error),
         },
         StoreCommand::Backup { file } => match records.back_up(file) {
-            Ok(()) => say(
-                &format!("`{}` is a copy of `{}`", file.display(), path.display()),
-                YES,
-            ),
-            Err(error) => unusable(&path, &error),
+            Ok(()) => say(&format!("`{}` is a copy of `{place}`", file.display()), YES),
+            Err(error) => unusable(&place, &error),
         },
         StoreCommand::Vacuum => match records.vacuum() {
             Ok(done) => say(
-                &format!(
-                    "`{}` had {} bytes and has {}",
-                    path.display(),
-                    done.before,
-                    done.after
-                ),
+                &format!("`{place}` had {} bytes and has {}", done.before, done.after),
                 YES,
             ),
             Err(error @ StoreError::InUse { .. }) => {
                 fail(&format!("{error}: stop it first"));
                 NO
             }
-            Err(error) => unusable(&path, &error),
+            Err(error) => unusable(&place, &error),
         },
     }
 }
 
 /// Formats the result as text.
-fn as_text(path: &Path, found: &CheckReport) -> String {
+fn as_text(place: &Place, found: &CheckReport) -> String {
     let counts = found.counts;
     let mut lines = vec![format!(
-        "{} is {}: {} bytes, {} of them free",
-        path.display(),
+        "{place} is {}: {} bytes, {} of them free",
         if found.faults.is_empty() {
             "sound"
         } else {

@@ -53,7 +53,7 @@ pub use copy::{RulesCopy, load_copy};
 pub use declared_paths::{AdminSocket, DeclaredPaths, declared_paths};
 pub use environment::{environment, variable};
 pub use load::{Loaded, load, load_in_place_of, load_text};
-pub use paths::{Layout, socket_path, store_of, store_path};
+pub use paths::{Layout, socket_path, state_folder, store_of, store_place};
 pub use pretended::{PretendedRules, load_pretended};
 pub use reload::{Cause, Gate, REST, Reload, Reloader, restart_needed};
 pub use source::{is_missing, read, was_read};

@@ -12,6 +12,7 @@ use super::environment::variable;
 use super::source::folder_of;
 use crate::base::diagnostic::Diagnostics;
 use crate::rules::{Admin, StoreSettings};
+use crate::store::Place;
 
 /// Folder of the package's rules, below the root.
 const RULES: &str = "etc/hookyard";
@@ -69,32 +70,57 @@ impl Layout {
 
     /// Path of the store for the rules file `rules`, whose `store.path` is `declared`.
     pub fn store(&self, rules: &Path, declared: Option<&Path>) -> PathBuf {
-        let folder = folder_of(rules);
-        if let Some(declared) = declared {
-            return folder.join(declared);
+        match declared {
+            Some(declared) => folder_of(rules).join(declared),
+            None => self.usual_folder(rules).join(STORE_FILE),
         }
-        let folder = match &self.state {
+    }
+
+    /// Folder of a store whose path is not declared.
+    fn usual_folder(&self, rules: &Path) -> PathBuf {
+        match &self.state {
             Some(state) => state.clone(),
             None if self.is_packaged(rules) => self.root.join(STATE),
-            None => folder,
-        };
-        folder.join(STORE_FILE)
+            None => folder_of(rules),
+        }
+    }
+
+    /// Folder for files of this machine: that of the store. Without a file, where it would be.
+    pub fn state_folder(&self, rules: &Path, store: &Place) -> PathBuf {
+        match store {
+            Place::File(path) => path.parent().unwrap_or(Path::new("")).to_owned(),
+            Place::Postgres(_) => self.usual_folder(rules),
+        }
     }
 
     /// Path of the socket of the daemon that serves `rules` on `store`, if it has one.
-    pub fn socket(&self, rules: &Path, declared: &AdminSocket, store: &Path) -> Option<PathBuf> {
+    pub fn socket(&self, rules: &Path, declared: &AdminSocket, store: &Place) -> Option<PathBuf> {
         match declared {
             AdminSocket::None => None,
             AdminSocket::At(socket) => Some(folder_of(rules).join(socket)),
             AdminSocket::NotSaid => Some(match &self.runtime {
                 Some(runtime) => runtime.join(SOCKET_FILE),
-                None if self.is_packaged(rules) => self.service_socket().unwrap_or_else(|| beside(store)),
-                None => beside(store),
+                None if self.is_packaged(rules) => {
+                    self.service_socket().unwrap_or_else(|| self.beside(rules, store))
+                }
+                None => self.beside(rules, store),
             }),
         }
     }
 
-    /// Path of the socket of the daemon on `store`, if its rules are unknown.
+    /// Path of the socket beside the store. A store without a file has it in the state folder, named
+    /// after the rules file, of which several may use that folder.
+    fn beside(&self, rules: &Path, store: &Place) -> PathBuf {
+        match store {
+            Place::File(store) => beside(store),
+            Place::Postgres(_) => {
+                let name = rules.file_name().unwrap_or(RULES_FILE.as_ref());
+                beside(&self.usual_folder(rules).join(name))
+            }
+        }
+    }
+
+    /// Path of the socket of the daemon on the file `store`, if its rules are unknown.
     pub fn socket_of_store(&self, store: &Path) -> PathBuf {
         let packaged = is_in(store, &self.root.join(STATE));
         let service = packaged.then(|| self.service_socket()).flatten();
@@ -113,13 +139,13 @@ impl Layout {
     }
 }
 
-/// Path of the store for the rules file `rules`, whose settings are loaded.
-pub fn store_path(rules: &Path, settings: &StoreSettings) -> PathBuf {
-    Layout::of_process().store(rules, settings.path.as_deref())
+/// Place of the store for the rules file `rules`, whose settings are loaded.
+pub fn store_place(rules: &Path, settings: &StoreSettings) -> Place {
+    Place::File(Layout::of_process().store(rules, settings.path.as_deref()))
 }
 
 /// Path of the admin socket of the daemon that serves `rules` on `store`. `None` if it has none.
-pub fn socket_path(rules: &Path, admin: &Admin, store: &Path) -> Option<PathBuf> {
+pub fn socket_path(rules: &Path, admin: &Admin, store: &Place) -> Option<PathBuf> {
     let declared = match &admin.socket {
         None => AdminSocket::NotSaid,
         Some(None) => AdminSocket::None,
@@ -128,14 +154,22 @@ pub fn socket_path(rules: &Path, admin: &Admin, store: &Path) -> Option<PathBuf>
     Layout::of_process().socket(rules, &declared, store)
 }
 
-/// Path of the store for the rules file at `path`. The error holds all diagnostics.
-pub fn store_of(path: &Path) -> Result<PathBuf, Diagnostics> {
-    Ok(Layout::of_process().store(path, declared_paths(path)?.store.as_deref()))
+/// Place of the store for the rules file at `path`. The error holds all diagnostics.
+pub fn store_of(path: &Path) -> Result<Place, Diagnostics> {
+    let declared = declared_paths(path)?;
+    Ok(Place::File(
+        Layout::of_process().store(path, declared.store.as_deref()),
+    ))
 }
 
-/// Path of the socket beside a store.
-fn beside(store: &Path) -> PathBuf {
-    let mut name = store.as_os_str().to_owned();
+/// Folder for files of this machine, beside the store: learnt certificates.
+pub fn state_folder(rules: &Path, store: &Place) -> PathBuf {
+    Layout::of_process().state_folder(rules, store)
+}
+
+/// Path of the socket beside a file.
+fn beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
     name.push(".sock");
     PathBuf::from(name)
 }
@@ -298,7 +332,7 @@ mod tests {
                 ..layout.clone()
             };
             assert_eq!(
-                layout.socket(&rules, &declared, store),
+                layout.socket(&rules, &declared, &Place::File(store.to_owned())),
                 socket,
                 "{rules:?} {declared:?}"
             );
@@ -320,7 +354,7 @@ mod tests {
         let socket = layout.socket(
             &root.path().join("etc/hookyard/rules.yaml"),
             &AdminSocket::NotSaid,
-            &expected,
+            &Place::File(expected.clone()),
         );
         assert_eq!(socket, Some(beside(&expected)));
     }
@@ -345,7 +379,7 @@ mod tests {
         let store = layout.store(&rules, declared.store.as_deref());
         assert_eq!(store, root.path().join("var/lib/hookyard/hookyard.db"));
         assert_eq!(
-            layout.socket(&rules, &declared.socket, &store),
+            layout.socket(&rules, &declared.socket, &Place::File(store)),
             Some(root.path().join("run/hookyard/admin.sock"))
         );
     }

@@ -13,7 +13,7 @@ use crate::store::{DeliveryId, DeliveryState, History, ListedDelivery, Lookup, N
 
 /// Builds the service that changes deliveries.
 pub(super) fn changer(shared: &Shared) -> Changer {
-    let (records, clock) = (Records::at(&shared.store_path), shared.clock.clone());
+    let (records, clock) = (Records::at(&shared.place), shared.clock.clone());
     Changer::new(
         || MAX_CHANGE,
         move |request, who| {

@@ -2,7 +2,6 @@
 //!
 //! The pipeline tells what runs; the store tells the state of a delivery of which nothing runs.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +14,14 @@ use crate::admin::{
 };
 use crate::daemon::shared::Shared;
 use crate::pipeline::{Dispatcher, OutputCursor, OutputPiece, OutputReader};
-use crate::store::{DeliveryId, DeliveryState, Lookup, Named, Records, StoreError};
+use crate::store::{DeliveryId, DeliveryState, Lookup, Named, Place, Records, StoreError};
 
 /// Interval between looks at the store while nothing runs.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Builds the service that follows deliveries.
 pub(super) fn output_service(shared: &Shared, dispatcher: &Arc<Dispatcher>) -> OutputService {
-    let (dispatcher, store) = (Arc::clone(dispatcher), shared.store_path.clone());
+    let (dispatcher, store) = (Arc::clone(dispatcher), shared.place.clone());
     OutputService::new(move |request: OutputRequest| {
         let (dispatcher, store) = (Arc::clone(&dispatcher), store.clone());
         let finding: Performing<Option<OutputSource>> = Box::pin(async move {
@@ -56,7 +55,7 @@ pub(super) fn output_service(shared: &Shared, dispatcher: &Arc<Dispatcher>) -> O
 struct Following {
     reader: OutputReader,
     place: OutputPlace,
-    store: PathBuf,
+    store: Place,
     delivery: DeliveryId,
 }
 
@@ -152,8 +151,8 @@ fn deleted() -> (bool, DeliveryIs) {
 }
 
 /// Reads the state of a delivery, and whether it has ended. `None`: there is no such delivery.
-async fn state(store: &std::path::Path, id: DeliveryId) -> Result<Option<(bool, DeliveryIs)>, StoreError> {
-    let store = store.to_owned();
+async fn state(store: &Place, id: DeliveryId) -> Result<Option<(bool, DeliveryIs)>, StoreError> {
+    let store = store.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let history = Records::at(&store).history()?;
         let Lookup::Found(Named::Delivery { event, .. }) = history.find(&id.to_string())? else {

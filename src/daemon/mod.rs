@@ -62,7 +62,7 @@ use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::server::RequestHandler;
 use crate::status::{StatusService, Unavailable};
-use crate::store::{Pause, Pauses, Records, Store};
+use crate::store::{Pause, Pauses, Place, Records, Store};
 use crate::sys::fd_limit;
 use crate::{admin, server};
 
@@ -129,9 +129,9 @@ async fn serve(
 ) -> Result<(), String> {
     let (clock, metrics) = (Clock::system(), Arc::<Metrics>::default());
     let started = clock.now();
-    let store_path = config::store_path(path, &rules.store);
-    let store = store::open(path, &rules, &metrics).await?;
-    let admin_sockets = bind_admin(path, &rules, &store_path).await?;
+    let place = config::store_place(path, &rules.store);
+    let store = store::open(&place, path, &rules, &metrics).await?;
+    let admin_sockets = bind_admin(path, &rules, &place).await?;
     let listeners = server::bind(&rules.server.listen, inherited).await?;
     let addresses: Vec<String> = listeners.iter().map(server::Bound::address).collect();
     let (server, max_connections) = (rules.server.clone(), raise_fd_limit(&rules));
@@ -148,7 +148,7 @@ async fn serve(
         live,
         reloads,
         store,
-        store_path,
+        place,
         stopping: Stopping::default(),
         addresses,
         reload_now: Arc::default(),
@@ -187,7 +187,7 @@ async fn serve(
         streams: admin::Streams::default(),
     };
     // Before the first handshake.
-    let renewer = renewer_handle(&shared);
+    let renewer = renewer_handle(path, &shared);
 
     let listeners = with_heartbeats(listeners);
     let mut heartbeats = vec![dispatching_heartbeat];
@@ -266,7 +266,7 @@ fn status_service(
         live: Arc::clone(&shared.live),
         reloads: Arc::clone(&shared.reloads),
         store: Arc::clone(&shared.store),
-        store_path: shared.store_path.clone(),
+        place: shared.place.clone(),
         metrics: Arc::clone(&shared.metrics),
         clock: shared.clock.clone(),
         inflight: bodies.in_use(),
@@ -283,7 +283,7 @@ fn status_service(
 /// Builds the operator's page.
 fn page(path: &Path, shared: &Shared, status: &Arc<StatusService>) -> Result<Arc<Page>, String> {
     let sources = Sources {
-        records: Records::at(&shared.store_path),
+        records: Records::at(&shared.place),
         status: Arc::clone(status),
         live: Arc::clone(&shared.live),
         clock: shared.clock.clone(),
@@ -294,8 +294,8 @@ fn page(path: &Path, shared: &Shared, status: &Arc<StatusService>) -> Result<Arc
 }
 
 /// Builds the handle of certificate renewal, and puts the saved certificate in use.
-fn renewer_handle(shared: &Shared) -> Arc<RenewerHandle> {
-    let folder = shared.store_path.parent().unwrap_or(Path::new("")).join("acme");
+fn renewer_handle(path: &Path, shared: &Shared) -> Arc<RenewerHandle> {
+    let folder = config::state_folder(path, &shared.place).join("acme");
     let renewer = RenewerHandle::new(folder, shared.clock.clone());
     renewer.reloaded(shared.live.current().acme(), false);
     Arc::new(renewer)
@@ -372,7 +372,7 @@ fn raise_fd_limit(rules: &RuleSet) -> usize {
 }
 
 /// Binds the admin listeners. The daemon also works without its admin socket.
-async fn bind_admin(path: &Path, rules: &RuleSet, store: &Path) -> Result<admin::Doors, String> {
+async fn bind_admin(path: &Path, rules: &RuleSet, store: &Place) -> Result<admin::Doors, String> {
     let socket = config::socket_path(path, &rules.admin, store);
     let (sockets, failed) = admin::bind(&rules.admin, socket.as_deref()).await?;
     for why in failed {

@@ -29,7 +29,7 @@ pub(super) fn planner(path: &Path, shared: &Shared) -> Planner {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let (live, records, clock) = (
         Arc::clone(&shared.live),
-        Records::at(&shared.store_path),
+        Records::at(&shared.place),
         shared.clock.clone(),
     );
     Planner::new(
@@ -98,7 +98,7 @@ fn judged(
 
 /// Builds the gate of reloads: a file that makes a change of `reload.refuse_if` is not put in force.
 pub(super) fn gate(shared: &Shared) -> Gate {
-    let (records, clock) = (Records::at(&shared.store_path), shared.clock.clone());
+    let (records, clock) = (Records::at(&shared.place), shared.clock.clone());
     Box::new(move |current, new| {
         let refused = current.reload.refused_changes(&new.reload);
         let mut diagnostics = Diagnostics::new();

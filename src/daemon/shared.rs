@@ -1,6 +1,5 @@
 //! State that several parts of the daemon share.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -13,7 +12,7 @@ use crate::daemon::systemd_status::SystemdStatus;
 use crate::report::{ExpectationState, Metrics};
 use crate::rules::RuleSet;
 use crate::status::{LastReload, PauseStatus};
-use crate::store::{PauseSubject, Pauses, Store};
+use crate::store::{PauseSubject, Pauses, Place, Store};
 use crate::sys::account::user_name;
 
 pub(super) struct Shared {
@@ -28,7 +27,8 @@ pub(super) struct Shared {
     /// Result of the last reload.
     pub(super) reloads: Arc<Live<Option<LastReload>>>,
     pub(super) store: Arc<dyn Store>,
-    pub(super) store_path: PathBuf,
+    /// Place of the store.
+    pub(super) place: Place,
     pub(super) stopping: Stopping,
     /// Addresses of the listeners.
     pub(super) addresses: Vec<String>,

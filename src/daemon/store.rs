@@ -10,17 +10,21 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use crate::config;
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Interrupted, Store, StoreError};
+use crate::store::{Interrupted, Place, Store, StoreError};
 
 /// Maximum rules that the refusal names.
 const NAMED: usize = 5;
 
 /// Opens the store of the rules file at `path`.
-pub(super) async fn open(path: &Path, rules: &RuleSet, metrics: &Metrics) -> Result<Arc<dyn Store>, String> {
+pub(super) async fn open(
+    place: &Place,
+    path: &Path,
+    rules: &RuleSet,
+    metrics: &Metrics,
+) -> Result<Arc<dyn Store>, String> {
     let failed = |error: StoreError| {
         let hint = match error {
             StoreError::InUse { .. } => {
@@ -30,9 +34,11 @@ pub(super) async fn open(path: &Path, rules: &RuleSet, metrics: &Metrics) -> Res
         };
         format!("cannot open the store: {error}{hint}")
     };
-    let store_path = config::store_path(path, &rules.store);
-    let store = SqliteStore::open(&store_path, rules.store.settings).map_err(failed)?;
-    belongs_to(&store, &store_path, path, rules)
+    let Place::File(store_path) = place else {
+        return Err(format!("cannot open the store: `{place}` is no file"));
+    };
+    let store = SqliteStore::open(store_path, rules.store.settings).map_err(failed)?;
+    belongs_to(&store, store_path, path, rules)
         .await
         .map_err(failed)??;
     say_what_was_interrupted(metrics, store.interrupted().await.map_err(failed)?, rules);

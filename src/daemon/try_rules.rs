@@ -48,7 +48,7 @@ pub(super) fn tryer(path: &Path, shared: &Shared) -> Tryer {
     let bench = Bench {
         path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         live: Arc::clone(&shared.live),
-        records: Records::at(&shared.store_path),
+        records: Records::at(&shared.place),
         clock: shared.clock.clone(),
     };
     // One at a time: a copy may be large.

@@ -23,7 +23,7 @@ use crate::status::snapshot::StoreStatus;
 use crate::status::snapshot::{
     CertificateStatus, Deliveries, ExpectationStatus, Inflight, PauseStatus, ReloadStatus, Rules, Status,
 };
-use crate::store::{Concurrency, Counts, Health, Pauses, Store, Wanted};
+use crate::store::{Concurrency, Counts, Health, Pauses, Place, Store, Wanted};
 
 /// Maximum time for which the first delivery in the queue may be due. A short delay by other work
 /// is normal, a longer one is reported as a problem.
@@ -59,7 +59,7 @@ pub struct StatusService {
     pub live: Arc<Live<RuleSet>>,
     pub reloads: Arc<Live<Option<LastReload>>>,
     pub store: Arc<dyn Store>,
-    pub store_path: PathBuf,
+    pub place: Place,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     /// Memory of bodies in flight, in bytes.
@@ -279,7 +279,7 @@ impl StatusService {
         let StoreAnswer { counts, health, .. } = answer;
         let rings = &counts.rings;
         StoreStatus {
-            path: self.store_path.display().to_string(),
+            path: self.place.to_string(),
             bytes: health.size,
             max_bytes: rules.store.settings.max_size,
             full: health.full.clone(),

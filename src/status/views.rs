@@ -71,7 +71,7 @@ impl StatusService {
     }
 
     async fn read_rules(&self, now: Timestamp) -> Result<RulesRead, String> {
-        let records = Records::at(&self.store_path);
+        let records = Records::at(&self.place);
         self.read_store(move |history| {
             Ok(RulesRead {
                 backlog: history.backlog_counts(now)?,
@@ -148,7 +148,7 @@ impl StatusService {
         &self,
         read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, String> {
-        let records = Records::at(&self.store_path);
+        let records = Records::at(&self.place);
         let reading = tokio::task::spawn_blocking(move || read(&records.history()?));
         let read = reading.await.map_err(|error| error.to_string())?;
         read.map_err(|error| format!("the store: {error}"))

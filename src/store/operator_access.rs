@@ -3,39 +3,47 @@
 //! The commands read history, search, replay, drop, check and copy from processes of their own,
 //! whether a daemon runs or not. No module above this one knows how records are kept.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::sqlite::{self, History};
-use super::{CheckReport, DeliveryId, Dropped, SecretUse, StoreError, Vacuumed};
+use super::{CheckReport, DeliveryId, Dropped, Place, SecretUse, StoreError, Vacuumed};
 use crate::base::clock::Timestamp;
 
-/// The records of the store at a path. Each call opens the store again.
+/// The records of the store at a place. Each call opens the store again.
 #[derive(Clone, Debug)]
 pub struct Records {
-    path: PathBuf,
+    place: Place,
 }
 
 impl Records {
     /// Names the store. Nothing is opened yet.
-    pub fn at(path: &Path) -> Self {
-        let path = path.to_path_buf();
-        Self { path }
+    pub fn at(place: &Place) -> Self {
+        let place = place.clone();
+        Self { place }
+    }
+
+    /// Path of the file.
+    fn path(&self) -> Result<&Path, StoreError> {
+        let detail = || format!("the store `{}` is no file", self.place);
+        self.place
+            .file()
+            .ok_or_else(|| StoreError::Unexpected { detail: detail() })
     }
 
     /// Opens a snapshot of the store for reading.
     pub fn history(&self) -> Result<History, StoreError> {
-        History::open(&self.path)
+        History::open(self.path()?)
     }
 
     /// Lists the last use of each secret. Returns `None` if the store is missing.
     pub fn secrets(&self) -> Result<Option<Vec<SecretUse>>, StoreError> {
-        sqlite::read_secrets(&self.path)
+        sqlite::read_secrets(self.path()?)
     }
 
     /// Replays deliveries that have ended, from their first action. Returns their number. Waiting
     /// and missing ones are skipped. `by` is the name of the operator, for the record.
     pub fn replay(&self, deliveries: &[DeliveryId], now: Timestamp, by: &str) -> Result<usize, StoreError> {
-        sqlite::replay(&self.path, deliveries, now, by)
+        sqlite::replay(self.path()?, deliveries, now, by)
     }
 
     /// Gives up waiting deliveries, and deletes ended ones. An event without deliveries is deleted
@@ -46,22 +54,22 @@ impl Records {
         now: Timestamp,
         by: &str,
     ) -> Result<Dropped, StoreError> {
-        sqlite::drop_deliveries(&self.path, deliveries, now, by)
+        sqlite::drop_deliveries(self.path()?, deliveries, now, by)
     }
 
     /// Checks the whole store and counts its contents. A daemon may have it open.
     pub fn check(&self) -> Result<CheckReport, StoreError> {
-        sqlite::check(&self.path)
+        sqlite::check(self.path()?)
     }
 
     /// Copies a snapshot of the store into a new file, completely or not at all. A daemon may go on
     /// writing.
     pub fn back_up(&self, target: &Path) -> Result<(), StoreError> {
-        sqlite::back_up(&self.path, target)
+        sqlite::back_up(self.path()?, target)
     }
 
     /// Rewrites the store at its minimum size. Fails if a daemon has it open.
     pub fn vacuum(&self) -> Result<Vacuumed, StoreError> {
-        sqlite::vacuum(&self.path)
+        sqlite::vacuum(self.path()?)
     }
 }

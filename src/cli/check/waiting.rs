@@ -22,8 +22,8 @@ pub(super) fn check(path: &Path, rules: &RuleSet, diagnostics: &mut Diagnostics)
     let all = rules.endpoints.iter().flat_map(|endpoint| &endpoint.rules);
     let disabled = all.filter(|rule| !rule.enabled && !rule.allows_warning(CODE));
     let disabled: Vec<&Rule> = disabled.take(MAX_RULES).collect();
-    let store = config::store_path(path, &rules.store);
-    if disabled.is_empty() || !store.is_file() {
+    let store = config::store_place(path, &rules.store);
+    if disabled.is_empty() || !store.file().is_some_and(Path::is_file) {
         return;
     }
     let Ok(history) = Records::at(&store).history() else {

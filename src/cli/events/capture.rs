@@ -18,7 +18,7 @@ use crate::cli::location::unusable;
 use crate::cli::{Format, NO, YES, complain, fail};
 use crate::event::Received;
 use crate::history::{RequestView, event_of};
-use crate::store::StoreError;
+use crate::store::{Place, StoreError};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -35,8 +35,8 @@ pub struct Arguments {
     pub as_test: bool,
 }
 
-pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
-    let received = whole(path, &arguments.id)?;
+pub fn run(place: &Place, arguments: &Arguments) -> Result<u8, u8> {
+    let received = whole(place, &arguments.id)?;
     let bytes = match arguments.format {
         Format::Text => received.body.to_vec(),
         Format::Json => escape::text(&format!("{:#}\n", json!(RequestView::of(&received))))
@@ -49,10 +49,10 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
 
 /// Reads the request of the arrival with this id prefix, with its whole body. The error is the exit
 /// code.
-pub fn whole(path: &Path, id: &str) -> Result<Arc<Received>, u8> {
-    let failed = |error: StoreError| unusable(path, &error);
-    let history = look(path)?;
-    let id = event_of(find(path, &history, id)?);
+pub fn whole(place: &Place, id: &str) -> Result<Arc<Received>, u8> {
+    let failed = |error: StoreError| unusable(place, &error);
+    let history = look(place)?;
+    let id = event_of(find(place, &history, id)?);
     if let Some(stored) = history.event(id).map_err(failed)? {
         return Ok(stored.received);
     }

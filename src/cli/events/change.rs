@@ -3,8 +3,6 @@
 //!
 //! Without ids, the selection needs a state, so that an empty argument list never means everything.
 
-use std::path::Path;
-
 use serde_json::json;
 
 use super::arrivals::ArrivalSearch;
@@ -20,7 +18,7 @@ use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
 use crate::event::EventId;
 use crate::history::{DeliveryRow, DeliveryStatus};
 use crate::status::PauseStatus;
-use crate::store::{DeliveryId, ListedDelivery, Named, PauseSubject, Records, StoreError, reason};
+use crate::store::{DeliveryId, ListedDelivery, Named, PauseSubject, Place, Records, StoreError, reason};
 use crate::sys::account::own_name;
 
 /// Maximum arrivals selected without ids.
@@ -64,11 +62,11 @@ pub struct ReplayArguments {
 }
 
 /// Replays deliveries and ignored arrivals.
-pub fn replay(path: &Path, location: &StoreLocation, arguments: &ReplayArguments) -> Result<u8, u8> {
+pub fn replay(place: &Place, location: &StoreLocation, arguments: &ReplayArguments) -> Result<u8, u8> {
     let (change, ignored) = (&arguments.change, arguments.ignored);
-    let (arrivals, ids) = choose_arrivals(path, change, ignored)?;
+    let (arrivals, ids) = choose_arrivals(place, change, ignored)?;
     if arrivals.is_empty() && !ignored {
-        return replay_deliveries(path, change);
+        return replay_deliveries(place, change);
     }
     if !ids.is_empty() {
         return Err(fail(&format!(
@@ -79,7 +77,7 @@ pub fn replay(path: &Path, location: &StoreLocation, arguments: &ReplayArguments
     let replayed = if arrivals.is_empty() {
         Vec::new()
     } else {
-        replay::replay(location, path, &arrivals, change.dry_run).map_err(|message| fail(&message))?
+        replay::replay(location, place, &arrivals, change.dry_run).map_err(|message| fail(&message))?
     };
     let number = replayed.iter().filter(|arrival| arrival.is_accepted()).count();
     let text = match change.format {
@@ -105,15 +103,15 @@ pub fn replay(path: &Path, location: &StoreLocation, arguments: &ReplayArguments
 /// Finds the selected arrivals that became no event, oldest first, and the ids that name something
 /// else. `ignored`: without ids, select by the filters.
 fn choose_arrivals(
-    path: &Path,
+    place: &Place,
     arguments: &Arguments,
     ignored: bool,
 ) -> Result<(Vec<EventId>, Vec<String>), u8> {
-    let failed = |error: StoreError| unusable(path, &error);
-    let history = look(path)?;
+    let failed = |error: StoreError| unusable(place, &error);
+    let history = look(place)?;
     let (mut arrivals, mut others) = (Vec::new(), Vec::new());
     for id in &arguments.ids {
-        match find(path, &history, id)? {
+        match find(place, &history, id)? {
             Named::Event(event) if history.arrival(event).map_err(failed)?.is_some() => arrivals.push(event),
             _ => others.push(id.clone()),
         }
@@ -133,9 +131,9 @@ fn choose_arrivals(
     Ok((arrivals, others))
 }
 
-fn replay_deliveries(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
+fn replay_deliveries(place: &Place, arguments: &Arguments) -> Result<u8, u8> {
     // Deliveries to `on_failure` are not replayed with the failed one, which may succeed this time.
-    let mut chosen = choose(path, arguments, false)?;
+    let mut chosen = choose(place, arguments, false)?;
     let waits = |entry: &ListedDelivery| DeliveryStatus::of(entry) == DeliveryStatus::Waiting;
     let waiting = chosen.iter().filter(|entry| waits(entry)).count();
     if waiting > 0 {
@@ -146,15 +144,15 @@ fn replay_deliveries(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
         };
         complain(&what);
     }
-    tell_pauses(path, &chosen).map_err(|error| unusable(path, &error))?;
-    act(path, arguments, &chosen, "replayed", |ids| {
-        Records::at(path).replay(ids, Clock::system().now(), &own_name())
+    tell_pauses(place, &chosen).map_err(|error| unusable(place, &error))?;
+    act(place, arguments, &chosen, "replayed", |ids| {
+        Records::at(place).replay(ids, Clock::system().now(), &own_name())
     })
 }
 
 /// Says which deliveries wait after their replay.
-fn tell_pauses(path: &Path, chosen: &[ListedDelivery]) -> Result<(), StoreError> {
-    let pauses = Records::at(path).history()?.pauses()?;
+fn tell_pauses(place: &Place, chosen: &[ListedDelivery]) -> Result<(), StoreError> {
+    let pauses = Records::at(place).history()?.pauses()?;
     for pause in pauses {
         let is_chosen = |entry: &ListedDelivery| matches!(&pause.subject, PauseSubject::Rule(rule) if **rule == *entry.delivery.rule);
         if chosen.iter().any(is_chosen) {
@@ -164,18 +162,18 @@ fn tell_pauses(path: &Path, chosen: &[ListedDelivery]) -> Result<(), StoreError>
     Ok(())
 }
 
-pub fn drop(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
-    let chosen = choose(path, arguments, true)?;
-    act(path, arguments, &chosen, "dropped", |ids| {
-        let dropped = Records::at(path).drop_deliveries(ids, Clock::system().now(), &own_name())?;
+pub fn drop(place: &Place, arguments: &Arguments) -> Result<u8, u8> {
+    let chosen = choose(place, arguments, true)?;
+    act(place, arguments, &chosen, "dropped", |ids| {
+        let dropped = Records::at(place).drop_deliveries(ids, Clock::system().now(), &own_name())?;
         Ok(dropped.given_up + dropped.forgotten)
     })
 }
 
 /// Finds the selected deliveries, oldest first. `made`: include deliveries to `on_failure` that are
 /// not named by id.
-fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<ListedDelivery>, u8> {
-    let failed = |error: StoreError| unusable(path, &error);
+fn choose(place: &Place, arguments: &Arguments, made: bool) -> Result<Vec<ListedDelivery>, u8> {
+    let failed = |error: StoreError| unusable(place, &error);
     let dead = arguments.dead.then_some(DeliveryStatus::Dead);
     let state = dead.or(arguments.state).map(DeliveryStatus::name);
     if arguments.ids.is_empty() && state.is_none() {
@@ -187,7 +185,7 @@ fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<ListedDe
         .selection
         .search(state)
         .map_err(|diagnostics| wrong(&diagnostics))?;
-    let history = look(path)?;
+    let history = look(place)?;
     let mut chosen = Vec::new();
     if arguments.ids.is_empty() {
         let found = search.newest(&history, AT_ONCE).map_err(failed)?;
@@ -198,7 +196,7 @@ fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<ListedDe
         chosen.retain(|entry| made || entry.delivery.failure_of.is_none());
     }
     for id in &arguments.ids {
-        let (event, only) = match find(path, &history, id)? {
+        let (event, only) = match find(place, &history, id)? {
             Named::Event(event) => (event, None),
             Named::Delivery { id, event } => (event, Some(id)),
         };
@@ -222,7 +220,7 @@ fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<ListedDe
 
 /// Performs the change unless it is a dry run, and prints the result.
 fn act(
-    path: &Path,
+    place: &Place,
     arguments: &Arguments,
     chosen: &[ListedDelivery],
     word: &str,
@@ -232,7 +230,7 @@ fn act(
     let number = if arguments.dry_run || ids.is_empty() {
         ids.len()
     } else {
-        perform(&ids).map_err(|error| unusable(path, &error))?
+        perform(&ids).map_err(|error| unusable(place, &error))?
     };
     let now = Clock::system().now();
     let text = match arguments.format {

@@ -15,7 +15,7 @@ use crate::base::escape;
 use crate::cli::location::{StoreLocation, unusable};
 use crate::cli::{Format, NO, UNKNOWN, YES, complain, fail, poll, status};
 use crate::history::DeliveryStatus;
-use crate::store::{AttemptRecord, DeliveryId, ListedDelivery, Named};
+use crate::store::{AttemptRecord, DeliveryId, ListedDelivery, Named, Place};
 
 /// Maximum silence of the daemon. It sends a comment every 15 s.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -41,19 +41,19 @@ struct Event {
     data: Value,
 }
 
-pub fn run(path: &Path, location: &StoreLocation, arguments: &Arguments) -> Result<u8, u8> {
-    let history = look(path)?;
-    let (event, only) = match find(path, &history, &arguments.id)? {
+pub fn run(place: &Place, location: &StoreLocation, arguments: &Arguments) -> Result<u8, u8> {
+    let history = look(place)?;
+    let (event, only) = match find(place, &history, &arguments.id)? {
         Named::Event(event) => (event, None),
         Named::Delivery { id, event } => (event, Some(id)),
     };
-    let entries = history.of_event(event).map_err(|error| unusable(path, &error))?;
+    let entries = history.of_event(event).map_err(|error| unusable(place, &error))?;
     let meant = entries
         .into_iter()
         .filter(|entry| only.is_none_or(|only| only == entry.delivery.id));
     let mut code = None;
     for entry in meant {
-        let done = follow(path, location, arguments.format, &entry)?;
+        let done = follow(place, location, arguments.format, &entry)?;
         code = Some(code.unwrap_or(YES).max(done));
     }
     code.ok_or_else(|| {
@@ -63,9 +63,11 @@ pub fn run(path: &Path, location: &StoreLocation, arguments: &Arguments) -> Resu
 }
 
 /// Follows one delivery to its end. Returns the exit code.
-fn follow(path: &Path, location: &StoreLocation, format: Format, entry: &ListedDelivery) -> Result<u8, u8> {
+fn follow(place: &Place, location: &StoreLocation, format: Format, entry: &ListedDelivery) -> Result<u8, u8> {
     let id = entry.delivery.id;
-    let attempts = look(path)?.attempts(id).map_err(|error| unusable(path, &error))?;
+    let attempts = look(place)?
+        .attempts(id)
+        .map_err(|error| unusable(place, &error))?;
     let status = DeliveryStatus::of(entry);
     if status != DeliveryStatus::Waiting || entry.begun_at.is_none() {
         let made = |attempt: &&AttemptRecord| !matches!(attempt.outcome.as_str(), "dropped" | "replayed");
@@ -88,7 +90,7 @@ fn follow(path: &Path, location: &StoreLocation, format: Format, entry: &ListedD
         let shown = socket.display();
         fail(&format!("no daemon answers at `{shown}`: {error}"))
     };
-    if let Some(other) = status::other_store(&socket, path).map_err(absent)? {
+    if let Some(other) = status::other_store(&socket, place).map_err(absent)? {
         let shown = socket.display();
         return Err(fail(&format!("the daemon at `{shown}` has the store `{other}`")));
     }

@@ -13,7 +13,7 @@ use crate::cli::location::unusable;
 use crate::cli::table::{aligned, one_line};
 use crate::cli::{Format, NO, UNKNOWN, YES, complain, say};
 use crate::history::{ArrivalRow, DeliveryStatus, Phase};
-use crate::store::{Delivery, ListedArrival, ListedDelivery};
+use crate::store::{Delivery, ListedArrival, ListedDelivery, Place};
 
 /// Maximum length of a reason in a row, in characters.
 const REASON: usize = 80;
@@ -30,15 +30,15 @@ pub struct Arguments {
     format: Format,
 }
 
-pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u8, u8> {
-    let history = look(path)?;
+pub fn run(place: &Place, rules: Option<&Path>, arguments: &Arguments) -> Result<u8, u8> {
+    let history = look(place)?;
     let search = arguments
         .selection
         .search(|| names(rules))
         .map_err(|error| error.report())?;
     let found = search
         .newest(&history, arguments.limit)
-        .map_err(|error| unusable(path, &error))?;
+        .map_err(|error| unusable(place, &error))?;
     if !found.complete {
         complain("there are older ones, which were not read");
     }
@@ -52,11 +52,7 @@ pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u
             json!({"arrivals": rows.collect::<Vec<_>>()}).to_string()
         }
         Format::Text if found.arrivals.is_empty() => {
-            complain(&format!(
-                "no arrival{} in `{}`",
-                search.described(),
-                path.display()
-            ));
+            complain(&format!("no arrival{} in `{}`", search.described(), place));
             return Ok(none);
         }
         Format::Text => {

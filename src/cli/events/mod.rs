@@ -22,7 +22,7 @@ use super::location::{StoreLocation, unusable};
 use super::{NO, complain, fail};
 use crate::config;
 use crate::history::EventNames;
-use crate::store::{History, Lookup, Named, Records};
+use crate::store::{History, Lookup, Named, Place, Records};
 
 /// Maximum ids listed for an ambiguous prefix.
 const CANDIDATES: usize = 5;
@@ -75,36 +75,36 @@ enum EventsCommand {
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
-    let path = match arguments.store_location.store() {
-        Ok(path) => path,
+    let place = match arguments.store_location.store() {
+        Ok(place) => place,
         Err(code) => return code,
     };
     let done = match &arguments.command {
         EventsCommand::List(command) => {
-            list::run(&path, arguments.store_location.rules().as_deref(), command)
+            list::run(&place, arguments.store_location.rules().as_deref(), command)
         }
         EventsCommand::Show(command) => {
-            show::run(&path, arguments.store_location.rules().as_deref(), command)
+            show::run(&place, arguments.store_location.rules().as_deref(), command)
         }
         EventsCommand::Tail(command) => {
-            tail::run(&path, arguments.store_location.rules().as_deref(), command)
+            tail::run(&place, arguments.store_location.rules().as_deref(), command)
         }
-        EventsCommand::Replay(command) => change::replay(&path, &arguments.store_location, command),
-        EventsCommand::Drop(command) => change::drop(&path, command),
-        EventsCommand::Stop(command) => stop::run(&path, &arguments.store_location, command),
-        EventsCommand::Problems(command) => problems::run(&path, command),
-        EventsCommand::Follow(command) => follow::run(&path, &arguments.store_location, command),
-        EventsCommand::Capture(command) if command.as_test => as_test::run(&path, command),
-        EventsCommand::Capture(command) => capture::run(&path, command),
+        EventsCommand::Replay(command) => change::replay(&place, &arguments.store_location, command),
+        EventsCommand::Drop(command) => change::drop(&place, command),
+        EventsCommand::Stop(command) => stop::run(&place, &arguments.store_location, command),
+        EventsCommand::Problems(command) => problems::run(&place, command),
+        EventsCommand::Follow(command) => follow::run(&place, &arguments.store_location, command),
+        EventsCommand::Capture(command) if command.as_test => as_test::run(&place, command),
+        EventsCommand::Capture(command) => capture::run(&place, command),
     };
     done.unwrap_or_else(|code| code)
 }
 
 /// Opens the store's history. If it cannot be read, returns the exit code.
-fn look(path: &Path) -> Result<History, u8> {
-    Records::at(path)
+fn look(place: &Place) -> Result<History, u8> {
+    Records::at(place)
         .history()
-        .map_err(|error| unusable(path, &error))
+        .map_err(|error| unusable(place, &error))
 }
 
 /// The senders' names of events, by the rules file. There are none if it does not load.
@@ -115,11 +115,11 @@ fn names(rules: Option<&Path>) -> EventNames {
 
 /// Finds the arrival or delivery with this id prefix. If there is not exactly one, returns the exit
 /// code.
-fn find(path: &Path, history: &History, id: &str) -> Result<Named, u8> {
-    match history.find(id).map_err(|error| unusable(path, &error))? {
+fn find(place: &Place, history: &History, id: &str) -> Result<Named, u8> {
+    match history.find(id).map_err(|error| unusable(place, &error))? {
         Lookup::Found(named) => Ok(named),
         Lookup::Nothing => {
-            complain(&format!("no arrival or delivery `{id}` in `{}`", path.display()));
+            complain(&format!("no arrival or delivery `{id}` in `{}`", place));
             Err(NO)
         }
         Lookup::Several(ids) => {

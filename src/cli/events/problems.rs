@@ -1,12 +1,11 @@
 //! `hookyard events problems`: dead letters and refused arrivals in groups.
 
-use std::path::Path;
-
 use super::look;
 use crate::cli::location::unusable;
 use crate::cli::table::{aligned, one_line};
 use crate::cli::{Format, NO, YES, complain, say};
 use crate::status::ProblemGroups;
+use crate::store::Place;
 
 /// Maximum length of a reason in a row, in characters.
 const REASON: usize = 100;
@@ -18,17 +17,14 @@ pub struct Arguments {
     format: Format,
 }
 
-pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
-    let history = look(path)?;
-    let groups = ProblemGroups::read(&history).map_err(|error| unusable(path, &error))?;
+pub fn run(place: &Place, arguments: &Arguments) -> Result<u8, u8> {
+    let history = look(place)?;
+    let groups = ProblemGroups::read(&history).map_err(|error| unusable(place, &error))?;
     let is_empty = groups.dead.is_empty() && groups.refused.is_empty();
     let text = match arguments.format {
         Format::Json => serde_json::to_string(&groups).unwrap_or_default(),
         Format::Text if is_empty => {
-            complain(&format!(
-                "no dead letter and no refused arrival in `{}`",
-                path.display()
-            ));
+            complain(&format!("no dead letter and no refused arrival in `{}`", place));
             return Ok(NO);
         }
         Format::Text => tables(&groups),

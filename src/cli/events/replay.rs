@@ -1,7 +1,5 @@
 //! Replays of ignored arrivals: the running daemon matches them by its rules, and runs them.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use crate::admin::ReplayAnswer;
@@ -10,6 +8,7 @@ use crate::cli::ask::{NotAnswered, ask};
 use crate::cli::location::StoreLocation;
 use crate::cli::status;
 use crate::event::EventId;
+use crate::store::Place;
 
 /// Maximum decisions shown for an arrival that no rule matches.
 const SHOWN: usize = 5;
@@ -23,7 +22,7 @@ pub struct ReplayedArrival {
 /// Asks the daemon to replay arrivals. The error is the exit code.
 pub fn replay(
     store_location: &StoreLocation,
-    store: &Path,
+    store: &Place,
     ids: &[EventId],
     dry_run: bool,
 ) -> Result<Vec<ReplayedArrival>, String> {
@@ -37,7 +36,6 @@ pub fn replay(
         )
     };
     if let Some(other) = status::other_store(&socket, store).map_err(absent)? {
-        let store = store.display();
         return Err(format!(
             "the daemon at `{shown}` has the store `{other}`, not `{store}`"
         ));

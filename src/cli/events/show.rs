@@ -16,7 +16,7 @@ use crate::cli::{Format, NO, YES, complain, say};
 use crate::config;
 use crate::event::{ArrivalOutcome, EventId};
 use crate::history::{DeliveryStatus, ReadArrival, StoredArrival, event_of, headers, pretty, raw_text};
-use crate::store::{AttemptRecord, ListedDelivery};
+use crate::store::{AttemptRecord, ListedDelivery, Place};
 
 /// Maximum payload shown, in bytes.
 const PAYLOAD: usize = 16 << 10;
@@ -30,15 +30,15 @@ pub struct Arguments {
     format: Format,
 }
 
-pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u8, u8> {
-    let history = look(path)?;
-    let named = find(path, &history, &arguments.id)?;
+pub fn run(place: &Place, rules: Option<&Path>, arguments: &Arguments) -> Result<u8, u8> {
+    let history = look(place)?;
+    let named = find(place, &history, &arguments.id)?;
     let loaded = rules.map(load);
     let known = loaded.as_ref().map(|loaded| match loaded {
         Ok(loaded) => Ok(&loaded.rules),
         Err(why) => Err(why.as_str()),
     });
-    let read = ReadArrival::read(&history, known, named).map_err(|error| unusable(path, &error))?;
+    let read = ReadArrival::read(&history, known, named).map_err(|error| unusable(place, &error))?;
     let Some(arrival) = read else {
         complain(&format!("the event `{}` is gone", event_of(named)));
         return Ok(NO);

@@ -2,7 +2,6 @@
 //!
 //! The daemon answers when the stop has begun. The end of each attempt is read from the store.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -18,7 +17,7 @@ use crate::cli::ask::{NotAnswered, ask};
 use crate::cli::location::{StoreLocation, unusable};
 use crate::cli::{Format, NO, UNKNOWN, YES, complain, fail, poll, say, status};
 use crate::history::{DeliveryRow, DeliveryStatus, Phase};
-use crate::store::{AttemptRecord, History, ListedDelivery, Lookup, Named, Records, StoreError};
+use crate::store::{AttemptRecord, History, ListedDelivery, Lookup, Named, Place, Records, StoreError};
 
 /// Maximum deliveries described if none of them runs.
 const SHOWN: usize = 10;
@@ -53,7 +52,7 @@ struct Stopped {
     record: Option<AttemptRecord>,
 }
 
-pub fn run(path: &Path, location: &StoreLocation, arguments: &Arguments) -> Result<u8, u8> {
+pub fn run(place: &Place, location: &StoreLocation, arguments: &Arguments) -> Result<u8, u8> {
     let limit = HumanDuration::parse(&arguments.timeout).map_err(|message| fail(&message))?;
     let after = match (arguments.retry, arguments.drop) {
         (true, _) => AfterStopName::Retry,
@@ -64,18 +63,18 @@ pub fn run(path: &Path, location: &StoreLocation, arguments: &Arguments) -> Resu
             ));
         }
     };
-    let failed = |error: StoreError| unusable(path, &error);
-    let id = find(path, &look(path)?, &arguments.id)?;
+    let failed = |error: StoreError| unusable(place, &error);
+    let id = find(place, &look(place)?, &arguments.id)?;
     let target = match id {
         Named::Event(event) => StopTargetId::Event(event.to_string()),
         Named::Delivery { id, .. } => StopTargetId::Delivery(id.to_string()),
     };
-    let answer = stop(path, location, &StopRequest { target, after })?;
+    let answer = stop(place, location, &StopRequest { target, after })?;
     if answer.stopped.is_empty() {
-        let history = look(path)?;
+        let history = look(place)?;
         return tell_idle(&history, id, arguments).map_err(failed);
     }
-    let stopped = for_end(path, answer.stopped, limit.0)?;
+    let stopped = for_end(place, answer.stopped, limit.0)?;
     let text = match arguments.format {
         Format::Json => json!({
             "stopped": stopped.iter().filter(|stopped| stopped.is_cancelled()).count(),
@@ -97,7 +96,7 @@ pub fn run(path: &Path, location: &StoreLocation, arguments: &Arguments) -> Resu
 }
 
 /// Asks the daemon to stop. The error is the exit code.
-fn stop(store: &Path, location: &StoreLocation, request: &StopRequest) -> Result<StopAnswer, u8> {
+fn stop(store: &Place, location: &StoreLocation, request: &StopRequest) -> Result<StopAnswer, u8> {
     let socket = status::socket_of(location, status::BY_RULES)?;
     let shown = socket.display();
     let absent = |error: std::io::Error| {
@@ -106,7 +105,6 @@ fn stop(store: &Path, location: &StoreLocation, request: &StopRequest) -> Result
         ))
     };
     if let Some(other) = status::other_store(&socket, store).map_err(absent)? {
-        let store = store.display();
         return Err(fail(&format!(
             "the daemon at `{shown}` has the store `{other}`, not `{store}`"
         )));
@@ -182,7 +180,7 @@ fn idle_line(entry: &ListedDelivery) -> String {
 }
 
 /// Waits until all attempts have ended, at most `limit`. The error is the exit code.
-fn for_end(path: &Path, attempts: Vec<StoppedAttempt>, limit: Duration) -> Result<Vec<Stopped>, u8> {
+fn for_end(place: &Place, attempts: Vec<StoppedAttempt>, limit: Duration) -> Result<Vec<Stopped>, u8> {
     let mut stopped = Vec::with_capacity(attempts.len());
     for attempt in attempts {
         let since = Timestamp::parse_rfc3339(&attempt.since)
@@ -195,10 +193,10 @@ fn for_end(path: &Path, attempts: Vec<StoppedAttempt>, limit: Duration) -> Resul
         });
     }
     poll::until(limit, |is_over| {
-        let read = stopped.iter_mut().try_for_each(|stopped| stopped.read(path));
+        let read = stopped.iter_mut().try_for_each(|stopped| stopped.read(place));
         match read {
             Ok(()) if is_over || !stopped.iter().any(Stopped::is_going_on) => Some(Ok(())),
-            Err(error) if is_over || !error.may_pass() => Some(Err(unusable(path, &error))),
+            Err(error) if is_over || !error.may_pass() => Some(Err(unusable(place, &error))),
             Ok(()) | Err(_) => None,
         }
     })?;
@@ -215,11 +213,11 @@ fn for_end(path: &Path, attempts: Vec<StoppedAttempt>, limit: Duration) -> Resul
 
 impl Stopped {
     /// Reads the delivery and its attempts.
-    fn read(&mut self, path: &Path) -> Result<(), StoreError> {
+    fn read(&mut self, place: &Place) -> Result<(), StoreError> {
         if self.record.is_some() {
             return Ok(());
         }
-        let history = Records::at(path).history()?;
+        let history = Records::at(place).history()?;
         let Lookup::Found(Named::Delivery { id, event }) = history.find(&self.attempt.delivery)? else {
             self.entry = None;
             return Ok(());

@@ -18,7 +18,7 @@ use crate::cli::location::unusable;
 use crate::cli::table::{in_columns, widen};
 use crate::cli::{Format, YES, fail};
 use crate::history::ArrivalRow;
-use crate::store::{ListedArrival, Records, StoreError};
+use crate::store::{ListedArrival, Place, Records, StoreError};
 
 /// Interval between reads of the store.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -38,13 +38,13 @@ pub struct Arguments {
 }
 
 /// Runs until it is interrupted, or until the output is closed.
-pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u8, u8> {
-    let failed = |error: StoreError| unusable(path, &error);
+pub fn run(place: &Place, rules: Option<&Path>, arguments: &Arguments) -> Result<u8, u8> {
+    let failed = |error: StoreError| unusable(place, &error);
     let search = arguments
         .selection
         .search(|| names(rules))
         .map_err(|error| error.report())?;
-    let history = look(path)?;
+    let history = look(place)?;
     let mut seen = history.tail_cursor().map_err(failed)?;
     let mut latest = search.newest(&history, arguments.lines).map_err(failed)?.arrivals;
     drop(history);
@@ -57,7 +57,7 @@ pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u
     loop {
         thread::sleep(PAUSE);
         // Reopened each time, since a daemon may have started or stopped.
-        let read = Records::at(path).history().and_then(|history| {
+        let read = Records::at(place).history().and_then(|history| {
             let mut wanted = Vec::new();
             for entry in history.arrivals_after(&search.query.filter, &mut seen, PAGE)? {
                 if search.wants(&history, &entry)? {

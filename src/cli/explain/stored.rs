@@ -9,8 +9,8 @@ use crate::cli::location::StoreLocation;
 /// Reads the arrival with this id prefix from the store of the rules file at `rules`. The error is
 /// the exit code.
 pub(super) fn read(rules: &Path, id: &str) -> Result<Described, u8> {
-    let path = StoreLocation::of_rules(Some(rules)).store()?;
-    let received = whole(&path, id)?;
+    let place = StoreLocation::of_rules(Some(rules)).store()?;
+    let received = whole(&place, id)?;
     let query = if received.query.is_empty() {
         String::new()
     } else {

@@ -16,6 +16,7 @@ use super::{Format, NO, UNKNOWN, YES, body, complain, fail, header, pair, say, s
 use crate::admin::{FireAnswer, FireRequest};
 use crate::base::escape;
 use crate::base::units::HumanDuration;
+use crate::store::Place;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -137,7 +138,7 @@ fn request(arguments: &Arguments) -> Result<FireRequest, String> {
 
 /// Path of the store of the daemon that answers. If it is another daemon than the named one,
 /// reports that and returns the exit code.
-fn store_of_daemon(socket: &Path, store_location: &StoreLocation) -> Result<PathBuf, u8> {
+fn store_of_daemon(socket: &Path, store_location: &StoreLocation) -> Result<Place, u8> {
     let shown = socket.display();
     let status = status::request_status(socket).map_err(|error| {
         fail(&format!(
@@ -147,7 +148,8 @@ fn store_of_daemon(socket: &Path, store_location: &StoreLocation) -> Result<Path
     if let Some(other) = status::identity_mismatch(store_location, &status) {
         return Err(fail(&format!("the daemon at `{shown}` {other}")));
     }
-    Ok(status.store.map(|store| store.path.into()).unwrap_or_default())
+    let store = status.store.map(|store| store.path.into()).unwrap_or_default();
+    Ok(Place::File(store))
 }
 
 /// Prints the daemon's answer.

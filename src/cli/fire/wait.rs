@@ -1,7 +1,6 @@
 //! The end of a fired delivery, read from the store at intervals. A restart of the daemon in
 //! between does not end the wait.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use crate::cli::location::unusable;
 use crate::cli::{fail, poll};
 use crate::event::EventId;
 use crate::history::{DeliveryDetail, DeliveryStatus};
-use crate::store::{AttemptRecord, DeliveryId, ListedDelivery, Pauses, Records, StoreError};
+use crate::store::{AttemptRecord, DeliveryId, ListedDelivery, Pauses, Place, Records, StoreError};
 
 /// The deliveries of the rule at their end, or when the wait was over. There is one, or with
 /// `for_each` one for each element.
@@ -22,7 +21,7 @@ pub(super) struct Ended(Vec<(ListedDelivery, Vec<AttemptRecord>)>);
 
 /// Waits for the end of the deliveries that the daemon has made, at most `limit`. The error is the
 /// exit code.
-pub(super) fn for_end(store: &Path, answer: &FireAnswer, limit: Duration) -> Result<Ended, u8> {
+pub(super) fn for_end(store: &Place, answer: &FireAnswer, limit: Duration) -> Result<Ended, u8> {
     let ids = answer.event.as_deref().zip(answer.delivery.as_deref());
     let ids = ids.and_then(|(event, delivery)| Some((event.parse().ok()?, delivery.parse().ok()?)));
     let Some((event, delivery)) = ids else {
@@ -36,7 +35,7 @@ pub(super) fn for_end(store: &Path, answer: &FireAnswer, limit: Duration) -> Res
     })
 }
 
-fn read(store: &Path, event: EventId, delivery: DeliveryId) -> Result<Option<Ended>, StoreError> {
+fn read(store: &Place, event: EventId, delivery: DeliveryId) -> Result<Option<Ended>, StoreError> {
     // Reopened each time, since a daemon may have started or stopped.
     let history = Records::at(store).history()?;
     let entries = history.of_event(event)?;

@@ -6,7 +6,7 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::event::{ArrivalOutcome, EventId};
 use crate::history::{EventNames, Query};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{History, Records, Settings};
+use crate::store::{History, Place, Records, Settings};
 
 /// A store with events and records of few moments, so that many have the same one. Returns their
 /// ids, newest first, with what a search sees of them.
@@ -93,7 +93,7 @@ fn store(number: usize) -> Stored {
     connection.execute_batch("COMMIT").unwrap();
     all.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
     Stored {
-        history: Records::at(&path).history().unwrap(),
+        history: Records::at(&Place::File(path)).history().unwrap(),
         _folder: folder,
         all,
     }
