@@ -134,6 +134,12 @@ impl Turns {
         wanted.light.admits(of_rule, self.light) && self.light_bytes < bytes
     }
 
+    /// The most leases that `wanted` allows now, whatever their rules.
+    pub fn room(&self, wanted: &Wanted) -> usize {
+        let slots = wanted.concurrency.slots.saturating_sub(self.slots);
+        slots.max(wanted.light.slots.saturating_sub(self.light))
+    }
+
     /// The first of the due deliveries whose turn it is. Each candidate is a rule and the position
     /// of a delivery in its queue.
     pub fn next<'r, K: Ord>(

@@ -25,8 +25,11 @@ pub(super) struct LeasedDelivery {
     /// Time of the lease, in milliseconds.
     pub since: i64,
     pub cost: LeaseCost,
-    /// True if the attempt begins only with [`Store::begin`](crate::store::Store::begin).
+    /// True if the attempt begins only with [`Store::begin`](crate::store::Store::begin), and it was
+    /// not called yet.
     pub begins_by_itself: bool,
+    /// True if the row says that the attempt has begun.
+    pub is_recorded: bool,
     /// True if a settlement was sent and its outcome is unknown: it may be there already.
     pub may_be_settled: bool,
 }
@@ -46,17 +49,31 @@ impl Leases {
         self.last
     }
 
-    /// Adds a lease.
+    /// Adds a lease, whose turn was counted before.
     pub fn add(&mut self, delivery: DeliveryId, leased: LeasedDelivery) {
-        self.turns.begin(&leased.rule, leased.cost);
-        self.by_id.insert(delivery, leased);
+        // An earlier lease can still be here for a moment after it has ended in the queue.
+        if let Some(ended) = self.by_id.insert(delivery, leased) {
+            self.turns.end(&ended.rule, ended.cost);
+        }
     }
 
-    /// Ends a lease.
-    pub fn end(&mut self, delivery: DeliveryId) -> Option<LeasedDelivery> {
+    /// Ends a lease, by its number. A later lease of the same delivery stays.
+    pub fn end(&mut self, delivery: DeliveryId, lease: i64) -> Option<LeasedDelivery> {
+        if self.by_id.get(&delivery)?.lease != lease {
+            return None;
+        }
         let leased = self.by_id.remove(&delivery)?;
         self.turns.end(&leased.rule, leased.cost);
         Some(leased)
+    }
+
+    /// Ends all leases.
+    pub fn end_all(&mut self) -> Vec<(DeliveryId, LeasedDelivery)> {
+        let ended: Vec<_> = self.by_id.drain().collect();
+        for (_, leased) in &ended {
+            self.turns.end(&leased.rule, leased.cost);
+        }
+        ended
     }
 
     pub fn get(&self, delivery: DeliveryId) -> Option<&LeasedDelivery> {

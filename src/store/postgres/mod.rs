@@ -12,9 +12,11 @@
 )]
 
 mod arrivals;
+mod candidates;
 mod enqueue;
 mod expectations;
 mod failure;
+mod interruptions;
 mod leases;
 mod leasing;
 mod link;
@@ -23,6 +25,8 @@ mod node;
 mod opening;
 mod pauses;
 mod reading;
+mod request_rows;
+mod row;
 mod schema;
 mod secrets;
 mod session;

@@ -1,7 +1,7 @@
 //! This node: its place among the nodes, and what it knows in memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -20,6 +20,8 @@ pub(super) struct Node {
     /// Number of this node in `nodes`; 0 before it has joined.
     id: AtomicI64,
     pub leases: Mutex<Leases>,
+    /// True if leases of this node may be in the queue that are not in memory.
+    pub has_strays: AtomicBool,
     /// New deliveries of this node, by their rows.
     pub first_attempts: Mutex<FirstAttempts<EventId>>,
     pub news: News,
@@ -34,6 +36,7 @@ impl Node {
             settings: Live::new(settings),
             id: AtomicI64::new(0),
             leases: Mutex::default(),
+            has_strays: AtomicBool::new(false),
             first_attempts: Mutex::default(),
             news: News::default(),
             clock: Clock::steady(Clock::system()),
