@@ -44,6 +44,23 @@ pub enum StoreError {
         /// Schema version that this hookyard needs.
         known: i64,
     },
+    /// The tables on a server were made by a later hookyard. Run that version.
+    NewerSchema {
+        schema: String,
+        /// Version of the tables.
+        found: i32,
+        /// Latest version that this hookyard knows.
+        known: i32,
+    },
+    /// The server of the store does not let hookyard in, or must not be used as it is set up. Change
+    /// the URL, the password, the role or the server.
+    Refused {
+        detail: String,
+    },
+    /// The role of hookyard lacks a privilege on the server. Once it is granted, the store continues.
+    Forbidden {
+        detail: String,
+    },
     /// Another daemon has the file open. Stop it, or name another path.
     InUse {
         path: PathBuf,
@@ -87,7 +104,11 @@ impl StoreError {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Full { .. } | Self::Unavailable { .. } | Self::Displaced { .. } | Self::Altered { .. }
+            Self::Full { .. }
+                | Self::Unavailable { .. }
+                | Self::Forbidden { .. }
+                | Self::Displaced { .. }
+                | Self::Altered { .. }
         )
     }
 }
@@ -120,6 +141,18 @@ impl fmt::Display for StoreError {
                  version {known}; `hookyard serve` brings it there when it starts",
                 path.display()
             ),
+            Self::NewerSchema { schema, found, known } => write!(
+                f,
+                "the schema `{schema}` was made by a later hookyard: it has version {found}, this one knows versions up \
+                 to {known}; it was left as it is"
+            ),
+            Self::Refused { detail } => write!(f, "the server of the store cannot be used: {detail}"),
+            Self::Forbidden { detail } => {
+                write!(
+                    f,
+                    "the role of the store lacks a privilege on its server: {detail}"
+                )
+            }
             Self::InUse {
                 path,
                 by: Some(process),

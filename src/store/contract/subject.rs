@@ -175,6 +175,25 @@ pub struct Postgres {
     store: Arc<PostgresStore>,
     settings: Settings,
     target: Target,
+    /// Drops the schema with the last store of the test.
+    schema: Option<TestSchema>,
+}
+
+/// The schema of a test. It is dropped at the end.
+struct TestSchema(Target);
+
+impl Drop for TestSchema {
+    fn drop(&mut self) {
+        let target = self.0.clone();
+        // The runtime of the test must not be blocked, and may be about to end.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime
+                .unwrap()
+                .block_on(crate::store::postgres::drop_schema(&target));
+        });
+        drop(dropping.join());
+    }
 }
 
 impl Postgres {
@@ -200,6 +219,7 @@ impl Postgres {
             store: Arc::new(store),
             settings,
             target,
+            schema: None,
         }
     }
 
@@ -212,7 +232,12 @@ impl Postgres {
 
 impl Subject for Postgres {
     async fn open(settings: Settings) -> Self {
-        Self::open_at(Self::target(), settings).await
+        let target = Self::target();
+        let schema = Some(TestSchema(target.clone()));
+        Self {
+            schema,
+            ..Self::open_at(target, settings).await
+        }
     }
 
     fn store(&self) -> &dyn Store {
@@ -228,17 +253,22 @@ impl Subject for Postgres {
             store,
             settings,
             target,
+            schema,
         } = self;
         let id = store.node_id();
         drop(store);
         let next = Self::open_at(target, settings).await;
         next.store.bury(&[id]).await.unwrap();
-        next
+        Self { schema, ..next }
     }
 
     async fn restart(self) -> Self {
         self.store.close().await.unwrap();
-        Self::open_at(self.target, self.settings).await
+        let next = Self::open_at(self.target, self.settings).await;
+        Self {
+            schema: self.schema,
+            ..next
+        }
     }
 }
 

@@ -23,9 +23,11 @@ mod link;
 mod membership;
 mod node;
 mod opening;
+mod patience;
 mod pauses;
 mod reading;
 mod request_rows;
+mod round;
 mod row;
 mod schema;
 mod secrets;
@@ -40,6 +42,8 @@ mod worker;
 
 use std::sync::Arc;
 
+#[cfg(test)]
+pub(super) use schema::drop_schema;
 pub use target::{Durability, Target, Wake};
 pub use url::ServerUrl;
 

@@ -16,10 +16,14 @@ impl PostgresStore {
     /// Opens a store, and makes its tables if they are missing. This node joins the others.
     pub async fn open(target: Target, settings: Settings) -> Result<Self, StoreError> {
         let target = Arc::new(target);
-        let link = Link::connect(&target, "start").await.map_err(failed)?;
-        schema::prepare(&link, &target).await.map_err(failed)?;
+        let link = Link::connect(&target, "start")
+            .await
+            .map_err(Failure::into_error)?;
+        schema::prepare(&link, &target)
+            .await
+            .map_err(Failure::into_error)?;
         let node = Arc::new(Node::new(&target, settings));
-        node.join(&link).await.map_err(failed)?;
+        node.join(&link).await.map_err(Failure::into_error)?;
         Ok(Self {
             enqueuing: Worker::start(&Arc::new(Enqueuing::new(&node)), &target, "events", &[0, 1]),
             settling: Worker::start(&Arc::new(Settling::new(&node)), &target, "results", &[2]),
@@ -27,12 +31,5 @@ impl PostgresStore {
             requests: Session::new(&target, "requests"),
             node,
         })
-    }
-}
-
-fn failed(failure: Failure) -> StoreError {
-    match failure {
-        Failure::Failed(error) => error,
-        Failure::Conflict(detail) | Failure::Lost(detail) => StoreError::Unavailable { detail },
     }
 }

@@ -31,3 +31,13 @@ pub(super) async fn prepare(link: &Link, target: &Target) -> Result<(), Failure>
     ))
     .await
 }
+
+/// Drops the schema of a test with everything in it.
+#[cfg(test)]
+pub async fn drop_schema(target: &Target) {
+    let name = target.schema.replace('"', "\"\"");
+    let link = Link::connect(target, "drop").await.unwrap();
+    link.run(&format!("DROP SCHEMA IF EXISTS \"{name}\" CASCADE"))
+        .await
+        .unwrap();
+}

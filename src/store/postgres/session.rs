@@ -5,10 +5,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failure;
 use super::link::Link;
+use super::patience::Tries;
 use super::target::Target;
 use crate::store::StoreError;
 
@@ -33,35 +34,51 @@ impl Session {
 
     /// Asks until there is an answer, for at most the patience of the target. A question that writes
     /// may be carried out twice.
+    ///
+    /// If the caller drops the future, the connection goes, and with it a transaction that was begun.
     pub async fn ask<T>(
         &self,
         mut question: impl for<'l> FnMut(&'l Link) -> Asking<'l, T> + Send,
     ) -> Result<T, StoreError> {
-        let until = Instant::now() + self.target.patience;
-        let mut held = self.link.lock().await;
+        let mut tries = Tries::until(Instant::now() + self.target.patience);
+        let mut held = timeout_at(tries.until, self.link.lock())
+            .await
+            .map_err(|_| self.no_answer())?;
+        tries.give_a_try();
         loop {
-            let answer = match held.take().filter(|link| !link.is_closed()) {
-                Some(link) => Ok(link),
-                None => Link::connect(&self.target, self.role).await,
+            let asked = self.try_once(&mut held, &mut question);
+            let failure = match timeout_at(tries.until, asked).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(failure)) => failure,
+                Err(_) => return Err(self.no_answer()),
             };
-            let failed = match answer {
-                Ok(link) => match question(&link).await {
-                    Ok(answer) => {
-                        *held = Some(link);
-                        return Ok(answer);
-                    }
-                    // The connection goes, and with it a transaction that was begun.
-                    Err(failed) => failed,
-                },
-                Err(failed) => failed,
-            };
-            let error = match failed {
-                Failure::Failed(error) => error,
-                Failure::Conflict(detail) | Failure::Lost(detail) => StoreError::Unavailable { detail },
-            };
-            if Instant::now() >= until || !error.may_pass() {
-                return Err(error);
+            if !tries.wait_after(&failure).await {
+                return Err(failure.into_error());
             }
+        }
+    }
+
+    /// Closes the connection. The next question opens another one.
+    pub async fn close(&self) {
+        drop(self.link.lock().await.take());
+    }
+
+    async fn try_once<T>(
+        &self,
+        held: &mut Option<Link>,
+        question: &mut (impl for<'l> FnMut(&'l Link) -> Asking<'l, T> + Send),
+    ) -> Result<T, Failure> {
+        let link = Link::ready(held.take(), &self.target, self.role).await?;
+        let answer = question(&link).await;
+        if link.is_usable_after(answer.as_ref().err()).await {
+            *held = Some(link);
+        }
+        answer
+    }
+
+    fn no_answer(&self) -> StoreError {
+        StoreError::Unavailable {
+            detail: format!("the server gave no answer in {:?}", self.target.patience),
         }
     }
 }

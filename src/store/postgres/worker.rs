@@ -8,12 +8,16 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failure;
 use super::link::Link;
+use super::round::{Round, Waiting};
 use super::target::Target;
 use crate::store::StoreError;
 
@@ -25,6 +29,9 @@ const BATCH_BYTES: usize = 16 << 20;
 
 /// Capacity of the queue of calls. Callers wait when it is full.
 const CALLS: usize = 1024;
+
+/// Time after the end of a call's patience within which its worker says why it failed.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What the connections of a worker do with calls.
 pub(super) trait Batch: Send + Sync + 'static {
@@ -48,29 +55,19 @@ pub(super) trait Batch: Send + Sync + 'static {
     fn size(call: &Self::Call) -> usize;
 }
 
-struct Waiting<B: Batch> {
-    call: B::Call,
-    reply: oneshot::Sender<Result<B::Output, StoreError>>,
-}
-
 /// The way to the connections that write one kind of calls.
 pub(super) struct Worker<B: Batch> {
-    calls: mpsc::Sender<Waiting<B>>,
+    calls: Mutex<Option<mpsc::Sender<Waiting<B>>>>,
+    connections: tokio::sync::Mutex<JoinSet<()>>,
+    patience: Duration,
 }
 
 impl<B: Batch> Worker<B> {
-    /// Sends a call and waits for its answer.
-    pub async fn call(&self, call: B::Call) -> Result<B::Output, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.calls.send(Waiting { call, reply }).await;
-        sent.map_err(|_| StoreError::Closed)?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
-    }
-
     /// Starts a worker with one connection for each slot.
     pub fn start(batch: &Arc<B>, target: &Arc<Target>, role: &'static str, slots: &[i16]) -> Self {
         let (calls, waiting) = mpsc::channel(CALLS);
         let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
+        let mut connections = JoinSet::new();
         for slot in slots {
             let one = Connection {
                 batch: Arc::clone(batch),
@@ -79,9 +76,39 @@ impl<B: Batch> Worker<B> {
                 slot: *slot,
                 link: None,
             };
-            tokio::spawn(one.run(Arc::clone(&waiting)));
+            connections.spawn(one.run(Arc::clone(&waiting)));
         }
-        Self { calls }
+        Self {
+            calls: Mutex::new(Some(calls)),
+            connections: tokio::sync::Mutex::new(connections),
+            patience: target.patience,
+        }
+    }
+
+    /// Sends a call and waits for its answer, for at most the patience of the target. After an error
+    /// that may pass, the call may be carried out all the same.
+    pub async fn call(&self, call: B::Call) -> Result<B::Output, StoreError> {
+        let calls = self.calls.lock().clone().ok_or(StoreError::Closed)?;
+        let until = Instant::now() + self.patience;
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting { call, reply, until };
+        let answered = timeout_at(until + LAST_WORDS, async move {
+            calls.send(waiting).await.map_err(|_| StoreError::Closed)?;
+            answer.await.unwrap_or(Err(StoreError::Closed))
+        });
+        answered.await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable {
+                detail: format!("the server gave no answer in {:?}", self.patience),
+            })
+        })
+    }
+
+    /// Carries out earlier calls, then closes the connections. Later calls are answered
+    /// [`StoreError::Closed`].
+    pub async fn close(&self) {
+        drop(self.calls.lock().take());
+        let mut connections = self.connections.lock().await;
+        while connections.join_next().await.is_some() {}
     }
 }
 
@@ -112,54 +139,68 @@ impl<B: Batch> Connection<B> {
                     round.push(next);
                 }
             }
+            let mut round = Round::new(round);
+            round.fail_expired();
             self.write(round).await;
         }
     }
 
-    /// Writes a round of calls and answers them.
-    async fn write(&mut self, round: Vec<Waiting<B>>) {
-        let (calls, replies): (Vec<_>, Vec<_>) = round.into_iter().map(|one| (one.call, one.reply)).unzip();
-        let outputs = self.outputs(&calls).await;
-        for (reply, output) in replies.into_iter().zip(outputs) {
-            drop(reply.send(output));
-        }
-    }
-
-    /// Writes calls, as often as necessary.
-    async fn outputs(&mut self, calls: &[B::Call]) -> Vec<Result<B::Output, StoreError>> {
-        let until = Instant::now() + self.target.patience;
-        let mut may_be_there = false;
-        loop {
-            let failed = match self.try_once(calls, may_be_there).await {
-                Ok(outputs) => return outputs,
-                Err(Failure::Failed(error)) => error,
-                Err(Failure::Conflict(detail)) => StoreError::Unavailable { detail },
-                Err(Failure::Lost(detail)) => {
-                    self.link = None;
-                    may_be_there = true;
-                    StoreError::Unavailable { detail }
-                }
-            };
-            if Instant::now() >= until || !failed.may_pass() {
-                return calls.iter().map(|_| Err(failed.clone())).collect();
+    /// Writes a round of calls and answers them. If it fails by the fault of one call, its halves are
+    /// written apart, so that the other calls do not fail with it.
+    async fn write(&mut self, round: Round<B>) {
+        let mut rounds = vec![round];
+        while let Some(round) = rounds.pop() {
+            if let Some((first, second)) = self.write_or_split(round).await {
+                rounds.push(second);
+                rounds.push(first);
             }
         }
     }
 
-    async fn try_once(
-        &mut self,
-        calls: &[B::Call],
-        may_be_there: bool,
-    ) -> Result<Vec<Result<B::Output, StoreError>>, Failure> {
-        let link = match self.link.take() {
-            Some(link) if !link.is_closed() => link,
-            _ => Link::connect(&self.target, self.role).await?,
-        };
-        let written = self.batch.write(&link, self.slot, calls, may_be_there).await;
-        if written.is_err() {
-            link.run("ROLLBACK").await?;
+    /// Writes calls, as often as necessary.
+    async fn write_or_split(&mut self, mut round: Round<B>) -> Option<(Round<B>, Round<B>)> {
+        let mut tries = round.tries()?;
+        loop {
+            let written = timeout_at(tries.until, self.try_once(&round)).await;
+            let failure = match written {
+                Ok(Ok(outputs)) => {
+                    round.answer(outputs);
+                    return None;
+                }
+                Ok(Err(failure)) => failure,
+                // The connection went with the dropped future. What it sent may still be carried out.
+                Err(_) => Failure::Lost(self.no_answer()),
+            };
+            if failure.is_of_one_call() && round.len() > 1 {
+                return Some(round.split());
+            }
+            round.may_be_there |= matches!(failure, Failure::Lost(_));
+            if !tries.wait_after(&failure).await {
+                if !failure.may_pass_soon() {
+                    round.fail(&failure.into_error());
+                    return None;
+                }
+                // Callers that came later have patience left.
+                round.fail_overdue(&failure.into_error());
+                tries = round.tries()?;
+            }
         }
-        self.link = Some(link);
+    }
+
+    async fn try_once(&mut self, round: &Round<B>) -> Result<Vec<Result<B::Output, StoreError>>, Failure> {
+        let link = Link::ready(self.link.take(), &self.target, self.role).await?;
+        let calls = round.calls();
+        let written = self
+            .batch
+            .write(&link, self.slot, calls, round.may_be_there)
+            .await;
+        if link.is_usable_after(written.as_ref().err()).await {
+            self.link = Some(link);
+        }
         written
+    }
+
+    fn no_answer(&self) -> String {
+        format!("the server gave no answer in {:?}", self.target.patience)
     }
 }
