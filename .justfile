@@ -43,6 +43,7 @@ advisories:
 scripts: tools
     bash -n .ci/run systemd/debian/build tests/system/install
     for script in systemd/debian/p*; do sh -n "$script"; done
+    perl -c tests/system/cluster/perform.pl
     {{ ruff }} check --no-cache --config tests/system/ruff.toml tests/system
     {{ ruff }} format --no-cache --check --config tests/system/ruff.toml tests/system
     {{ ruff }} check --no-cache --isolated --select E9,F benches
@@ -98,6 +99,13 @@ package *arguments: tools
     cd tests/system
     $sudo env CARGO_TARGET_DIR={{ target }} PYTHONDONTWRITEBYTECODE=1 HOOKYARD_PACKAGES="${packages[*]}" \
         {{ python }} -m pytest -m container --ignore test_senders.py "$@"
+
+# Test several daemons on one PostgreSQL (needs postgresql and perl).
+[positional-arguments]
+cluster *arguments: build tools
+    cargo test --locked --lib --no-run
+    cd tests/system && {{ python }} -m cluster.with_server cargo test --locked --lib -- --ignored contract::postgres
+    cd tests/system && {{ python }} -m pytest cluster "$@"
 
 # Run micro-benchmarks: verify, decode, match, start commands.
 bench:

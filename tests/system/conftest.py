@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from paths import CACHE, ROOT, TARGET
 
-pytest.register_assert_rewrite("acme", "container", "edge", "load", "service", "real_senders.scenario")
+pytest.register_assert_rewrite(
+    "acme", "container", "edge", "load", "service", "real_senders.scenario", "cluster.checks"
+)
 
 from acme import Acme  # noqa: E402
 from container import Container, Unsupported  # noqa: E402
