@@ -27,6 +27,7 @@ mod patience;
 mod pauses;
 mod reading;
 mod request_rows;
+mod requests;
 mod round;
 mod row;
 mod schema;

@@ -28,6 +28,9 @@ const ADD: &str = "INSERT INTO tally AS t (node, slot, pending, done, dead, even
 /// Row of the operator's commands, and of nodes that are gone.
 pub(super) const SHARED: (i64, i16) = (0, 0);
 
+/// Slot of the connection for requests, which also sweeps.
+pub(super) const REQUESTS: i16 = 4;
+
 impl Tally {
     /// Adds the changes to a row. Each transaction of a worker does so, also if nothing changes.
     pub async fn add(self, link: &Link, (node, slot): (i64, i16)) -> Result<(), Failure> {
