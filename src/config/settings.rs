@@ -14,7 +14,7 @@ use crate::base::secret::Keyring;
 use crate::base::units::{HumanDuration, Size};
 use crate::base::yaml::Node;
 use crate::rules::{LogFile, LogSettings, ReloadSettings, Server, StoreSettings};
-use crate::store::{Concurrency, Keep, MAX_LIGHT, PerRing, Settings, Wanted};
+use crate::store::{Concurrency, Keep, MAX_LIGHT, PerRing, Settings, Wanted, WantedRules};
 
 /// Default of `server.max_body`, in bytes.
 pub const DEFAULT_MAX_BODY: Size = Size(1 << 20);
@@ -177,6 +177,7 @@ pub fn deliveries(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Want
         },
         light_rules: Arc::default(),
         paused: Arc::default(),
+        rules: WantedRules::All,
     }
 }
 

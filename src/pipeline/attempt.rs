@@ -29,7 +29,8 @@ impl Dispatcher {
             return;
         };
         let ending = AttemptEnd::of(&settled);
-        if matches!(settled.settlement, Settlement::Interrupted { .. }) {
+        let interrupted = matches!(settled.settlement, Settlement::Interrupted { .. });
+        if interrupted && attempting.is_daemon_stopping() {
             // The daemon is stopping, so a store that cannot write must not delay it. Deliveries
             // that are leased when the store closes count as interrupted, too.
             if let Err(error) = self.store.settle(settled).await {

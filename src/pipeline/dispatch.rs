@@ -28,7 +28,7 @@ use crate::pipeline::running::Running;
 use crate::pipeline::supersede::Supersede;
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
-use crate::store::{DeliveryId, Leased, News, Pauses, Store, StoreError, Wanted};
+use crate::store::{DeliveryId, Leased, News, Pauses, Store, StoreError, StoreOrder, Wanted};
 
 /// Pause after a store error before the next call.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -75,6 +75,7 @@ impl Dispatcher {
         let mut running = JoinSet::new();
         let mut marking = JoinSet::new();
         marking.spawn(Arc::clone(&self).mark_begun());
+        marking.spawn(Arc::clone(&self).obey());
         while !stop.is_cancelled() {
             self.heartbeat.beat();
             let Some(pause) = self.lease_into(&mut running, &abort).await else {
@@ -103,6 +104,19 @@ impl Dispatcher {
         }
         while let Some(ended) = running.join_next().await {
             report_end(ended);
+        }
+    }
+
+    /// Obeys the orders of the store, without an end.
+    async fn obey(self: Arc<Self>) {
+        loop {
+            match self.news.order().await {
+                StoreOrder::Stop(delivery) => self.running.replace(delivery),
+                StoreOrder::StopGroups => {
+                    let stopped = self.running.interrupt_groups();
+                    report::cut_off(stopped);
+                }
+            }
         }
     }
 

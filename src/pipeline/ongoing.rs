@@ -42,6 +42,8 @@ pub struct OngoingAttempt {
     pub number: u32,
     /// The time at which the delivery was leased for it.
     pub since: Timestamp,
+    /// True if the delivery belongs to a concurrency group.
+    pub in_group: bool,
 }
 
 /// An attempt in progress, with the user who is stopping it.
@@ -102,6 +104,7 @@ impl OngoingAttempt {
             for_failure: lease.failure.is_some(),
             number: lease.attempt,
             since,
+            in_group: lease.in_group,
         }
     }
 

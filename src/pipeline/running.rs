@@ -118,6 +118,13 @@ impl Running {
         known.early.push_back(delivery);
     }
 
+    /// Interrupts the attempts in progress that belong to a concurrency group. Returns their number.
+    pub fn interrupt_groups(&self) -> usize {
+        let known = self.known();
+        let in_groups = known.begun.values().filter(|ongoing| ongoing.attempt.in_group);
+        in_groups.map(|ongoing| ongoing.stop.cancel()).count()
+    }
+
     /// Stops the attempts in progress of a delivery or an event, and returns them, each with true if
     /// this is the decision that stands. If one is being stopped already, the first one does.
     pub fn cancel(&self, target: StopTarget, cancel: &Cancel) -> Vec<(OngoingAttempt, bool)> {
@@ -217,6 +224,7 @@ mod tests {
             for_failure: false,
             number: 1,
             since: Timestamp::EPOCH,
+            in_group: false,
         }
     }
 
@@ -257,6 +265,21 @@ mod tests {
         }
         assert_eq!(running.known().early.len(), EARLY);
         assert!(running.known().begun.is_empty());
+    }
+
+    #[test]
+    fn only_attempts_in_groups_are_interrupted_and_none_counts_as_replaced() {
+        let (running, abort) = (Arc::new(Running::default()), CancellationToken::new());
+        let ([first, second], event) = ids();
+        let alone = running.begin(attempt(first, event), &abort);
+        let in_group = OngoingAttempt {
+            in_group: true,
+            ..attempt(second, event)
+        };
+        let in_group = running.begin(in_group, &abort);
+        assert_eq!(running.interrupt_groups(), 1);
+        assert!(in_group.stop.is_cancelled() && !alone.stop.is_cancelled());
+        assert!(!in_group.is_replaced() && !in_group.is_daemon_stopping());
     }
 
     #[test]

@@ -144,6 +144,15 @@ pub fn overtaken(delivery: DeliveryId) {
     warn!(%delivery, "the delivery was dropped during its attempt: the outcome of the attempt is not kept");
 }
 
+/// Warns that this node does not know whether its leases still hold.
+pub fn cut_off(stopped: usize) {
+    warn!(
+        stopped,
+        "the store has not answered for so long that other nodes may run the deliveries of this one: attempts \
+         in concurrency groups are stopped"
+    );
+}
+
 /// Logs a store call that failed.
 pub fn store_failed(what: &str, why: &str) {
     error!(what, why, "store");

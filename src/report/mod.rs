@@ -15,8 +15,8 @@ pub mod metrics;
 pub use arrival::{Arrival, altered, arrival, groupless, not_asked, repeated, unrendered};
 pub use connection::{connection_ended, peer_failed, turned_away, turned_away_with};
 pub use delivery::{
-    AttemptLine, attempt, interrupted, overtaken, put_off, stopping_attempt, store_failed, superseded,
-    undeliverable, worker_failed,
+    AttemptLine, attempt, cut_off, interrupted, overtaken, put_off, stopping_attempt, store_failed,
+    superseded, undeliverable, worker_failed,
 };
 pub use expectation_state::ExpectationState;
 pub use log::{LogGuard, dropped_lines, failure as log_failure, start};

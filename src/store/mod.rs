@@ -31,12 +31,16 @@
 //!
 //! **News.** After a write that adds deliveries to the queue, or puts one back, the store announces
 //! it through [`news`](Store::news). Writes of other programs and the passing of time are not
-//! announced: the caller looks again at [`next_due`](Store::next_due), and now and then.
+//! announced: the caller looks again at [`next_due`](Store::next_due), and now and then. A store that
+//! several nodes share also gives orders ([`StoreOrder`]): attempts of this node are to be stopped.
 //!
 //! **Fairness.** Deliveries of a rule that has reached its limit never delay those of another rule.
+//! Deliveries of rules that are not in [`Wanted::rules`] delay none either.
 //!
 //! **Leases.** A leased delivery is not leased again until it is settled or released. Leases end
-//! with the opened store. After a crash or a reopen, every unsettled delivery waits again, with the
+//! with the opened store. If several nodes share the store, the leases of a node end when it has not
+//! been heard of for the lease time, and each node keeps its own. After a crash or a reopen, every
+//! unsettled delivery waits again, with the
 //! action, attempt number and due time of its last settlement. The exception is an attempt that was
 //! marked as begun (below). An action that ran but was not settled is therefore run again: at least
 //! once. Settling a delivery that is not leased is an error and changes nothing, so no attempt is
@@ -105,6 +109,7 @@ mod delivery_cache;
 mod error;
 mod expectation;
 pub mod group;
+mod membership;
 pub mod memory;
 mod model;
 mod news;
@@ -137,8 +142,9 @@ pub use delivery::{
 pub use error::StoreError;
 pub use expectation::{Expectation, ExpectationSubject};
 pub use group::{Debounce, Group, Overlap};
+pub use membership::{InForce, NodeState, WantedRules};
 pub use model::DeliveryState;
-pub use news::News;
+pub use news::{News, StoreOrder};
 pub use operator_access::Records;
 pub use pause::{Pause, PauseSubject, Pauses};
 pub use place::Place;
@@ -200,8 +206,17 @@ pub trait Store: Send + Sync + 'static {
     /// The clock by which deliveries are leased. It never goes back.
     fn clock(&self) -> Clock;
 
-    /// A receiver of the news that deliveries may be due that were not due before.
+    /// A receiver of the news that deliveries may be due that were not due before, and of orders.
     fn news(&self) -> News;
+
+    /// Tells the other nodes which rules this one has in force, from the next call on. No effect on a
+    /// store of one node.
+    fn serve(&self, _in_force: InForce) {}
+
+    /// Lists the nodes that share the store, ordered by name. None for a store of one node.
+    fn nodes(&self) -> Answer<'_, Vec<NodeState>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// Writes records of arrivals that became no event, and drops the oldest ones beyond the limits.
     fn record_arrivals(&self, records: Vec<ArrivalRecord>) -> Answer<'_, ()>;

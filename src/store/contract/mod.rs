@@ -96,7 +96,8 @@ promises! {
     pausing:
         pauses_are_kept_also_after_a_crash_and_the_first_one_counts,
         deliveries_of_a_paused_rule_wait_and_go_on_in_order,
-        an_attempt_that_runs_is_settled_and_the_next_action_waits;
+        an_attempt_that_runs_is_settled_and_the_next_action_waits,
+        deliveries_of_rules_that_are_not_wanted_wait_and_delay_none;
     expecting:
         expectations_are_kept_also_after_a_crash_and_the_latest_counts,
         a_forgotten_expectation_is_gone_and_only_that_one;

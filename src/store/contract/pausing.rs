@@ -1,9 +1,9 @@
-//! Pauses of rules: kept also after a crash, and no lease of a paused rule.
+//! Pauses of rules: kept also after a crash. No lease of a rule that is paused or not wanted.
 
 use std::sync::Arc;
 
 use super::{Subject, UNLIMITED, after, arrival, done, pending};
-use crate::store::{Pause, PauseSubject, Pauses, Settings, Settlement, Wanted};
+use crate::store::{Pause, PauseSubject, Pauses, Settings, Settlement, Wanted, WantedRules};
 
 fn pause(subject: PauseSubject, millis: i64) -> Pause {
     Pause {
@@ -102,4 +102,21 @@ pub async fn an_attempt_that_runs_is_settled_and_the_next_action_waits<S: Subjec
     );
     assert_eq!(subject.lease_all(after(3)).await, [delivery]);
     subject.settle(delivery, done(4)).await;
+}
+
+pub async fn deliveries_of_rules_that_are_not_wanted_wait_and_delay_none<S: Subject>() {
+    let subject = S::open(Settings::default()).await;
+    let other = subject.enqueue_new(&arrival(0), pending("other", &[])).await;
+    let own = subject.enqueue_new(&arrival(1), pending("own", &[])).await;
+    let only = Wanted {
+        rules: WantedRules::Only(Arc::new([Arc::from("own")].into())),
+        ..Wanted::from(UNLIMITED)
+    };
+    let store = subject.store();
+    assert_eq!(store.next_due(only.clone()).await, Ok(Some(after(0))));
+    let leased = store.lease(only.clone(), after(1)).await.unwrap();
+    assert_eq!(leased.leases.len(), 1);
+    assert_eq!((leased.leases[0].delivery, leased.held_back), (own, false));
+    assert_eq!(store.next_due(only).await, Ok(None));
+    assert_eq!(subject.lease_all(after(1)).await, [other]);
 }

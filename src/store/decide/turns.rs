@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::store::WantedRules;
+
 /// Limits on the number of leases, in total and per rule.
 ///
 /// A rule without a lease may have one while any slot is free. Further leases of a rule are
@@ -64,6 +66,8 @@ pub struct Wanted {
     pub light_rules: Arc<HashSet<Arc<str>>>,
     /// Rules that get no lease, because the operator has paused them.
     pub paused: Arc<HashSet<Arc<str>>>,
+    /// Rules that get leases at all.
+    pub rules: WantedRules,
 }
 
 impl From<Concurrency> for Wanted {
@@ -74,11 +78,17 @@ impl From<Concurrency> for Wanted {
             light: concurrency,
             light_rules: Arc::default(),
             paused: Arc::default(),
+            rules: WantedRules::All,
         }
     }
 }
 
 impl Wanted {
+    /// True if a rule gets no lease, whatever the limits.
+    pub fn excludes(&self, rule: &str) -> bool {
+        self.paused.contains(rule) || !self.rules.contains(rule)
+    }
+
     /// The cost of a lease of this rule, with a body of `bytes`.
     pub fn cost(&self, rule: &str, bytes: usize) -> LeaseCost {
         if self.light_rules.contains(rule) {
@@ -119,7 +129,7 @@ pub struct Turns {
 impl Turns {
     /// True if `wanted` allows another lease of a rule.
     pub fn admits(&self, wanted: &Wanted, rule: &str) -> bool {
-        if wanted.paused.contains(rule) {
+        if wanted.excludes(rule) {
             return false;
         }
         let of_rule = self.leases_of(rule);
@@ -222,6 +232,7 @@ mod tests {
             light,
             light_rules: Arc::new([Arc::from("record"), Arc::from("other")].into_iter().collect()),
             paused: Arc::default(),
+            rules: WantedRules::All,
         }
     }
 

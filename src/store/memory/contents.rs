@@ -250,7 +250,7 @@ impl MemoryContents {
         }
         let mut waiting = self.deliveries.iter();
         let held_back =
-            waiting.any(|stored| due(stored).is_some() && !wanted.paused.contains(&stored.delivery.rule));
+            waiting.any(|stored| due(stored).is_some() && !wanted.excludes(&stored.delivery.rule));
         Leased {
             leases,
             held_back,

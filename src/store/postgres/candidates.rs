@@ -3,20 +3,20 @@
 //! The rules are found by steps in the index `queue_due`, one for each rule that has a queue. A long
 //! queue of one rule therefore costs nothing.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio_postgres::Row;
 
 use super::failure::Failure;
-use super::link::Link;
+use super::link::{Link, Parameters};
 use super::node::Node;
 use super::row;
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::columns::integer;
 use crate::store::decide::turns::{LeaseCost, Turns};
-use crate::store::{DeliveryId, Wanted};
+use crate::store::{DeliveryId, Wanted, WantedRules};
 
 /// Maximum deliveries of one rule that are read at once.
 const READ_MAX: usize = 256;
@@ -43,7 +43,7 @@ const DUE: &str = queues!(
      FROM rules r CROSS JOIN LATERAL ( \
          SELECT * FROM queue q WHERE q.rule = r.rule AND q.node IS NULL AND q.state = 'ready' \
          AND (q.pinned IS NULL OR q.pinned = $1) AND q.due <= $3 ORDER BY q.due, q.seq LIMIT $4) q \
-     WHERE r.rule <> ALL ($2)"
+     WHERE r.rule <> ALL ($2) AND ($5::text[] IS NULL OR r.rule = ANY ($5))"
 );
 
 /// The earliest due time of each rule.
@@ -52,7 +52,7 @@ const NEXT_DUE: &str = queues!(
          SELECT q.rule, q.due FROM queue q WHERE q.rule = r.rule AND q.node IS NULL \
          AND (q.state = 'ready' OR q.state = 'debounced') AND (q.pinned IS NULL OR q.pinned = $1) \
          ORDER BY q.due, q.seq LIMIT 1) q \
-     WHERE r.rule <> ALL ($2)"
+     WHERE r.rule <> ALL ($2) AND ($3::text[] IS NULL OR r.rule = ANY ($3))"
 );
 
 /// A delivery that is due.
@@ -93,8 +93,7 @@ pub(super) struct Pick {
 }
 
 impl Candidates {
-    /// Reads the first due deliveries of each rule that is not paused, also of rules that may have no
-    /// lease now.
+    /// Reads the first due deliveries of each wanted rule, also of rules that may have no lease now.
     pub async fn read(link: &Link, node: &Node, wanted: &Wanted, now: Timestamp) -> Result<Self, Failure> {
         // One more than can be leased tells whether something is held back.
         let limit = node
@@ -104,10 +103,9 @@ impl Candidates {
             .room(wanted)
             .saturating_add(1)
             .min(READ_MAX);
-        let left_out: Vec<&str> = wanted.paused.iter().map(|rule| &**rule).collect();
-        let rows = link
-            .query(DUE, &[&node.id(), &left_out, &now.as_millis(), &integer(limit)])
-            .await?;
+        let (left_out, only) = rules(wanted);
+        let parameters: Parameters<'_> = &[&node.id(), &left_out, &now.as_millis(), &integer(limit), &only];
+        let rows = link.query(DUE, parameters).await?;
         let mut candidates = Self::default();
         for read in &rows {
             candidates.add(read, limit)?;
@@ -183,14 +181,26 @@ impl Candidates {
     }
 }
 
+/// The paused rules, and the rules that get leases; `None` for all.
+fn rules(wanted: &Wanted) -> (Vec<&str>, Option<Vec<&str>>) {
+    fn names(rules: &HashSet<Arc<str>>) -> Vec<&str> {
+        rules.iter().map(|rule| &**rule).collect()
+    }
+    let only = match &wanted.rules {
+        WantedRules::All => None,
+        WantedRules::Only(rules) => Some(names(rules)),
+    };
+    (names(&wanted.paused), only)
+}
+
 /// The earliest due time of the rules that may have another lease.
 pub(super) async fn next_due(
     link: &Link,
     node: &Node,
     wanted: &Wanted,
 ) -> Result<Option<Timestamp>, Failure> {
-    let left_out: Vec<&str> = wanted.paused.iter().map(|rule| &**rule).collect();
-    let rows = link.query(NEXT_DUE, &[&node.id(), &left_out]).await?;
+    let (left_out, only) = rules(wanted);
+    let rows = link.query(NEXT_DUE, &[&node.id(), &left_out, &only]).await?;
     let mut first = None;
     for read in &rows {
         let (rule, due) = (read.try_get::<_, &str>(0)?, row::time(read, 1)?);

@@ -132,10 +132,10 @@ impl Queue {
         Some(ReadyEntry { rule, key })
     }
 
-    /// True if an entry in a window is due, other than those of paused rules.
+    /// True if an entry in a window is due, other than those of rules that get no lease.
     pub fn is_due(&self, wanted: &Wanted, now: i64) -> bool {
         let mut due = self.ready.iter().take_while(|(key, _)| key.due <= now);
-        due.any(|(_, rule)| !wanted.paused.contains(rule))
+        due.any(|(_, rule)| !wanted.excludes(rule))
     }
 
     /// A rule whose window has run out, the key after which to read, and the number of entries to
