@@ -2,7 +2,7 @@
 
 Beside a bare server and a bare loop: `http`, `memory`, `spawn`. At a sender's pace: `rates`,
 `latency`, and `flood` beside refused requests. Much of it:
-`startup`, `million`, `day`, which take minutes. All of them unless some are named. Builds what it starts, drives it with `wrk`
+`startup`, `million`, `day`, which take minutes. On PostgreSQL beside SQLite: `postgres`. All of them unless some are named. Builds what it starts, drives it with `wrk`
 (Debian's package), which sends one event over and over, or with `bare send`, whose events are all different; prints what
 it measured and how that stands to what is promised, and stops everything that it started. Exits 1 if a promise is not
 kept.
@@ -24,6 +24,7 @@ from beside import http, memory, spawn
 from course import ROOT, Course
 from flood import flood
 from pace import latency, rates
+from shared import postgres
 from startup import startup
 from volume import day, million
 
@@ -34,6 +35,7 @@ PHASES = {
     "rates": rates,
     "latency": latency,
     "flood": flood,
+    "postgres": postgres,
     "startup": startup,
     "million": million,
     "day": day,

@@ -31,15 +31,16 @@ class Course:
         command = [self.options.bare, "serve", f"127.0.0.1:{port}", SECRET]
         return Server("bare hyper server", port, self.servers.start(command, port, self.folder / "bare.log"), self.folder)
 
-    def hookyard(self, name: str, key: str, rules: str, endpoint: str = "", keep: str = "") -> Server:
+    def hookyard(self, name: str, key: str, rules: str, endpoint: str = "", keep: str = "", store: str = "") -> Server:
         """The daemon in a folder of its own, `key`; with what is there, if anything is."""
         port, admin = free_port(), free_port()
         home = self.folder / key
         home.mkdir(exist_ok=True)
+        store = store or f"{{path: {home}/hookyard.db, max_size: 16GiB{keep and ', keep: ' + keep}}}"
         (home / "rules.yaml").write_text(
             f"server: {{listen: '127.0.0.1:{port}'}}\n"
-            f"admin: {{listen: '127.0.0.1:{admin}'}}\n"
-            f"store: {{path: {home}/hookyard.db, max_size: 16GiB{keep and ', keep: ' + keep}}}\n"
+            f"admin: {{listen: '127.0.0.1:{admin}', socket: {home}/admin.sock}}\n"
+            f"store: {store}\n"
             "endpoints:\n"
             f"  /github: {{verify: {{github: {{secret: env:SECRET}}}}{endpoint and ', ' + endpoint}}}\n"
             f"rules:\n{rules}"

@@ -203,8 +203,7 @@ class Faults:
 
     def lock(self, length):
         with self.cluster.fault("lock", self.pair.primary.name):
-            tables = "hookyard.queue, hookyard.events"
-            holder = self.psql(f"BEGIN; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60)")
+            holder = self.psql("BEGIN; LOCK TABLE queue, events IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60)")
             time.sleep(2 * length)
             self.end([holder])
 
@@ -219,9 +218,10 @@ class Faults:
 
     def revoke(self, length):
         with self.cluster.fault("revoke", self.pair.primary.name):
-            self.pair.sql("REVOKE INSERT, UPDATE ON ALL TABLES IN SCHEMA hookyard FROM hookyard", user="postgres")
+            tables = f"ON ALL TABLES IN SCHEMA {self.pair.schema}"
+            self.pair.sql(f"REVOKE INSERT, UPDATE {tables} FROM hookyard")
             time.sleep(length)
-            self.pair.sql("GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA hookyard TO hookyard", user="postgres")
+            self.pair.sql(f"GRANT INSERT, UPDATE {tables} TO hookyard")
 
     def backends(self):
         question = "SELECT pid FROM pg_stat_activity WHERE usename = 'hookyard'"
@@ -232,7 +232,15 @@ class Faults:
         server = self.pair.primary
         target = f"host=127.0.0.1 port={server.port} user=hookyard dbname=hookyard application_name=holder"
         return subprocess.Popen(
-            [server.bin / "psql", "-X", "-q", "-d", target, "-c", statements],
+            [
+                server.bin / "psql",
+                "-X",
+                "-q",
+                "-d",
+                target,
+                "-c",
+                f"SET search_path TO {self.pair.schema}; {statements}",
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

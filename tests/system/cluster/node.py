@@ -24,6 +24,7 @@ class Node:
         (self.folder / "rules.yaml").write_text(
             f"server: {{listen: '127.0.0.1:{self.port}', stop_grace: 5s}}\n"
             f"admin: {{listen: '127.0.0.1:{self.admin}', socket: {self.folder}/admin.sock}}\n"
+            "deliveries: {limit: 16, per_rule: 8}\n"
             f"{self.store}{rules}"
         )
 

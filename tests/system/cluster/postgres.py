@@ -8,7 +8,6 @@ import signal
 import subprocess
 from pathlib import Path
 
-import pytest
 from polling import wait_until
 
 SETTINGS = {
@@ -26,19 +25,18 @@ SETTINGS = {
 
 
 def programs():
-    """The folder of the newest PostgreSQL of this machine. Debian puts it outside of PATH."""
+    """The folder of the newest PostgreSQL of this machine, if there is one. Debian puts it outside of PATH."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     found = folders[-1] if folders else shutil.which("initdb")
-    if found is None:
-        pytest.skip("not installed: postgresql")
-    return Path(found).parent
+    return Path(found).parent if found else None
 
 
 class Server:
     """One server, in the folder `data` below `folder`. As root it runs as Debian's user for it."""
 
-    def __init__(self, name, folder, port):
+    def __init__(self, name, folder, port, **settings):
         self.name, self.port, self.bin = name, port, programs()
+        self.settings = SETTINGS | {"port": port, "unix_socket_directories": folder} | settings
         self.data, self.log = folder / name, folder / f"{name}.log"
         self.folder, self.process = folder, None
         self.user = {}
@@ -72,11 +70,15 @@ class Server:
         source = f"host=127.0.0.1 port={primary.port} user=postgres application_name={self.name}"
         self.run("pg_basebackup", "-D", self.data, "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
 
-    def start(self, **more):
-        settings = SETTINGS | {"port": self.port, "unix_socket_directories": self.folder} | more
+    def start(self):
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.bin / "postgres", "-D", self.data, *(f"--{name}={value}" for name, value in settings.items())],
+                [
+                    self.bin / "postgres",
+                    "-D",
+                    self.data,
+                    *(f"--{name}={value}" for name, value in self.settings.items()),
+                ],
                 cwd=self.folder,
                 env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
                 stdin=subprocess.DEVNULL,
@@ -151,9 +153,10 @@ class Server:
 class Pair:
     """A primary and a standby that streams from it."""
 
-    def __init__(self, folder, ports, synchronous=True):
-        self.primary, self.standby = (Server(name, folder, port) for name, port in zip("ab", ports, strict=True))
-        self.synchronous = synchronous
+    def __init__(self, folder, ports, synchronous=True, **settings):
+        pairs = zip("ab", ports, strict=True)
+        self.primary, self.standby = (Server(name, folder, port, **settings) for name, port in pairs)
+        self.synchronous, self.schema = synchronous, "hookyard"
 
     def __enter__(self):
         try:
@@ -181,8 +184,22 @@ class Pair:
         return f"postgres://hookyard@{hosts}/hookyard?target_session_attrs=read-write"
 
     def sql(self, *statements, user="hookyard", limit=30):
-        """Runs statements in the daemons' database."""
-        return self.primary.sql(*statements, user=user, database="hookyard", limit=limit)
+        """Runs statements in the daemons' schema."""
+        path = f"SET search_path TO {self.schema}, public"
+        return self.primary.sql(path, *statements, user=user, database="hookyard", limit=limit)
+
+    def prepare(self, schema, synchronous):
+        """Repairs what a test has broken, for the next one."""
+        self.schema, self.synchronous = schema, synchronous
+        if self.primary.process.poll() is not None:
+            self.primary.start()
+        if self.is_streaming():
+            self.wait_for_streaming()
+        else:
+            self.rebuild()
+
+    def is_streaming(self):
+        return self.primary.sql("SELECT state FROM pg_stat_replication WHERE state = 'streaming'") != ""
 
     def rebuild(self):
         """Makes the standby anew, and waits for it if it is to be synchronous."""
@@ -194,10 +211,9 @@ class Pair:
 
     def wait_for_streaming(self):
         name = self.standby.name
-        state = lambda: self.primary.sql("SELECT state FROM pg_stat_replication WHERE state = 'streaming'")
-        wait_until(f"{name} streams", state)
+        wait_until(f"{name} streams", self.is_streaming)
+        self.primary.set("synchronous_standby_names", name if self.synchronous else "")
         if self.synchronous:
-            self.primary.set("synchronous_standby_names", name)
             kind = lambda: self.primary.sql("SELECT sync_state FROM pg_stat_replication") == "sync"
             wait_until(f"{name} is synchronous", kind)
 

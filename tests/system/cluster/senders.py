@@ -51,10 +51,10 @@ def request(number, kind, lane):
 class Senders:
     """Threads that send events of some kinds, one at a time each, until they are told to stop."""
 
-    def __init__(self, ledger, port, kinds, threads=12, rate=60, seed=0):
+    def __init__(self, ledger, port, kinds, threads=12, rate=60, seed=0, first=1):
         self.ledger, self.port, self.kinds = ledger, port, kinds
         self.pause, self.seed = threads / rate, seed
-        self.numbers, self.over = itertools.count(1), threading.Event()
+        self.numbers, self.over = itertools.count(first), threading.Event()
         self.threads = [threading.Thread(target=self.send, args=(one, threads)) for one in range(threads)]
 
     def __enter__(self):

@@ -60,10 +60,10 @@ def in_sqlite(path):
         connection.close()
 
 
-def in_postgres(pair, schema="hookyard"):
+def in_postgres(pair):
     def rows(name):
         # A row as JSON is an object of its columns, in their order.
-        text = pair.sql(f"SET search_path TO {schema}", f"SELECT row_to_json(found) FROM ({POSTGRES[name]}) AS found")
+        text = pair.sql(f"SELECT row_to_json(found) FROM ({POSTGRES[name]}) AS found")
         return [tuple(json.loads(line).values()) for line in text.splitlines()]
 
     return stored(rows)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from cluster.checks import every_check, gaps, unfair
+from cluster.checks import every_check, gaps, unfair, waits
 from cluster.kinds import KINDS
 from cluster.ledger import Answer, Attempt, Delivery, Evidence, Fault, Run, Sent, Stored
 
@@ -258,7 +258,17 @@ def test_a_gap_after_a_failover_is_found():
 
 
 def test_a_flood_that_delays_others_is_found():
-    alone = [0.1] * 98 + [0.2, 0.3]
+    alone = [0.1] * 98 + [2.0, 3.0]
     assert unfair(alone, alone) == []
     assert unfair(alone, [2 * wait for wait in alone]) == []
-    assert len(unfair(alone, alone[:-2] + [1.0, 1.0])) == 1
+    assert len(unfair(alone, [3 * wait for wait in alone])) == 1
+    short = [0.1] * 100
+    assert unfair(short, [0.9] * 100) == []
+    assert len(unfair(short, short[:-2] + [1.1, 1.1])) == 1
+
+
+def test_a_wait_lasts_from_the_answer_to_the_start():
+    evidence = sound()
+    assert waits(evidence, "plain") == [pytest.approx(0.1)]
+    change(evidence.runs, lambda run: run.delivery == "plain-1", start=4.1)
+    assert waits(evidence, "plain") == [pytest.approx(3)]

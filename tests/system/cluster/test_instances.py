@@ -1,23 +1,18 @@
 """The two servers of PostgreSQL under faults, without a daemon: what the harness can do, and what it can show."""
 
-import shutil
 import subprocess
 import time
 
 import pytest
-from cluster.harness import scratch
-from cluster.postgres import Pair
+from cluster.conftest import SCHEMAS
 from polling import wait_until
-from proxies import free_port
 
 
 @pytest.fixture
-def pair(request):
-    folder = scratch()
-    with Pair(folder, [free_port(), free_port()], synchronous=request.param == "synchronous") as pair:
-        pair.sql("CREATE TABLE written (n int)")
-        yield pair
-    shutil.rmtree(folder)
+def pair(servers, request):
+    servers.prepare(f"instances_{next(SCHEMAS)}", request.param == "synchronous")
+    servers.sql(f"CREATE SCHEMA {servers.schema}", "CREATE TABLE written (n int)")
+    return servers
 
 
 def write(pair, number, **options):
@@ -26,6 +21,11 @@ def write(pair, number, **options):
 
 def written(pair):
     return pair.sql("SELECT string_agg(n::text, ' ' ORDER BY n) FROM written")
+
+
+def copied(pair):
+    """Rows that the standby has."""
+    return pair.standby.sql(f"SELECT count(*) FROM {pair.schema}.written", database="hookyard")
 
 
 @pytest.mark.parametrize("pair", ["synchronous"], indirect=True)
@@ -53,13 +53,13 @@ def test_a_commit_waits_for_a_standby_that_is_cut_off(pair):
     wait_until("the commit is seen", lambda: written(pair) == "1")
     pair.join(conninfo)
     write(pair, 2)
-    assert pair.standby.sql("SELECT count(*) FROM written", database="hookyard") == "2"
+    assert copied(pair) == "2"
 
 
 @pytest.mark.parametrize("pair", ["asynchronous"], indirect=True)
 def test_an_asynchronous_standby_that_lags_loses_what_was_committed(pair):
     write(pair, 1)
-    wait_until("it is copied", lambda: pair.standby.sql("SELECT count(*) FROM written", database="hookyard") == "1")
+    wait_until("it is copied", lambda: copied(pair) == "1")
     pair.cut()
     write(pair, 2)
     pair.primary.kill()

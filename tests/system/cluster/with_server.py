@@ -15,11 +15,11 @@ from proxies import free_port
 
 def main(command):
     folder = scratch()
-    server = Server("tests", folder, free_port())
+    # Tests run in parallel, with a store or two each.
+    server = Server("tests", folder, free_port(), max_connections=400)
     try:
         server.create()
-        # Tests run in parallel, with a store or two each.
-        server.start(max_connections=400)
+        server.start()
         url = f"postgres://postgres@127.0.0.1:{server.port}/postgres"
         return subprocess.run(command, env=os.environ | {"HOOKYARD_TEST_POSTGRES": url}).returncode
     finally:
