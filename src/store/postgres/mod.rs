@@ -23,6 +23,7 @@ mod link;
 mod membership;
 mod node;
 mod opening;
+mod partitions;
 mod patience;
 mod pauses;
 mod reading;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use parking_lot::Mutex;
 
 use super::leases::Leases;
+use super::partitions::Moved;
 use super::target::Target;
 use crate::base::clock::Clock;
 use crate::base::live::Live;
@@ -25,6 +26,8 @@ pub(super) struct Node {
     /// New deliveries of this node, by their rows.
     pub first_attempts: Mutex<FirstAttempts<EventId>>,
     pub news: News,
+    /// How far the requests of a past day were copied.
+    pub moved: Moved,
     /// The clock of the server, made steady.
     pub clock: Clock,
 }
@@ -39,6 +42,7 @@ impl Node {
             has_strays: AtomicBool::new(false),
             first_attempts: Mutex::default(),
             news: News::default(),
+            moved: Moved::default(),
             clock: Clock::steady(Clock::system()),
         }
     }

@@ -9,7 +9,7 @@ use super::node::Node;
 use super::session::Session;
 use super::settling::Settling;
 use super::worker::Worker;
-use super::{PostgresStore, Target, schema};
+use super::{PostgresStore, Target, partitions, schema};
 use crate::store::{Settings, StoreError};
 
 impl PostgresStore {
@@ -22,6 +22,7 @@ impl PostgresStore {
         schema::prepare(&link, &target)
             .await
             .map_err(Failure::into_error)?;
+        partitions::make(&link).await.map_err(Failure::into_error)?;
         let node = Arc::new(Node::new(&target, settings));
         node.join(&link).await.map_err(Failure::into_error)?;
         Ok(Self {

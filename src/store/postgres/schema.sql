@@ -61,7 +61,7 @@ CREATE TABLE tally (
     PRIMARY KEY (node, slot)
 ) WITH (fillfactor = 20);
 
--- An event is written once. Only `look_at` and `answer_error` change.
+-- An event is written once. Only `look_at`, `has_dead` and `answer_error` change.
 CREATE TABLE events (
     seq         bigint  GENERATED ALWAYS AS IDENTITY, -- order of writing, about that of arrival
     id          uuid    PRIMARY KEY,
@@ -82,10 +82,11 @@ CREATE TABLE events (
     answer_error text,                  -- why the stated body of the answer was not sent; null if it was
     fired_by    text,                   -- user who ran a rule by hand, or who replayed it; else null
     node        text    NOT NULL,       -- name of the node that took it
-    look_at     bigint  NOT NULL        -- when to look whether it may be forgotten
+    look_at     bigint  NOT NULL,       -- earliest end of its last delivery, as far as known: its arrival at first
+    has_dead    boolean NOT NULL DEFAULT false -- true if it had ended with a dead letter when a sweep looked at it
 );
 CREATE UNIQUE INDEX events_seq ON events (seq);
-CREATE INDEX events_look ON events (look_at);
+CREATE INDEX events_look ON events (has_dead, look_at);
 
 -- Headers and bodies: nine tenths of all bytes. The table of a day is dropped at once.
 CREATE TABLE requests (
@@ -95,6 +96,10 @@ CREATE TABLE requests (
     body        bytea   NOT NULL,
     PRIMARY KEY (event, day)
 ) PARTITION BY RANGE (day);
+
+-- The requests of a day whose table was missing.
+CREATE TABLE requests_rest PARTITION OF requests DEFAULT;
+CREATE INDEX requests_rest_day ON requests_rest (day);
 
 -- The requests that are needed for longer than their day: of dead letters, and of what is pending.
 CREATE TABLE requests_kept (
