@@ -120,6 +120,15 @@ impl Link {
         self.with_standby(count)
     }
 
+    /// Prepares statements. What is prepared is sent as soon as its future is first polled, so that
+    /// several statements can be on their way at once, in the order of their polls.
+    pub async fn prepare(&self, statements: &[&'static str]) -> Result<(), Failure> {
+        for sql in statements {
+            self.prepared(sql).await?;
+        }
+        Ok(())
+    }
+
     /// Runs statements without parameters, such as `BEGIN`.
     pub async fn run(&self, sql: &str) -> Result<(), Failure> {
         self.client.batch_execute(sql).await?;

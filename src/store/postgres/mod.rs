@@ -11,21 +11,32 @@
     reason = "under construction"
 )]
 
+mod adding;
 mod arrivals;
 mod candidates;
+mod changes;
+mod debounce;
+mod dedup_keys;
+mod ends;
 mod enqueue;
+mod expansion;
 mod expectations;
 mod failure;
+mod failures;
+mod forgetting;
+mod groups;
 mod interruptions;
 mod leases;
 mod leasing;
 mod link;
 mod membership;
+mod new_events;
 mod node;
 mod opening;
 mod partitions;
 mod patience;
 mod pauses;
+mod pipeline;
 mod reading;
 mod request_rows;
 mod requests;
@@ -33,12 +44,15 @@ mod round;
 mod row;
 mod schema;
 mod secrets;
+mod seen;
 mod session;
+mod settlements;
 mod settling;
 mod sightings;
 mod sweeping;
 mod tally;
 mod target;
+mod text;
 mod url;
 mod worker;
 
@@ -76,7 +90,7 @@ pub struct PostgresStore {
 impl Store for PostgresStore {
     fn enqueue(&self, new_event: NewEvent) -> Answer<'_, Vec<Enqueued>> {
         Box::pin(async move {
-            let enqueue = Enqueue::prepared(new_event).await?;
+            let enqueue = Enqueue::new(new_event);
             self.enqueuing.call(enqueue).await
         })
     }

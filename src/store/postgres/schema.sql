@@ -139,7 +139,8 @@ CREATE TABLE queue (
     node        bigint,                 -- node to which it is leased
     lease       bigint,                 -- number of the lease, counted by that node
     leased_at   bigint,                 -- time of the lease
-    settled     bigint                  -- lease that was settled last
+    settled     bigint,                 -- lease that was settled last
+    settled_by  bigint                  -- node of that lease
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 2000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.05);
 

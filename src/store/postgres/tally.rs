@@ -31,7 +31,26 @@ pub(super) const SHARED: (i64, i16) = (0, 0);
 /// Slot of the connection for requests, which also sweeps.
 pub(super) const REQUESTS: i16 = 4;
 
+impl std::ops::Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            pending: self.pending + other.pending,
+            done: self.done + other.done,
+            dead: self.dead + other.dead,
+            events: self.events + other.events,
+            dedup_keys: self.dedup_keys + other.dedup_keys,
+            sightings: self.sightings + other.sightings,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
 impl Tally {
+    /// The statement of [`Tally::add`].
+    pub const STATEMENT: &str = ADD;
+
     /// Adds the changes to a row. Each transaction of a worker does so, also if nothing changes.
     pub async fn add(self, link: &Link, (node, slot): (i64, i16)) -> Result<(), Failure> {
         link.execute(

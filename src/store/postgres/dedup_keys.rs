@@ -1,0 +1,173 @@
+//! The dedup keys of a batch of new events: read once, decided on in memory, written once.
+//!
+//! The events of a batch are decided one after the other. Each sees what those before it remember.
+//! If another transaction has changed a key since it was read, the write fails as a conflict.
+
+use uuid::Uuid;
+
+use super::failure::Failure;
+use super::link::Link;
+use crate::base::clock::Timestamp;
+use crate::event::DedupKey;
+use crate::store::NewDelivery;
+use crate::store::decide::dedupe::Remembered;
+
+const KNOWN: &str = "SELECT a.n, k.event, k.remember_until \
+     FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS a(key, rule, n) \
+     JOIN dedup_keys k ON k.key = a.key AND k.rule = a.rule";
+
+/// Another transaction that inserts one of the keys is waited for.
+const INSERT: &str = "WITH written AS ( \
+         INSERT INTO dedup_keys (key, rule, event, remember_until) \
+         SELECT * FROM unnest($1::bytea[], $2::text[], $3::uuid[], $4::int8[]) \
+         ON CONFLICT (key, rule) DO NOTHING RETURNING 1) \
+     SELECT 1 / (CASE WHEN count(*) = cardinality($1) THEN 1 ELSE 0 END) FROM written";
+
+const RENEW: &str = "WITH said AS MATERIALIZED ( \
+         SELECT * FROM unnest($1::bytea[], $2::text[], $3::uuid[], $4::int8[], $5::uuid[], $6::int8[]) \
+         AS s(key, rule, event, until, event_before, until_before)), \
+     written AS (UPDATE dedup_keys k SET event = s.event, remember_until = s.until FROM said s \
+         WHERE k.key = s.key AND k.rule = s.rule AND k.event = s.event_before AND k.remember_until = s.until_before \
+         RETURNING 1) \
+     SELECT 1 / (CASE WHEN count(*) = cardinality($1) THEN 1 ELSE 0 END) FROM written";
+
+pub(super) const STATEMENTS: &[&str] = &[KNOWN, INSERT, RENEW];
+
+/// The dedup keys of a batch.
+#[derive(Default)]
+pub(super) struct DedupKeys<'c> {
+    /// Keys with their rules, in the order in which they are locked.
+    names: Vec<(&'c [u8], &'c str)>,
+    states: Vec<KeyState>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct KeyState {
+    before: Option<Remembered>,
+    now: Option<Remembered>,
+}
+
+/// Columns of a statement that writes keys.
+#[derive(Default)]
+pub(super) struct Written<'c> {
+    keys: Vec<&'c [u8]>,
+    rules: Vec<&'c str>,
+    events: Vec<Uuid>,
+    untils: Vec<i64>,
+    events_before: Vec<Uuid>,
+    untils_before: Vec<i64>,
+}
+
+impl<'c> DedupKeys<'c> {
+    /// The keys of deliveries.
+    pub fn of(deliveries: impl Iterator<Item = &'c NewDelivery>) -> Self {
+        let named = |delivery: &'c NewDelivery| {
+            let keys = delivery.dedup_keys.iter();
+            keys.map(|key| (key.as_bytes(), &*delivery.rule))
+        };
+        let mut names: Vec<_> = deliveries.flat_map(named).collect();
+        names.sort_unstable();
+        names.dedup();
+        let states = vec![KeyState::default(); names.len()];
+        Self { names, states }
+    }
+
+    /// Reads what is remembered.
+    pub async fn read(&mut self, link: &Link) -> Result<(), Failure> {
+        if self.names.is_empty() {
+            return Ok(());
+        }
+        let (keys, rules): (Vec<&[u8]>, Vec<&str>) = self.names.iter().copied().unzip();
+        for row in link.query(KNOWN, &[&keys, &rules]).await? {
+            let number: i64 = row.get(0);
+            let known = Remembered {
+                event: row.get::<_, Uuid>(1).into(),
+                until: Timestamp::from_millis(row.get(2)),
+            };
+            let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+            if let Some(state) = self.states.get_mut(index) {
+                (state.before, state.now) = (Some(known), Some(known));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is remembered of a key now.
+    pub fn remembered(&self, rule: &str, key: &DedupKey) -> Option<Remembered> {
+        let index = self.names.binary_search(&(key.as_bytes(), rule)).ok()?;
+        self.states.get(index)?.now
+    }
+
+    /// Remembers a key of a new delivery that arrived at `at`.
+    pub fn remember(&mut self, rule: &str, key: &DedupKey, by: Remembered, at: Timestamp) {
+        if let Ok(index) = self.names.binary_search(&(key.as_bytes(), rule))
+            && let Some(state) = self.states.get_mut(index)
+        {
+            state.now = Some(state.now.map_or(by, |known| known.renewed(by, at)));
+        }
+    }
+
+    /// The keys that are new.
+    pub fn new_keys(&self) -> Written<'c> {
+        self.written(|state| state.before.is_none())
+    }
+
+    /// The keys that were there and are changed.
+    pub fn renewed_keys(&self) -> Written<'c> {
+        self.written(|state| state.before.is_some() && state.before != state.now)
+    }
+
+    fn written(&self, is_written: impl Fn(&KeyState) -> bool) -> Written<'c> {
+        let mut written = Written::default();
+        for ((key, rule), state) in self.names.iter().zip(&self.states) {
+            let Some(now) = state.now.filter(|_| is_written(state)) else {
+                continue;
+            };
+            let before = state.before.unwrap_or(now);
+            written.keys.push(key);
+            written.rules.push(rule);
+            written.events.push(now.event.into());
+            written.untils.push(now.until.as_millis());
+            written.events_before.push(before.event.into());
+            written.untils_before.push(before.until.as_millis());
+        }
+        written
+    }
+}
+
+impl Written<'_> {
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Writes new keys.
+    pub async fn insert(&self, link: &Link) -> Result<(), Failure> {
+        if self.keys.is_empty() {
+            return Ok(());
+        }
+        let row: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+            [&self.keys, &self.rules, &self.events, &self.untils];
+        link.query(INSERT, &row).await.map(drop)
+    }
+
+    /// Writes changed keys.
+    pub async fn renew(&self, link: &Link) -> Result<(), Failure> {
+        if self.keys.is_empty() {
+            return Ok(());
+        }
+        let Self {
+            keys,
+            rules,
+            events,
+            untils,
+            events_before,
+            untils_before,
+        } = self;
+        link.query(
+            RENEW,
+            &[keys, rules, events, untils, events_before, untils_before],
+        )
+        .await
+        .map(drop)
+    }
+}
