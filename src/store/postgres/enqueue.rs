@@ -149,6 +149,7 @@ type Answers = Vec<Result<Vec<Enqueued>, StoreError>>;
 impl Batch for Enqueuing {
     type Call = Enqueue;
     type Output = Vec<Enqueued>;
+    const TAKES_EVENTS: bool = true;
 
     async fn write(
         &self,

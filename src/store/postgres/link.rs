@@ -13,17 +13,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, Socket, Statement};
+use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket, Statement};
 
 use super::failure::{Failure, gave_up_standby};
+use super::promises::{self, Promises};
 use super::target::Target;
+use super::url::OneHost;
 use crate::store::StoreError;
 
 /// Parameters of a statement.
 pub(super) type Parameters<'p> = &'p [&'p (dyn ToSql + Sync)];
-
-/// Maximum time until a connection is ready for use.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Maximum time to undo a transaction.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
@@ -39,6 +38,9 @@ pub(super) struct Link {
     /// True once a transaction was committed without the standby for which it had to wait.
     gave_up_standby: Arc<AtomicBool>,
     driver: JoinHandle<()>,
+    promises: Promises,
+    /// Host and port.
+    host: String,
 }
 
 impl fmt::Debug for Link {
@@ -78,32 +80,63 @@ impl Link {
             })
     }
 
+    /// Tries the hosts in their order, until one lets in and can be written to.
     async fn connect_with(
         target: &Target,
         role: &str,
         heard: Option<mpsc::Sender<String>>,
     ) -> Result<Self, Failure> {
-        let opened = timeout(CONNECT_LIMIT, Self::open(target, role, heard)).await;
-        opened.unwrap_or_else(|_| {
-            let detail = "the server does not answer".to_owned();
-            Err(Failure::Failed(StoreError::Unavailable { detail }))
-        })
+        let mut failures = Vec::new();
+        for host in &target.server.hosts {
+            let opened = timeout(host.limit, Self::open(host, target, role, heard.clone())).await;
+            let failed = match opened {
+                Ok(Ok(link)) => return Ok(link),
+                Ok(Err(failed)) => failed.into_error(),
+                Err(_) => StoreError::Unavailable {
+                    detail: format!("the server does not answer within {:?}", host.limit),
+                },
+            };
+            failures.push((&*host.name, failed));
+        }
+        Err(Failure::Failed(unconnected(failures)))
     }
 
-    async fn open(target: &Target, role: &str, heard: Option<mpsc::Sender<String>>) -> Result<Self, Failure> {
-        let connected = target.server.config.connect(NoTls).await;
+    async fn open(
+        host: &OneHost,
+        target: &Target,
+        role: &str,
+        heard: Option<mpsc::Sender<String>>,
+    ) -> Result<Self, Failure> {
+        let connected = host.config.connect(target.server.tls.clone()).await;
         let (client, connection) = connected.map_err(|error| Failure::of_connecting(&error))?;
         let gave_up_standby = Arc::new(AtomicBool::new(false));
         let driver = tokio::spawn(drive(connection, Arc::clone(&gave_up_standby), heard));
-        let link = Self {
+        let mut link = Self {
             client,
             statements: Mutex::default(),
             gave_up_standby,
             driver,
+            promises: Promises::default(),
+            host: host.name.clone(),
         };
-        let set = link.client.batch_execute(&settings(target, role)).await;
-        set.map_err(|error| Failure::of_connecting(&error))?;
-        Ok(link)
+        let said = link.client.simple_query(&settings(target, role)).await;
+        let said = said.map_err(|error| Failure::of_connecting(&error))?;
+        link.promises =
+            Promises::read(&said).ok_or_else(|| Failure::unexpected("no settings of the server"))?;
+        match link.promises.refusal(target.durability) {
+            Some(detail) => Err(Failure::Failed(StoreError::Refused { detail })),
+            None => Ok(link),
+        }
+    }
+
+    /// What the server promised when the connection was made.
+    pub fn promises(&self) -> &Promises {
+        &self.promises
+    }
+
+    /// Host and port of the server.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// Runs a statement and returns its rows. It is prepared once.
@@ -201,16 +234,62 @@ async fn drive<T>(
     }
 }
 
-/// Settings of the session.
+/// The error of a connection that no host accepted. What only a change of the setup cures is the
+/// error only if it is that of each host: another one may be about to take over.
+fn unconnected(mut failures: Vec<(&str, StoreError)>) -> StoreError {
+    if failures.len() == 1
+        && let Some((host, failed)) = failures.pop()
+    {
+        return named(host, failed);
+    }
+    let detail = |failures: &[(&str, StoreError)]| {
+        let parts = failures.iter().map(|(host, failed)| match failed {
+            StoreError::Refused { detail } | StoreError::Unavailable { detail } => {
+                format!("{host}: {detail}")
+            }
+            other => format!("{host}: {other}"),
+        });
+        parts.collect::<Vec<_>>().join("; ")
+    };
+    let detail = detail(&failures);
+    let is_refused = |(_, failed): &(&str, StoreError)| matches!(failed, StoreError::Refused { .. });
+    if failures.iter().all(is_refused) {
+        StoreError::Refused { detail }
+    } else {
+        StoreError::Unavailable { detail }
+    }
+}
+
+/// Adds the host to the words of an error.
+fn named(host: &str, failed: StoreError) -> StoreError {
+    match failed {
+        StoreError::Refused { detail } => StoreError::Refused {
+            detail: format!("{host}: {detail}"),
+        },
+        StoreError::Unavailable { detail } => StoreError::Unavailable {
+            detail: format!("{host}: {detail}"),
+        },
+        other => other,
+    }
+}
+
+/// Settings of the session, after a look at those of the server.
 ///
 /// A plan that was made while the queue was empty would scan it for ever after; see the tests of the
-/// plans. A plan that must scan after all is not worth compiling.
+/// plans. A plan that must scan after all is not worth compiling. A server without lz4 keeps its
+/// compression.
 fn settings(target: &Target, role: &str) -> String {
     let quoted = |text: &str| text.replace('\'', "''");
     format!(
-        "SET search_path = \"{}\"; SET application_name = 'hookyard {} {}'; SET jit = off; SET enable_seqscan = off; \
+        "{}; SET search_path = \"{}\"; SET application_name = 'hookyard {} {}'; SET jit = off; SET enable_seqscan = off; \
          SET statement_timeout = '15s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s'; \
-         SET default_transaction_isolation = 'read committed'; SET default_toast_compression = 'lz4'",
+         SET default_transaction_isolation = 'read committed'; SET client_min_messages = 'warning'; \
+         SET standard_conforming_strings = on; \
+         SELECT set_config('synchronous_commit', 'on', false) \
+         WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
+         SELECT set_config(name, 'lz4', false) FROM pg_settings \
+         WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)",
+        promises::SELECT,
         target.schema.replace('"', "\"\""),
         quoted(&target.node),
         quoted(role),

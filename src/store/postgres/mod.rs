@@ -37,6 +37,7 @@ mod partitions;
 mod patience;
 mod pauses;
 mod pipeline;
+mod promises;
 mod reading;
 mod request_rows;
 mod requests;
@@ -45,6 +46,7 @@ mod row;
 mod schema;
 mod secrets;
 mod seen;
+mod server;
 mod session;
 mod settlements;
 mod settling;
@@ -52,14 +54,19 @@ mod sightings;
 mod sweeping;
 mod tally;
 mod target;
+#[cfg(test)]
+mod tests;
 mod text;
+mod tls;
 mod url;
+mod verifier;
 mod worker;
 
 use std::sync::Arc;
 
 #[cfg(test)]
 pub(super) use schema::drop_schema;
+pub use server::{ServerReport, Standby, connect_check};
 pub use target::{Durability, Target, Wake};
 pub use url::ServerUrl;
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::enqueue::Enqueuing;
-use super::failure::Failure;
 use super::link::Link;
 use super::node::Node;
+use super::server::at_start;
 use super::session::Session;
 use super::settling::Settling;
 use super::worker::Worker;
@@ -16,15 +16,11 @@ impl PostgresStore {
     /// Opens a store, and makes its tables if they are missing. This node joins the others.
     pub async fn open(target: Target, settings: Settings) -> Result<Self, StoreError> {
         let target = Arc::new(target);
-        let link = Link::connect(&target, "start")
-            .await
-            .map_err(Failure::into_error)?;
-        schema::prepare(&link, &target)
-            .await
-            .map_err(Failure::into_error)?;
-        partitions::make(&link).await.map_err(Failure::into_error)?;
+        let link = Link::connect(&target, "start").await.map_err(at_start)?;
+        schema::prepare(&link, &target).await.map_err(at_start)?;
+        partitions::make(&link).await.map_err(at_start)?;
         let node = Arc::new(Node::new(&target, settings));
-        node.join(&link).await.map_err(Failure::into_error)?;
+        node.join(&link).await.map_err(at_start)?;
         Ok(Self {
             enqueuing: Worker::start(&Arc::new(Enqueuing::new(&node)), &target, "events", &[0, 1]),
             settling: Worker::start(&Arc::new(Settling::new(&node)), &target, "results", &[2]),

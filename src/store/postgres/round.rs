@@ -6,7 +6,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::patience::Tries;
-use super::worker::Batch;
 use crate::store::StoreError;
 
 /// A caller whose patience ends within this time is answered with one whose patience is over. The
@@ -14,28 +13,28 @@ use crate::store::StoreError;
 const ALSO_OVER: Duration = Duration::from_millis(300);
 
 /// A call in the queue of a worker.
-pub(super) struct Waiting<B: Batch> {
-    pub call: B::Call,
-    pub reply: oneshot::Sender<Result<B::Output, StoreError>>,
+pub(super) struct Waiting<C, O> {
+    pub call: C,
+    pub reply: oneshot::Sender<Result<O, StoreError>>,
     /// End of the caller's patience.
     pub until: Instant,
 }
 
-struct Caller<B: Batch> {
-    reply: oneshot::Sender<Result<B::Output, StoreError>>,
+struct Caller<O> {
+    reply: oneshot::Sender<Result<O, StoreError>>,
     until: Instant,
 }
 
 /// Calls that are written together.
-pub(super) struct Round<B: Batch> {
-    calls: Vec<B::Call>,
-    callers: Vec<Caller<B>>,
+pub(super) struct Round<C, O> {
+    calls: Vec<C>,
+    callers: Vec<Caller<O>>,
     /// True if an earlier try may have been committed.
     pub may_be_there: bool,
 }
 
-impl<B: Batch> Round<B> {
-    pub fn new(waiting: Vec<Waiting<B>>) -> Self {
+impl<C, O> Round<C, O> {
+    pub fn new(waiting: Vec<Waiting<C, O>>) -> Self {
         let parts = waiting.into_iter().map(|Waiting { call, reply, until }| {
             let caller = Caller { reply, until };
             (call, caller)
@@ -48,7 +47,7 @@ impl<B: Batch> Round<B> {
         }
     }
 
-    pub fn calls(&self) -> &[B::Call] {
+    pub fn calls(&self) -> &[C] {
         &self.calls
     }
 
@@ -71,7 +70,7 @@ impl<B: Batch> Round<B> {
     }
 
     /// Answers all callers, in their order.
-    pub fn answer(self, outputs: Vec<Result<B::Output, StoreError>>) {
+    pub fn answer(self, outputs: Vec<Result<O, StoreError>>) {
         debug_assert_eq!(self.callers.len(), outputs.len(), "one answer per call");
         for (caller, output) in self.callers.into_iter().zip(outputs) {
             drop(caller.reply.send(output));

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::link::Link;
 use super::target::Target;
+use crate::store::StoreError;
 
 /// The tables of the current version.
 pub(super) const TABLES: &str = include_str!("schema.sql");
@@ -13,24 +14,81 @@ pub(super) const VERSION: i32 = 1;
 /// Earliest version whose hookyard may still use the schema of [`VERSION`].
 const LEAST: i32 = 1;
 
-/// Makes the schema if it is missing.
+/// Makes the tables if they are missing. Those of a later hookyard are used only if it says that
+/// this one may.
 pub(super) async fn prepare(link: &Link, target: &Target) -> Result<(), Failure> {
+    if version(link, target).await?.is_some() {
+        return Ok(());
+    }
+    let made = make(link, target).await;
+    if made.is_err() {
+        link.run("ROLLBACK").await?;
+        // Another node may have made them at the same moment.
+        if version(link, target).await?.is_some() {
+            return Ok(());
+        }
+    }
+    made
+}
+
+/// Version of the tables. None if there are none.
+pub(super) async fn version(link: &Link, target: &Target) -> Result<Option<i32>, Failure> {
     let found = link
         .query(
             "SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = 'store'",
             &[&target.schema],
         )
         .await?;
-    if !found.is_empty() {
-        return Ok(());
+    if found.is_empty() {
+        return Ok(None);
     }
+    let rows = link.query("SELECT version, least FROM store", &[]).await?;
+    let Some(row) = rows.first() else {
+        return Err(Failure::unexpected(format!(
+            "the table `store` of the schema `{}` is empty",
+            target.schema
+        )));
+    };
+    let (version, least): (i32, i32) = (row.get(0), row.get(1));
+    if least > VERSION {
+        return Err(Failure::Failed(StoreError::NewerSchema {
+            schema: target.schema.clone(),
+            found: version,
+            known: VERSION,
+        }));
+    }
+    Ok(Some(version))
+}
+
+async fn make(link: &Link, target: &Target) -> Result<(), Failure> {
     let name = target.schema.replace('"', "\"\"");
+    let schema = link
+        .query("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&target.schema])
+        .await?;
+    // The right to make a schema is not needed for one that is there.
+    let schema = if schema.is_empty() {
+        format!("CREATE SCHEMA \"{name}\";")
+    } else {
+        String::new()
+    };
+    let without_lz4 = link
+        .query(
+            "SELECT 1 FROM pg_settings WHERE name = 'default_toast_compression' AND setting <> 'lz4'",
+            &[],
+        )
+        .await?;
+    let storage = if without_lz4.is_empty() { "" } else { UNCOMPRESSED };
     link.run(&format!(
-        "BEGIN; CREATE SCHEMA IF NOT EXISTS \"{name}\"; {TABLES}; \
+        "BEGIN; SET LOCAL lock_timeout = '2s'; {schema} {TABLES}; {storage} \
          INSERT INTO store (version, least) VALUES ({VERSION}, {LEAST}); COMMIT"
     ))
     .await
 }
+
+/// The other compression of `PostgreSQL` costs more than it saves.
+const UNCOMPRESSED: &str = "ALTER TABLE requests ALTER headers SET STORAGE EXTERNAL, ALTER body SET STORAGE EXTERNAL; \
+     ALTER TABLE requests_kept ALTER headers SET STORAGE EXTERNAL, ALTER body SET STORAGE EXTERNAL; \
+     ALTER TABLE arrivals ALTER body SET STORAGE EXTERNAL;";
 
 /// Drops the schema of a test with everything in it.
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_postgres::config::Host;
 
-use super::url::ServerUrl;
+use super::url::{DEFAULT_PORT, ServerUrl};
 
 /// A store on a server, as the rules file names it.
 #[derive(Clone, Debug)]
@@ -44,9 +44,6 @@ impl fmt::Display for Target {
         write!(f, "/{database} (schema `{}`)", self.schema)
     }
 }
-
-/// Port of a server whose URL names none.
-const DEFAULT_PORT: u16 = 5432;
 
 /// What must be safe before an event is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

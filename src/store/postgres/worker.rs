@@ -18,7 +18,8 @@ use tokio::time::{Instant, timeout_at};
 use super::failure::Failure;
 use super::link::Link;
 use super::round::{Round, Waiting};
-use super::target::Target;
+use super::server;
+use super::target::{Durability, Target};
 use crate::store::StoreError;
 
 /// Maximum calls of one transaction.
@@ -37,6 +38,9 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(super) trait Batch: Send + Sync + 'static {
     type Call: Send + Sync + 'static;
     type Output: Send + 'static;
+
+    /// True if the calls bring new events, which `durability: replicated` refuses without a standby.
+    const TAKES_EVENTS: bool = false;
 
     /// Carries out calls in one transaction of its own, from `BEGIN` to `COMMIT`. The answer has one
     /// item per call, in their order. After an error everything is undone, or unknown.
@@ -57,7 +61,7 @@ pub(super) trait Batch: Send + Sync + 'static {
 
 /// The way to the connections that write one kind of calls.
 pub(super) struct Worker<B: Batch> {
-    calls: Mutex<Option<mpsc::Sender<Waiting<B>>>>,
+    calls: Mutex<Option<mpsc::Sender<Waiting<B::Call, B::Output>>>>,
     connections: tokio::sync::Mutex<JoinSet<()>>,
     patience: Duration,
 }
@@ -112,6 +116,8 @@ impl<B: Batch> Worker<B> {
     }
 }
 
+type Calls<B> = Round<<B as Batch>::Call, <B as Batch>::Output>;
+
 /// One connection of a worker.
 struct Connection<B: Batch> {
     batch: Arc<B>,
@@ -123,7 +129,7 @@ struct Connection<B: Batch> {
 
 impl<B: Batch> Connection<B> {
     /// Works until every sender of calls is gone.
-    async fn run(mut self, waiting: Arc<tokio::sync::Mutex<mpsc::Receiver<Waiting<B>>>>) {
+    async fn run(mut self, waiting: Arc<tokio::sync::Mutex<mpsc::Receiver<Waiting<B::Call, B::Output>>>>) {
         loop {
             let mut round = Vec::new();
             {
@@ -147,7 +153,7 @@ impl<B: Batch> Connection<B> {
 
     /// Writes a round of calls and answers them. If it fails by the fault of one call, its halves are
     /// written apart, so that the other calls do not fail with it.
-    async fn write(&mut self, round: Round<B>) {
+    async fn write(&mut self, round: Calls<B>) {
         let mut rounds = vec![round];
         while let Some(round) = rounds.pop() {
             if let Some((first, second)) = self.write_or_split(round).await {
@@ -158,7 +164,7 @@ impl<B: Batch> Connection<B> {
     }
 
     /// Writes calls, as often as necessary.
-    async fn write_or_split(&mut self, mut round: Round<B>) -> Option<(Round<B>, Round<B>)> {
+    async fn write_or_split(&mut self, mut round: Calls<B>) -> Option<(Calls<B>, Calls<B>)> {
         let mut tries = round.tries()?;
         loop {
             let written = timeout_at(tries.until, self.try_once(&round)).await;
@@ -187,17 +193,25 @@ impl<B: Batch> Connection<B> {
         }
     }
 
-    async fn try_once(&mut self, round: &Round<B>) -> Result<Vec<Result<B::Output, StoreError>>, Failure> {
+    async fn try_once(&mut self, round: &Calls<B>) -> Result<Vec<Result<B::Output, StoreError>>, Failure> {
         let link = Link::ready(self.link.take(), &self.target, self.role).await?;
-        let calls = round.calls();
-        let written = self
-            .batch
-            .write(&link, self.slot, calls, round.may_be_there)
-            .await;
+        let written = self.write_once(&link, round).await;
         if link.is_usable_after(written.as_ref().err()).await {
             self.link = Some(link);
         }
         written
+    }
+
+    async fn write_once(
+        &self,
+        link: &Link,
+        round: &Calls<B>,
+    ) -> Result<Vec<Result<B::Output, StoreError>>, Failure> {
+        if B::TAKES_EVENTS && self.target.durability == Durability::Replicated {
+            server::require_standby(link).await?;
+        }
+        let (calls, may_be_there) = (round.calls(), round.may_be_there);
+        self.batch.write(link, self.slot, calls, may_be_there).await
     }
 
     fn no_answer(&self) -> String {

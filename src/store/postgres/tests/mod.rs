@@ -1,0 +1,6 @@
+//! Tests of what only a store on a server can do. Those that need PostgreSQL are ignored without it.
+
+mod instance;
+mod securing;
+mod urls;
+mod working;
