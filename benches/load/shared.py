@@ -40,8 +40,8 @@ def postgres(course: Course) -> None:
     """The same events on each kind of store, in turns. Both servers and the daemon share this machine's cores."""
     if programs() is None:
         sys.exit("PostgreSQL is missing: apt-get install postgresql")
-    # Below a folder that the server's user can reach.
-    folder = Path(tempfile.mkdtemp(prefix="hookyard-load-"))
+    # By default where the server's user can reach it, also if the checkout is in a home folder.
+    folder = Path(tempfile.mkdtemp(prefix="hookyard-load-", dir=course.options.folder))
     folder.chmod(0o711)
     subjects = {name: Subject() for name in (SQLITE, LOCAL, REPLICATED)}
     try:

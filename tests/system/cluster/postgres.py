@@ -17,6 +17,7 @@ SETTINGS = {
     "shared_buffers": "64MB",
     "max_wal_senders": 4,
     "wal_keep_size": "256MB",
+    "recovery_init_sync_method": "syncfs",
     "logging_collector": "off",
     "log_line_prefix": "%m [%p] %a ",
     "wal_receiver_timeout": "10s",
