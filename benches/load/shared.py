@@ -60,7 +60,7 @@ def measure(course: Course, name: str, number: int, subject: Subject, pair: Pair
     store = ""
     if name != SQLITE:
         pair.prepare(f"load_{next(SCHEMAS)}", synchronous=name == REPLICATED)
-        store = f"{{url: '{pair.url}', schema: {pair.schema}}}"
+        store = f"{{url: '{pair.url(pair.ports)}', schema: {pair.schema}}}"
     server = course.hookyard(name, home.name, push_rule(f"append: {home}/seen"), store=store)
     course.send(server, 1, CONNECTIONS)
     drained(server)

@@ -10,7 +10,7 @@ from cluster.kinds import KINDS
 
 MARGIN = 2
 """Seconds around a fault in which a sender may be answered 503."""
-ON_NODES = ("kill", "down", "term", "freeze")
+ON_NODES = ("kill", "down", "term", "freeze", "cut")
 """Faults by which a daemon may lose its leases. `kill` lasts until its processes are gone, `down` until it is ready."""
 
 

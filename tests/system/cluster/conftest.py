@@ -1,5 +1,6 @@
 """Three daemons on a pair of servers, behind a balancer."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -7,6 +8,7 @@ import shutil
 import pytest
 from cluster.harness import Cluster, keep, scratch
 from cluster.postgres import Pair, programs
+from cluster.relay import Relay
 from programs import needs
 from proxies import free_port
 
@@ -18,10 +20,10 @@ SCHEMAS = itertools.count(1)
 
 
 class World:
-    """The cluster, the pair of servers that holds its store, and the daemons of the cluster."""
+    """The cluster, its daemons, the servers of their store, and what lies between."""
 
-    def __init__(self, cluster, pair):
-        self.cluster, self.pair, self.nodes = cluster, pair, cluster.nodes
+    def __init__(self, cluster, pair, relays):
+        self.cluster, self.pair, self.relays, self.nodes = cluster, pair, relays, cluster.nodes
 
     def diagnostics(self):
         return f"{self.cluster.diagnostics()}\n{self.pair.tail()}"
@@ -49,9 +51,12 @@ def world(binary, servers, request):
     """With a synchronous standby, unless the test's parameter says `asynchronous`."""
     needs("perl")
     servers.prepare(f"hookyard_{next(SCHEMAS)}", getattr(request, "param", "synchronous") == "synchronous")
-    with Cluster(binary, NAMES, lambda name, folder: store_of(servers, name)) as cluster:
+    with contextlib.ExitStack() as stack:
+        relays = {name: stack.enter_context(Relay(servers.ports)) for name in NAMES}
+        cluster = Cluster(binary, NAMES, lambda name, folder: store_of(servers, name, relays[name]))
+        stack.enter_context(cluster)
         try:
-            yield World(cluster, servers)
+            yield World(cluster, servers, relays)
         finally:
             keep(cluster, request.node.originalname)
             if kept := os.environ.get("HOOKYARD_KEEP"):
@@ -59,6 +64,11 @@ def world(binary, servers, request):
                     shutil.copy(server.log, f"{kept}/{request.node.originalname}")
 
 
-def store_of(pair, name):
-    store = {"url": f"'{pair.url}'", "schema": pair.schema, "lease": f"{LEASE}s", "patience": f"{PATIENCE}s"}
+def store_of(pair, name, relay):
+    store = {
+        "url": f"'{pair.url(relay.ports)}'",
+        "schema": pair.schema,
+        "lease": f"{LEASE}s",
+        "patience": f"{PATIENCE}s",
+    }
     return f"store: {{{', '.join(f'{key}: {value}' for key, value in store.items())}}}\nnode: {name}\n"

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-NODES = {"kill": 3, "term": 2, "freeze": 2, "freeze_long": 1, "reload": 1, "everywhere": 3}
+NODES = {"kill": 3, "term": 2, "freeze": 2, "freeze_long": 1, "cut": 1, "cut_long": 1, "reload": 1, "everywhere": 3}
 """Faults of one daemon, and how often each is drawn."""
 DATABASE = {
     "failover": 2,
@@ -51,12 +51,13 @@ def draw(seed, seconds, nodes):
 
 
 class Faults:
-    """Does the faults to a cluster on a pair of servers."""
+    """Does the faults to a world of daemons and servers."""
 
-    def __init__(self, cluster, pair, senders, lease):
-        self.cluster, self.pair, self.senders, self.lease = cluster, pair, senders, lease
+    def __init__(self, world, senders, lease):
+        self.cluster, self.pair, self.relays = world.cluster, world.pair, world.relays
+        self.senders, self.lease = senders, lease
         self.database = threading.Lock()
-        self.locks = [threading.Lock() for _ in cluster.nodes]
+        self.locks = [threading.Lock() for _ in world.nodes]
         self.words = []
 
     def run(self, planned):
@@ -98,6 +99,17 @@ class Faults:
             time.sleep(self.lease + length)
             node.thaw()
             node.wait_until_ready()
+
+    def cut(self, node, length):
+        """Cuts the daemon off from the database."""
+        with self.cluster.fault("cut", node.name):
+            self.relays[node.name].silence()
+            time.sleep(length)
+            self.relays[node.name].restore()
+            node.wait_until_ready()
+
+    def cut_long(self, node, length):
+        self.cut(node, self.lease + length)
 
     def reload(self, node, length):
         """Takes a rule away from one daemon for a while. The others perform it."""

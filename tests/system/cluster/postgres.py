@@ -180,8 +180,12 @@ class Pair:
         return sorted((self.primary, self.standby), key=lambda server: server.name)
 
     @property
-    def url(self):
-        hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+    def ports(self):
+        return [server.port for server in self.servers]
+
+    def url(self, ports):
+        """For servers on these ports, of which the primary is used."""
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
         return f"postgres://hookyard@{hosts}/hookyard?target_session_attrs=read-write"
 
     def sql(self, *statements, user="hookyard", limit=30):

@@ -105,7 +105,7 @@ def test_a_flood_for_a_slow_rule_delays_no_other_rule(world, measured):
 def test_faults_by_a_seed_lose_nothing_and_do_nothing_twice(world, measured):
     planned = draw(SEED, SECONDS, len(world.nodes))
     with world.cluster.senders(MIXED, rate=50) as senders:
-        faults = Faults(world.cluster, world.pair, senders, LEASE)
+        faults = Faults(world, senders, LEASE)
         faults.run(planned)
         healed = 1000 * time.time()
         time.sleep(2)
