@@ -124,6 +124,7 @@ mod ring;
 mod settings;
 mod sighting;
 pub mod sqlite;
+mod waiting_sightings;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::failure::Failure;
 use super::link::Link;
-use super::{reading, row};
+use super::{reading, row, text};
 use crate::event::{EventId, Received};
 use crate::store::columns::{
     Unreadable, from_json, headers, headers_column, integer, json, parameters, parameters_column, parsed,
@@ -117,7 +117,7 @@ impl NewRecords {
         let texts = |text: fn(&ArrivalRecord) -> &str| -> Vec<Cow<'_, str>> {
             self.records
                 .iter()
-                .map(|record| row::storable(text(record)))
+                .map(|record| text::storable(text(record)))
                 .collect()
         };
         let bodies: Vec<&[u8]> = self.records.iter().map(|record| &*record.received.body).collect();
@@ -193,9 +193,9 @@ pub(super) async fn trim(link: &Link, keep: &Keep) -> Result<(), Failure> {
 /// Reads a row of [`RECORD`].
 fn record(read: &Row) -> Result<ArrivalRecord, Failure> {
     let client: Option<&str> = read.try_get(7)?;
-    let text = |column: usize| Ok::<&str, Failure>(read.try_get(column)?);
-    let (method, parameters_text, headers_text) = (text(3)?, text(6)?, text(8)?);
-    let (ring, outcome, decision, proofs) = (text(10)?, text(11)?, text(16)?, text(17)?);
+    let column = |number: usize| Ok::<&str, Failure>(read.try_get(number)?);
+    let (method, parameters_text, headers_text) = (column(3)?, column(6)?, column(8)?);
+    let (ring, outcome, decision, proofs) = (column(10)?, column(11)?, column(16)?, column(17)?);
     let parsed = || {
         let client = client.map(|client| parsed::<IpAddr>("client", client));
         let columns = (

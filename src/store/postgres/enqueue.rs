@@ -158,6 +158,7 @@ impl Batch for Enqueuing {
         calls: &[Enqueue],
         may_be_there: bool,
     ) -> Result<Answers, Failure> {
+        self.node.sightings.flush(link, (self.node.id(), slot)).await?;
         for statements in STATEMENTS {
             link.prepare(statements).await?;
         }

@@ -91,7 +91,7 @@ pub struct PostgresStore {
     /// For leases and heartbeats.
     leasing: Session,
     /// For reads and small writes.
-    requests: Session,
+    requests: Arc<Session>,
 }
 
 impl Store for PostgresStore {
@@ -207,7 +207,12 @@ impl Store for PostgresStore {
     }
 
     fn close(&self) -> Answer<'_, ()> {
-        Box::pin(self.leave())
+        Box::pin(async move {
+            if let Err(error) = self.flush_sightings().await {
+                tracing::warn!(%error, "cannot write ignored events down");
+            }
+            self.leave().await
+        })
     }
 
     fn remember_sighting(&self, sighting: Sighting) {

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::leases::Leases;
 use super::partitions::Moved;
+use super::sightings::NotedSightings;
 use super::target::Target;
 use crate::base::clock::Clock;
 use crate::base::live::Live;
@@ -26,6 +27,8 @@ pub(super) struct Node {
     /// New deliveries of this node, by their rows.
     pub first_attempts: Mutex<FirstAttempts<EventId>>,
     pub news: News,
+    /// Sightings that are not written yet.
+    pub sightings: NotedSightings,
     /// How far the requests of a past day were copied.
     pub moved: Moved,
     /// The clock of the server, made steady.
@@ -42,6 +45,7 @@ impl Node {
             has_strays: AtomicBool::new(false),
             first_attempts: Mutex::default(),
             news: News::default(),
+            sightings: NotedSightings::default(),
             moved: Moved::default(),
             clock: Clock::steady(Clock::system()),
         }

@@ -25,7 +25,7 @@ impl PostgresStore {
             enqueuing: Worker::start(&Arc::new(Enqueuing::new(&node)), &target, "events", &[0, 1]),
             settling: Worker::start(&Arc::new(Settling::new(&node)), &target, "results", &[2]),
             leasing: Session::new(&target, "queue"),
-            requests: Session::new(&target, "requests"),
+            requests: Arc::new(Session::new(&target, "requests")),
             node,
         })
     }

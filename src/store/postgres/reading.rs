@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::failure::Failure;
 use super::link::Link;
-use super::row;
+use super::{row, text};
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::columns::integer;
@@ -143,6 +143,7 @@ fn attempt(read: &Row) -> Result<AttemptRecord, Failure> {
 
 impl PostgresStore {
     pub(super) async fn read_counts(&self) -> Result<Counts, StoreError> {
+        self.flush_sightings().await?;
         self.requests
             .ask(|link| Box::pin(async move { counts(link).await }))
             .await
@@ -218,7 +219,7 @@ impl PostgresStore {
     pub(super) async fn write_answer(&self, event: EventId, why: String) -> Result<(), StoreError> {
         let id = Uuid::from(event);
         self.write_small(move |link, _| {
-            let why = row::storable(&why).into_owned();
+            let why = text::storable(&why).into_owned();
             Box::pin(async move { link.execute(MARK_ANSWER, &[&id, &why]).await.map(drop) })
         })
         .await

@@ -1,6 +1,5 @@
 //! Values of rows.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio_postgres::Row;
@@ -52,13 +51,4 @@ pub(super) fn interruption(row: &Row, first: usize) -> Result<Option<Interruptio
     let since: Option<i64> = row.try_get(first + 1)?;
     let since = Timestamp::from_millis(since.unwrap_or_default());
     Ok((in_a_row > 0).then_some(Interruption { in_a_row, since }))
-}
-
-/// The text as a column can hold it. `PostgreSQL` stores no NUL in a text.
-pub(super) fn storable(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') {
-        Cow::Owned(text.replace('\0', "\u{fffd}"))
-    } else {
-        Cow::Borrowed(text)
-    }
 }

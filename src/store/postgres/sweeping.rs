@@ -274,6 +274,7 @@ async fn sweep(link: &Link, node: &Node, now: Timestamp) -> Result<usize, Failur
         budget: StepBudget::default(),
         tally: Tally::default(),
     };
+    node.sightings.flush(link, (node.id(), REQUESTS)).await?;
     let forgotten = step.run(node.id()).await?;
     if forgotten == 0 {
         partitions::make(link).await?;

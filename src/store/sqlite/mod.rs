@@ -72,7 +72,6 @@ use self::pauses::{EndPause, SetPause};
 use self::secrets::NoteSecrets;
 pub(super) use self::secrets::read as read_secrets;
 use self::settling::{Release, Settle};
-use self::sightings::Sightings;
 use self::sweeping::Sweep;
 use self::write_op::{Pending, WriteOp, reply};
 use self::writer::{COMMAND_CAPACITY, Writer, WriterCommand};
@@ -84,6 +83,7 @@ use super::{
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::live::Live;
 use crate::event::EventId;
+use crate::store::waiting_sightings::WaitingSightings;
 
 /// A store in a file.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ pub struct SqliteStore {
     calls: Option<mpsc::Sender<WriterCommand>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     settings: Arc<Live<Settings>>,
-    sightings: Arc<Sightings>,
+    sightings: Arc<WaitingSightings>,
     returned: Arc<Mutex<Vec<DeliveryId>>>,
     /// Setting back the machine's clock must not prolong waits.
     clock: Clock,
@@ -104,7 +104,7 @@ impl SqliteStore {
     /// file.
     pub fn open(path: &Path, settings: Settings) -> Result<Self, StoreError> {
         let settings = Arc::new(Live::new(settings));
-        let sightings = Arc::new(Sightings::default());
+        let sightings = Arc::new(WaitingSightings::default());
         let (returned, news) = (Arc::default(), News::default());
         let file = file::open(path)?;
         let writer = Writer::new(

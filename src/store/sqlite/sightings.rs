@@ -1,10 +1,9 @@
 //! Sightings on disk: looked up and written with an event, or written alone for requests that no
 //! rule wanted.
 //!
-//! The latter wait in a bounded queue until the next transaction, which writes them first. They
-//! therefore count from the moment of the answer.
+//! The latter wait until the next transaction, which writes them first. They therefore count from the
+//! moment of the answer.
 
-use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{OptionalExtension, params};
 
 use super::columns;
@@ -13,14 +12,6 @@ use crate::base::clock::Timestamp;
 use crate::event::DedupKey;
 use crate::store::decide::sighting::{Altered, Seen, alteration, remembered};
 use crate::store::{Headers, SIGHTINGS_KEPT, Sighting};
-
-/// Maximum sightings that wait to be written, about 300 bytes each. Later ones are dropped and
-/// counted.
-const WAITING: usize = 16_384;
-
-/// Waiting sightings after which the writer is woken. Until then they are written with the next
-/// transaction, at the latest by the next sweep.
-const WOKEN_FOR: usize = 256;
 
 const SEEN: &str = "SELECT event, headers, remember_until FROM sightings WHERE endpoint = ?1 AND key = ?2";
 
@@ -34,59 +25,6 @@ pub(super) const EXPIRED: &str = "DELETE FROM sightings WHERE seq IN \
 /// Deletes the oldest sightings beyond the limit.
 pub(super) const SURPLUS: &str = "DELETE FROM sightings WHERE seq IN \
      (SELECT seq FROM sightings WHERE seq <= (SELECT max(seq) FROM sightings) - ?1 ORDER BY seq LIMIT ?2)";
-
-#[derive(Debug, Default)]
-pub(super) struct Sightings {
-    waiting: Mutex<Waiting>,
-}
-
-/// The state behind the lock.
-#[derive(Debug, Default)]
-struct Waiting {
-    sightings: Vec<Sighting>,
-    dropped: u64,
-}
-
-impl Sightings {
-    /// Queues a sighting, or drops it if the queue is full. Returns true if the writer must be
-    /// woken.
-    pub fn add(&self, sighting: Sighting) -> bool {
-        let mut waiting = self.waiting();
-        if waiting.sightings.len() >= WAITING {
-            waiting.dropped += 1;
-            return false;
-        }
-        waiting.sightings.push(sighting);
-        waiting.sightings.len().is_multiple_of(WOKEN_FOR)
-    }
-
-    /// Takes all waiting sightings, in the order of arrival.
-    pub fn take(&self) -> Vec<Sighting> {
-        let Waiting { sightings, dropped } = std::mem::take(&mut *self.waiting());
-        if dropped > 0 {
-            tracing::warn!(
-                dropped,
-                limit = WAITING,
-                "too many ignored events waited for the store: a replay of those that were dropped, with other headers, \
-                 would not be recognised"
-            );
-        }
-        sightings
-    }
-
-    /// Puts sightings that could not be written back in front of the queue.
-    pub fn put_back(&self, mut sightings: Vec<Sighting>) {
-        let mut waiting = self.waiting();
-        sightings.append(&mut waiting.sightings);
-        waiting.dropped += sightings.len().saturating_sub(WAITING) as u64;
-        sightings.truncate(WAITING);
-        waiting.sightings = sightings;
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock()
-    }
-}
 
 /// The first arrival with the content of `sighting` and the header that was different then, if
 /// there is one.

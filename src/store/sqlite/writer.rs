@@ -20,11 +20,11 @@ use super::intact::{FileGuard, ForeignFile};
 use super::interruptions::{self, MarkBegun};
 use super::queue::Queue;
 use super::settling::Release;
-use super::sightings::Sightings;
 use super::space::{check_space, pragma, used_bytes};
 use super::write_op::{QueuedOp, Reply, reply};
 use crate::base::live::Live;
 use crate::store::delivery_cache::FirstAttempts;
+use crate::store::waiting_sightings::WaitingSightings;
 use crate::store::{Counts, DeliveryId, Health, Interrupted, News, Settings, StoreError};
 
 /// Capacity of the command channel. Callers wait when it is full.
@@ -70,7 +70,7 @@ pub(super) struct Writer {
     /// The reason why the last transaction failed, if the disk caused it.
     pub(super) failing: Option<String>,
     pub(super) settings: Arc<Live<Settings>>,
-    pub(super) sightings: Arc<Sightings>,
+    pub(super) sightings: Arc<WaitingSightings>,
     /// Leases whose callers are gone.
     returned: Arc<Mutex<Vec<DeliveryId>>>,
     /// Told when the queue has got more entries.
@@ -97,7 +97,7 @@ impl Writer {
     pub fn new(
         mut file: StoreFile,
         settings: Arc<Live<Settings>>,
-        sightings: Arc<Sightings>,
+        sightings: Arc<WaitingSightings>,
         returned: Arc<Mutex<Vec<DeliveryId>>>,
         news: News,
     ) -> Result<Self, StoreError> {
