@@ -3,21 +3,26 @@
 
 use std::path::{Path, PathBuf};
 
+use super::check::environment;
 use super::{complain, fail, rules_path, wrong};
+use crate::base::diagnostic::Diagnostics;
 use crate::config;
 use crate::store::{Place, StoreError};
 
-/// The store, by rules file or by path.
+/// The store, by rules file, by path or by URL.
 #[derive(Debug, clap::Args)]
 pub struct StoreLocation {
     /// The rules file that sets the store [default: `rules.yaml`, else `/etc/hookyard/rules.yaml`].
     #[arg(long, global = true, value_name = "RULES")]
     rules: Option<PathBuf>,
-    /// The store, overriding the rules file [default: `store.path` of the rules file, else
-    /// `hookyard.db` in `$STATE_DIRECTORY`, else in `/var/lib/hookyard` for rules in
-    /// `/etc/hookyard`, else beside the rules file].
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The store, overriding the rules file: a file, or a server as `postgres://…`, `env:NAME` or
+    /// `file:PATH` [default: `store` of the rules file, else `hookyard.db` in `$STATE_DIRECTORY`,
+    /// else in `/var/lib/hookyard` for rules in `/etc/hookyard`, else beside the rules file].
+    #[arg(long, global = true, value_name = "FILE|URL")]
     store: Option<PathBuf>,
+    /// The schema on the server that `--store` names [default: hookyard].
+    #[arg(long, global = true, value_name = "NAME", requires = "store")]
+    schema: Option<String>,
 }
 
 impl StoreLocation {
@@ -26,15 +31,16 @@ impl StoreLocation {
         Self {
             rules: rules.map(Path::to_owned),
             store: None,
+            schema: None,
         }
     }
 
     /// Place of the store. If it is unknown, reports why and returns the exit code.
     pub fn store(&self) -> Result<Place, u8> {
-        if let Some(store) = &self.store {
-            return Ok(Place::File(store.clone()));
+        if let Some(named) = self.named_place() {
+            return named.map_err(|why| fail(&format!("`--store`: {why}")));
         }
-        config::store_of(&rules_path(self.rules.as_ref())).map_err(|diagnostics| {
+        store_of(&rules_path(self.rules.as_ref())).map_err(|diagnostics| {
             let code = wrong(&diagnostics);
             complain(
                 "\nthe store is unknown: name it with `--store FILE`, or the rules with `--rules RULES`",
@@ -43,9 +49,18 @@ impl StoreLocation {
         })
     }
 
-    /// The store from `--store`.
-    pub fn named_store(&self) -> Option<&Path> {
-        self.store.as_deref()
+    /// The store from `--store`. The error is the reason why it is not understood.
+    pub fn named_place(&self) -> Option<Result<Place, String>> {
+        let named = self.store.as_ref()?;
+        let text = named.to_str().filter(|text| config::is_server(text));
+        let Some(text) = text else {
+            return Some(match self.schema {
+                None => Ok(Place::File(named.clone())),
+                Some(_) => Err(format!("`{}` is a file, and has no schema", named.display())),
+            });
+        };
+        let target = config::target_of(text, self.schema.as_deref(), config::environment());
+        Some(target.map(|target| Place::Postgres(target.into())))
     }
 
     /// The rules file from `--rules`.
@@ -60,10 +75,10 @@ impl StoreLocation {
         if self.rules.is_some() {
             return Some(path);
         }
-        let belongs = |store: &PathBuf| {
-            config::store_of(&path).is_ok_and(|own| own.file().is_some_and(|own| is_same(own, store)))
+        let belongs = |named: Result<Place, String>| {
+            named.is_ok_and(|named| store_of(&path).is_ok_and(|own| is_at(&named, &own.to_string())))
         };
-        (path.exists() && self.store.as_ref().is_none_or(belongs)).then_some(path)
+        (path.exists() && self.named_place().is_none_or(belongs)).then_some(path)
     }
 
     /// The rules file that identifies the daemon. The package's rules count even if the file was
@@ -76,6 +91,12 @@ impl StoreLocation {
         };
         self.rules().or_else(usual)
     }
+}
+
+/// Place of the store for the rules file at `rules`, with the variables of the service.
+fn store_of(rules: &Path) -> Result<Place, Diagnostics> {
+    let variables = || environment::of(rules, None).unwrap_or_else(|_| config::environment());
+    config::store_of(rules, variables)
 }
 
 /// True if two paths lead to the same file. If one does not exist, the names decide.

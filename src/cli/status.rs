@@ -13,7 +13,7 @@ use crate::base::count::counted;
 use crate::base::diagnostic::{Diagnostic, Severity};
 use crate::base::escape;
 use crate::base::units::{HumanDuration, Size};
-use crate::config::{self, AdminSocket, DeclaredPaths, Layout};
+use crate::config::{self, AdminSocket, DeclaredPaths, DeclaredStore, Layout};
 use crate::status::{CertificateStatus, Deliveries, Status, StoreStatus};
 use crate::store::Place;
 
@@ -82,7 +82,8 @@ pub fn run(arguments: &Arguments) -> u8 {
 pub fn socket_of(store_location: &StoreLocation, hint: &str) -> Result<PathBuf, u8> {
     let layout = Layout::of_process();
     let Some(rules) = store_location.rules_of_daemon() else {
-        if let Some(store) = store_location.named_store() {
+        let named = store_location.named_place().and_then(Result::ok);
+        if let Some(store) = named.as_ref().and_then(Place::file) {
             return Ok(layout.socket_of_store(store));
         }
         let code = fail("there is no rules file that says which daemon is meant");
@@ -100,14 +101,14 @@ pub fn socket_of(store_location: &StoreLocation, hint: &str) -> Result<PathBuf, 
             first.map(Diagnostic::line).unwrap_or_default()
         ));
         DeclaredPaths {
-            store: None,
+            store: DeclaredStore::NotSaid,
             socket: AdminSocket::NotSaid,
             page_url: None,
         }
     });
-    let store = Place::File(layout.store(&rules, declared.store.as_deref()));
+    let store = layout.store_file(&rules, &declared.store);
     layout
-        .socket(&rules, &declared.socket, &store)
+        .socket(&rules, &declared.socket, store.as_deref())
         .ok_or_else(|| fail("the rules say `admin: {socket: none}`: the daemon has no socket"))
 }
 
@@ -120,15 +121,10 @@ pub fn identity_mismatch(store_location: &StoreLocation, status: &Status) -> Opt
     {
         return Some(format!("serves `{}`, not `{}`", rules.display(), named.display()));
     }
-    let store = Path::new(&status.store.as_ref()?.path);
-    let named = store_location
-        .named_store()
-        .filter(|named| !is_same(named, store))?;
-    Some(format!(
-        "has the store `{}`, not `{}`",
-        store.display(),
-        named.display()
-    ))
+    let store = &status.store.as_ref()?.path;
+    let named = store_location.named_place()?.ok();
+    let named = named.filter(|named| !is_at(named, store))?;
+    Some(format!("has the store `{store}`, not `{named}`"))
 }
 
 /// Returns the store of the daemon at a socket if it is another one than `store`.

@@ -9,7 +9,7 @@ use super::defaults::Defaults;
 use super::document::RulesFile;
 use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
-use super::{admin, lint, replays, rule, rule_source, settings};
+use super::{admin, lint, replays, rule, rule_source, settings, shared, store};
 use crate::act::CompileContext;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::patterns::Patterns;
@@ -39,7 +39,8 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
         diagnostics.push(diagnostic.hint(NO_RULES));
     }
     let (mut server, max_body) = settings::server(root.given("server"), keyring, diagnostics);
-    let store = settings::store(root.given("store"), keyring, diagnostics);
+    let node = store::node_name(root.given("node"), keyring, diagnostics);
+    let store = store::compile(root.given("store"), &node, keyring, diagnostics);
     let mut wanted = settings::deliveries(root.given("deliveries"), diagnostics);
     let admin = admin::compile(root.given("admin"), has_tls(root), keyring, diagnostics);
     let reload = settings::reload(root.given("reload"), diagnostics);
@@ -89,6 +90,7 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
             builder.check_answers(diagnostics);
         }
         lint::check(&builders, diagnostics);
+        shared::check(root, &builders, diagnostics);
     }
     replays::check(&builders, diagnostics);
     check_client_certificates(root, &builders, diagnostics);
@@ -100,7 +102,7 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
     let mut endpoints: Vec<Endpoint> = endpoints.collect();
     rule_source::attach(documents, &mut endpoints, &keyring.literals());
     wanted.light_rules = light_rules(&endpoints, &expected);
-    Some(RuleSet {
+    let mut rules = RuleSet {
         generation: 0,
         sha256: String::new(),
         fingerprint: String::new(),
@@ -108,6 +110,7 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
         includes: Vec::new(),
         server,
         store,
+        node,
         wanted,
         admin,
         reload,
@@ -118,7 +121,9 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
         written: written_beside_rules(documents),
         endpoints,
         routes,
-    })
+    };
+    rules.wanted.rules = rules.performed();
+    Some(rules)
 }
 
 /// True if `server.tls` is set, although it may be wrong.

@@ -1,13 +1,18 @@
 //! The paths that a rules file sets, read without compiling it: a command may lack access to its
 //! secrets.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::settings::parse_public_url;
-use super::source::read;
+use super::source::{folder_of, read};
+use super::store;
 use crate::base::diagnostic::{Diagnostics, Source};
+use crate::base::secret::Keyring;
 use crate::base::yaml::{Document, Node};
+use crate::store::postgres::Target;
 
 /// `admin.socket` of a rules file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +25,21 @@ pub enum AdminSocket {
     At(PathBuf),
 }
 
+/// `store` of a rules file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeclaredStore {
+    /// Not set: the default path.
+    NotSaid,
+    /// `store.path`, relative to the folder of the rules file.
+    At(PathBuf),
+    /// A server, by `store.url` or `store: postgres://…`.
+    Server,
+}
+
 /// Paths that a rules file sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredPaths {
-    /// `store.path`.
-    pub store: Option<PathBuf>,
+    pub store: DeclaredStore,
     /// `admin.socket`.
     pub socket: AdminSocket,
     /// URL of the operator's page on TCP, if it is there.
@@ -34,32 +49,66 @@ pub struct DeclaredPaths {
 /// Reads the paths that the rules file at `path` sets. The error holds all diagnostics.
 pub fn declared_paths(path: &Path) -> Result<DeclaredPaths, Diagnostics> {
     let mut diagnostics = Diagnostics::new();
+    let document = document(path, &mut diagnostics);
+    let paths = document.and_then(|document| paths(document.root(), &mut diagnostics));
+    paths.ok_or(diagnostics)
+}
+
+/// Reads the server that the rules file at `path` names, with the secrets of `environment`. `None`:
+/// the store is a file. The error holds all diagnostics.
+pub fn declared_server(
+    path: &Path,
+    environment: Vec<(OsString, OsString)>,
+) -> Result<Option<Arc<Target>>, Diagnostics> {
+    let mut diagnostics = Diagnostics::new();
+    let keyring = Keyring::new(environment, &folder_of(path));
+    let settings = document(path, &mut diagnostics).map(|document| {
+        let root = document.root();
+        let node = store::node_name(root.given("node"), &keyring, &mut diagnostics);
+        store::compile(root.given("store"), &node, &keyring, &mut diagnostics)
+    });
+    match settings {
+        Some(settings) if !diagnostics.has_errors() => Ok(settings.server.map(|server| server.target)),
+        _ => Err(diagnostics),
+    }
+}
+
+/// Reads the rules file at `path`.
+fn document(path: &Path, diagnostics: &mut Diagnostics) -> Option<Document> {
     let text = match read(path) {
         Ok(text) => text,
         Err(diagnostic) => {
             diagnostics.push(diagnostic);
-            return Err(diagnostics);
+            return None;
         }
     };
     let path = path.to_owned();
-    let Some(document) = Document::parse(Source { path, text }, &mut diagnostics) else {
-        return Err(diagnostics);
+    Document::parse(Source { path, text }, diagnostics)
+}
+
+fn paths(root: Node<'_>, diagnostics: &mut Diagnostics) -> Option<DeclaredPaths> {
+    let store = match root.given("store") {
+        Some(node) if is_server(node) => DeclaredStore::Server,
+        _ => match named(root, "store", "path", diagnostics) {
+            None => DeclaredStore::NotSaid,
+            Some(path) => DeclaredStore::At(PathBuf::from(path)),
+        },
     };
-    let root = document.root();
-    let store = named(root, "store", "path", &mut diagnostics);
-    let socket = match named(root, "admin", "socket", &mut diagnostics) {
+    let socket = match named(root, "admin", "socket", diagnostics) {
         None => AdminSocket::NotSaid,
         Some("none") => AdminSocket::None,
         Some(socket) => AdminSocket::At(PathBuf::from(socket)),
     };
-    if diagnostics.has_errors() {
-        return Err(diagnostics);
-    }
-    Ok(DeclaredPaths {
-        store: store.map(PathBuf::from),
+    (!diagnostics.has_errors()).then(|| DeclaredPaths {
+        store,
         socket,
         page_url: page_url(root),
     })
+}
+
+/// True if `store` names a server. A text that could be a path is left to [`named`].
+fn is_server(node: Node<'_>) -> bool {
+    node.as_str().is_some_and(store::is_server) || node.given("url").is_some()
 }
 
 /// The URL of the page on TCP, as far as the file alone says it.
@@ -115,7 +164,7 @@ mod tests {
         assert!(declared_paths(&folder.path().join("none.yaml")).is_err());
         std::fs::write(&path, "store: {path: a.db}\nadmin: {socket: none}\nnonsense: 1\n").unwrap();
         let expected = DeclaredPaths {
-            store: Some("a.db".into()),
+            store: DeclaredStore::At("a.db".into()),
             socket: AdminSocket::None,
             page_url: None,
         };

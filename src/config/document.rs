@@ -25,6 +25,7 @@ pub struct RulesFile {
     pub defaults: Option<IgnoredAny>,
     pub server: Option<IgnoredAny>,
     pub store: Option<IgnoredAny>,
+    pub node: Option<IgnoredAny>,
     pub deliveries: Option<IgnoredAny>,
     pub admin: Option<IgnoredAny>,
     pub log: Option<IgnoredAny>,
@@ -51,19 +52,6 @@ pub struct ServerShape {
     pub max_connections: Option<u32>,
     pub stop_grace: Option<HumanDuration>,
     pub tls: Option<IgnoredAny>,
-}
-
-#[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(
-    dead_code,
-    reason = "read from the node: it is another's, or its place is needed"
-)]
-pub struct StoreShape {
-    pub path: Option<String>,
-    pub keep: Option<IgnoredAny>,
-    pub max_size: Option<Size>,
-    pub min_free: Option<Size>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -211,6 +199,7 @@ pub struct RuleShape {
     pub expect_every: Option<HumanDuration>,
     pub on_silence: Option<IgnoredAny>,
     pub enabled: Option<bool>,
+    pub nodes: Option<IgnoredAny>,
     pub allow_warnings: Option<IgnoredAny>,
 }
 

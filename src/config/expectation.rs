@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::action_names::{ActionNames, ids};
-use super::actions;
+use super::{actions, store};
 use crate::act::{Action, CompileContext, Retry};
 use crate::base::diagnostic::Diagnostics;
 use crate::base::json_plan::Plan;
@@ -30,7 +30,12 @@ pub fn compile(
     diagnostics: &mut Diagnostics,
 ) -> Option<ExpectedArrival> {
     let list = node.given("on_silence");
-    let on_silence = list.map(|list| rule(list, &subject, context, diagnostics));
+    let on_silence = list.map(|list| {
+        let mut rule = rule(list, &subject, context, diagnostics);
+        // Reported where the rule itself is compiled.
+        rule.nodes = store::nodes(node, &mut Diagnostics::new());
+        rule
+    });
     let Some(HumanDuration(every)) = every else {
         if let Some(list) = list.filter(|_| node.get("expect_every").is_none()) {
             let diagnostic = list.error("on-silence", "`on_silence` without `expect_every` never runs");
@@ -71,6 +76,7 @@ fn rule(
         written: Written::of((list.value(), context.keyring.folder())),
         source: None,
         enabled: true,
+        nodes: None,
         allowed_warnings: Vec::new(),
         expect_every: None,
         allow: None,

@@ -2,12 +2,15 @@
 //! command.
 //!
 //! The store: `store.path` of the rules file, else `$STATE_DIRECTORY`, else `/var/lib/hookyard` if
-//! the rules are in `/etc/hookyard`, else beside the rules file. The socket is found the same way.
+//! the rules are in `/etc/hookyard`, else beside the rules file. A store on a server has the files of
+//! this machine where its file would be. The socket is found the same way.
 //! Neither depends on the caller's directory.
 
+use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use super::declared_paths::{AdminSocket, declared_paths};
+use super::declared_paths::{AdminSocket, DeclaredStore, declared_paths, declared_server};
 use super::environment::variable;
 use super::source::folder_of;
 use crate::base::diagnostic::Diagnostics;
@@ -76,6 +79,15 @@ impl Layout {
         }
     }
 
+    /// Path of the store for the rules file `rules` with this `store`. `None` for a server.
+    pub fn store_file(&self, rules: &Path, declared: &DeclaredStore) -> Option<PathBuf> {
+        match declared {
+            DeclaredStore::NotSaid => Some(self.store(rules, None)),
+            DeclaredStore::At(path) => Some(self.store(rules, Some(path))),
+            DeclaredStore::Server => None,
+        }
+    }
+
     /// Folder of a store whose path is not declared.
     fn usual_folder(&self, rules: &Path) -> PathBuf {
         match &self.state {
@@ -86,15 +98,16 @@ impl Layout {
     }
 
     /// Folder for files of this machine: that of the store. Without a file, where it would be.
-    pub fn state_folder(&self, rules: &Path, store: &Place) -> PathBuf {
+    pub fn state_folder(&self, rules: &Path, store: Option<&Path>) -> PathBuf {
         match store {
-            Place::File(path) => path.parent().unwrap_or(Path::new("")).to_owned(),
-            Place::Postgres(_) => self.usual_folder(rules),
+            Some(store) => store.parent().unwrap_or(Path::new("")).to_owned(),
+            None => self.usual_folder(rules),
         }
     }
 
-    /// Path of the socket of the daemon that serves `rules` on `store`, if it has one.
-    pub fn socket(&self, rules: &Path, declared: &AdminSocket, store: &Place) -> Option<PathBuf> {
+    /// Path of the socket of the daemon that serves `rules` on the file `store` or on a server, if it
+    /// has one.
+    pub fn socket(&self, rules: &Path, declared: &AdminSocket, store: Option<&Path>) -> Option<PathBuf> {
         match declared {
             AdminSocket::None => None,
             AdminSocket::At(socket) => Some(folder_of(rules).join(socket)),
@@ -110,14 +123,12 @@ impl Layout {
 
     /// Path of the socket beside the store. A store without a file has it in the state folder, named
     /// after the rules file, of which several may use that folder.
-    fn beside(&self, rules: &Path, store: &Place) -> PathBuf {
-        match store {
-            Place::File(store) => beside(store),
-            Place::Postgres(_) => {
-                let name = rules.file_name().unwrap_or(RULES_FILE.as_ref());
-                beside(&self.usual_folder(rules).join(name))
-            }
+    fn beside(&self, rules: &Path, store: Option<&Path>) -> PathBuf {
+        if let Some(store) = store {
+            return beside(store);
         }
+        let name = rules.file_name().unwrap_or(RULES_FILE.as_ref());
+        beside(&self.usual_folder(rules).join(name))
     }
 
     /// Path of the socket of the daemon on the file `store`, if its rules are unknown.
@@ -141,7 +152,27 @@ impl Layout {
 
 /// Place of the store for the rules file `rules`, whose settings are loaded.
 pub fn store_place(rules: &Path, settings: &StoreSettings) -> Place {
-    Place::File(Layout::of_process().store(rules, settings.path.as_deref()))
+    match &settings.server {
+        Some(server) => Place::Postgres(Arc::clone(&server.target)),
+        None => Place::File(Layout::of_process().store(rules, settings.path.as_deref())),
+    }
+}
+
+/// Place of the store for the rules file at `path`. The URL of a server may be in `environment`. The
+/// error holds all diagnostics.
+pub fn store_of(
+    path: &Path,
+    environment: impl FnOnce() -> Vec<(OsString, OsString)>,
+) -> Result<Place, Diagnostics> {
+    let declared = declared_paths(path)?;
+    let layout = Layout::of_process();
+    if declared.store == DeclaredStore::Server
+        && let Some(target) = declared_server(path, environment())?
+    {
+        return Ok(Place::Postgres(target));
+    }
+    let file = layout.store_file(path, &declared.store);
+    Ok(Place::File(file.unwrap_or_else(|| layout.store(path, None))))
 }
 
 /// Path of the admin socket of the daemon that serves `rules` on `store`. `None` if it has none.
@@ -151,20 +182,12 @@ pub fn socket_path(rules: &Path, admin: &Admin, store: &Place) -> Option<PathBuf
         Some(None) => AdminSocket::None,
         Some(Some(socket)) => AdminSocket::At(socket.clone()),
     };
-    Layout::of_process().socket(rules, &declared, store)
+    Layout::of_process().socket(rules, &declared, store.file())
 }
 
-/// Place of the store for the rules file at `path`. The error holds all diagnostics.
-pub fn store_of(path: &Path) -> Result<Place, Diagnostics> {
-    let declared = declared_paths(path)?;
-    Ok(Place::File(
-        Layout::of_process().store(path, declared.store.as_deref()),
-    ))
-}
-
-/// Folder for files of this machine, beside the store: learnt certificates.
+/// Folder for files of this machine: that of the store. Without a file, where it would be.
 pub fn state_folder(rules: &Path, store: &Place) -> PathBuf {
-    Layout::of_process().state_folder(rules, store)
+    Layout::of_process().state_folder(rules, store.file())
 }
 
 /// Path of the socket beside a file.
@@ -332,10 +355,24 @@ mod tests {
                 ..layout.clone()
             };
             assert_eq!(
-                layout.socket(&rules, &declared, &Place::File(store.to_owned())),
+                layout.socket(&rules, &declared, Some(store)),
                 socket,
                 "{rules:?} {declared:?}"
             );
+        }
+        // A store on a server has no file, beside which the socket would be.
+        for (rules, state, socket) in [
+            (at("etc/hookyard/rules.yaml"), None, at("run/hookyard/admin.sock")),
+            (at("srv/app/a.yaml"), None, at("srv/app/a.yaml.sock")),
+            (at("srv/app/a.yaml"), Some("/state"), "/state/a.yaml.sock".into()),
+        ] {
+            let state = state.map(PathBuf::from);
+            let layout = Layout {
+                state,
+                ..layout.clone()
+            };
+            let found = layout.socket(&rules, &AdminSocket::NotSaid, None);
+            assert_eq!(found, Some(socket), "{rules:?}");
         }
         assert_eq!(layout.socket_of_store(store), Path::new("/srv/q.db.sock"));
         let packaged = at("var/lib/hookyard/hookyard.db");
@@ -354,7 +391,7 @@ mod tests {
         let socket = layout.socket(
             &root.path().join("etc/hookyard/rules.yaml"),
             &AdminSocket::NotSaid,
-            &Place::File(expected.clone()),
+            Some(&expected),
         );
         assert_eq!(socket, Some(beside(&expected)));
     }
@@ -376,10 +413,10 @@ mod tests {
         let rules = root.path().join("etc/hookyard/rules.yaml");
         std::fs::copy(example, &rules).unwrap();
         let declared = declared_paths(&rules).unwrap();
-        let store = layout.store(&rules, declared.store.as_deref());
+        let store = layout.store_file(&rules, &declared.store).unwrap();
         assert_eq!(store, root.path().join("var/lib/hookyard/hookyard.db"));
         assert_eq!(
-            layout.socket(&rules, &declared.socket, &Place::File(store)),
+            layout.socket(&rules, &declared.socket, Some(&store)),
             Some(root.path().join("run/hookyard/admin.sock"))
         );
     }

@@ -328,11 +328,12 @@ pub fn restart_needed(old: &RuleSet, new: &RuleSet) -> Vec<&'static str> {
             before.max_connections != after.max_connections,
         ),
         ("server.stop_grace", before.stop_grace != after.stop_grace),
-        ("store.path", old.store.path != new.store.path),
+        ("node", old.node != new.node),
         ("log", old.log != new.log),
     ]
     .into_iter()
     .filter_map(|(key, changed)| changed.then_some(key))
+    .chain(old.store.restart_needed(&new.store))
     .chain(old.admin.restart_needed(&new.admin))
     .collect()
 }

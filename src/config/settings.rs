@@ -1,20 +1,18 @@
-//! `server`, `store`, `deliveries` and `log`: settings of the daemon, with every default as a
+//! `server`, `deliveries` and `log`: settings of the daemon, with every default as a
 //! constant.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::document::{
-    DeliveriesShape, KeepShape, LogFileShape, LogRotateShape, LogShape, ReloadShape, ServerShape, StoreShape,
-};
+use super::document::{DeliveriesShape, LogFileShape, LogRotateShape, LogShape, ReloadShape, ServerShape};
 use super::{listen, tls};
 use crate::base::diagnostic::Diagnostics;
 use crate::base::network::TrustedPeers;
 use crate::base::secret::Keyring;
 use crate::base::units::{HumanDuration, Size};
 use crate::base::yaml::Node;
-use crate::rules::{LogFile, LogSettings, ReloadSettings, Server, StoreSettings};
-use crate::store::{Concurrency, Keep, MAX_LIGHT, PerRing, Settings, Wanted, WantedRules};
+use crate::rules::{LogFile, LogSettings, ReloadSettings, Server};
+use crate::store::{Concurrency, MAX_LIGHT, Wanted, WantedRules};
 
 /// Default of `server.max_body`, in bytes.
 pub const DEFAULT_MAX_BODY: Size = Size(1 << 20);
@@ -26,16 +24,6 @@ const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_MAX_CONNECTIONS: u32 = 1024;
 /// Default of `server.stop_grace`.
 const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(30);
-/// Default of `store.keep.done`: 7 days.
-const DEFAULT_KEEP_DONE: Duration = Duration::from_hours(168);
-/// Default of `store.keep.dead`: 30 days.
-const DEFAULT_KEEP_DEAD: Duration = Duration::from_hours(720);
-/// Default of `store.keep.ignored` and of `store.keep.refused`, in arrivals.
-const DEFAULT_KEEP_RING: u32 = 1000;
-/// Default of `store.keep.ring_bytes`, in bytes.
-const DEFAULT_RING_BYTES: Size = Size(64 << 20);
-/// Default of `store.max_size`, in bytes.
-const DEFAULT_MAX_SIZE: Size = Size(1 << 30);
 /// Default of `deliveries.limit`.
 const DEFAULT_DELIVERIES: u32 = 128;
 /// Default of `deliveries.per_rule`.
@@ -43,8 +31,6 @@ const DEFAULT_PER_RULE: u32 = 64;
 /// Maximum of `deliveries.limit` and `deliveries.per_rule`. Each delivery may hold a process or a
 /// connection.
 pub const MAX_DELIVERIES: u32 = 1024;
-/// Default of `store.min_free`, in bytes.
-const DEFAULT_MIN_FREE: Size = Size(64 << 20);
 /// Default of `log.file.keep`, in files.
 const DEFAULT_KEEP_LOGS: u16 = 14;
 /// Default of `log.file.rotate.size`, in bytes. With the default of `keep`, all files together take
@@ -118,32 +104,6 @@ pub fn server(
 pub fn reject_zero(size: Option<Size>, node: Node<'_>, diagnostics: &mut Diagnostics) {
     if size == Some(Size(0)) {
         diagnostics.push(node.error("limit", "with a limit of 0 nothing could ever be taken"));
-    }
-}
-
-/// Compiles `store:`.
-pub fn store(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> StoreSettings {
-    let shape: StoreShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
-    let keep = node.and_then(|node| node.given("keep"));
-    let keep: KeepShape = keep.and_then(|keep| keep.read(diagnostics)).unwrap_or_default();
-    at(node, "max_size", |location| {
-        reject_zero(shape.max_size, location, diagnostics);
-    });
-    StoreSettings {
-        path: shape.path.map(|path| keyring.folder().join(path)),
-        settings: Settings {
-            keep: Keep {
-                done: period(keep.done, DEFAULT_KEEP_DONE),
-                dead: period(keep.dead, DEFAULT_KEEP_DEAD),
-                records: PerRing {
-                    ignored: keep.ignored.unwrap_or(DEFAULT_KEEP_RING) as usize,
-                    refused: keep.refused.unwrap_or(DEFAULT_KEEP_RING) as usize,
-                },
-                ring_bytes: keep.ring_bytes.unwrap_or(DEFAULT_RING_BYTES).0,
-            },
-            max_size: Some(shape.max_size.unwrap_or(DEFAULT_MAX_SIZE).0),
-            min_free: shape.min_free.unwrap_or(DEFAULT_MIN_FREE).0,
-        },
     }
 }
 
@@ -248,13 +208,13 @@ fn log_file(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) ->
 }
 
 /// Calls `then` with the node under `key`, if there is one.
-fn at<'d>(node: Option<Node<'d>>, key: &str, then: impl FnOnce(Node<'d>)) {
+pub(super) fn at<'d>(node: Option<Node<'d>>, key: &str, then: impl FnOnce(Node<'d>)) {
     if let Some(node) = node.and_then(|node| node.get(key)) {
         then(node);
     }
 }
 
-fn period(given: Option<HumanDuration>, default: Duration) -> Duration {
+pub(super) fn period(given: Option<HumanDuration>, default: Duration) -> Duration {
     given.map_or(default, |period| period.0)
 }
 

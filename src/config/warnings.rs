@@ -4,8 +4,12 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::{Node, unknown};
 
 /// Code and meaning of each warning and note that can belong to a rule.
-pub const OF_RULES: [(&str, &str); 27] = [
+pub const OF_RULES: [(&str, &str); 29] = [
     ("any-audience", "a token for any receiver is accepted"),
+    (
+        "any-node",
+        "with a shared store, any node may append to a file of its machine",
+    ),
     (
         "certificate",
         "a certificate of a forward expires soon, or is no longer valid",
@@ -33,6 +37,10 @@ pub const OF_RULES: [(&str, &str); 27] = [
     (
         "no-id",
         "nothing tells events apart, so that no duplicate is recognised",
+    ),
+    (
+        "nodes",
+        "`nodes` has no effect, or a sender waits at another node",
     ),
     ("nothing-learnt", "the secret is not learnt yet"),
     ("observe", "`mode: observe` takes events that are not genuine"),

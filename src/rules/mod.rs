@@ -15,6 +15,7 @@ mod reload;
 mod respond;
 mod rule;
 mod server;
+mod store;
 mod tls;
 
 use std::collections::{BTreeSet, HashMap};
@@ -29,13 +30,14 @@ pub use reload::{Change, ReloadSettings};
 pub use respond::{AnswerKind, Respond, StatedAnswer};
 pub use rule::{Alternative, GroupSettings, OnDuplicate, PayloadUse, Rule, RuleSource};
 pub use server::{Listen, Server};
+pub use store::{SharedStore, StoreSettings};
 pub use tls::{CertificateSource, ClientAuth, Tls};
 
 use crate::acme::Acme;
 use crate::act::Action;
 use crate::base::include::Include;
 use crate::base::written::Written;
-use crate::store::{Settings, Wanted};
+use crate::store::{InForce, Wanted, WantedRules};
 
 /// Compiled contents of one rules file.
 #[derive(Debug)]
@@ -53,6 +55,8 @@ pub struct RuleSet {
     pub includes: Vec<Include>,
     pub server: Server,
     pub store: StoreSettings,
+    /// Name of this node.
+    pub node: Arc<str>,
     /// Limits on the deliveries that run at the same time.
     pub wanted: Wanted,
     pub admin: Admin,
@@ -128,21 +132,36 @@ impl RuleSet {
         Some((endpoint, endpoint.rules.get(*rule)?))
     }
 
+    /// The rules that this node performs: those without `nodes`, and those that name it. A store of
+    /// one node has all, also rules that are gone.
+    pub fn performed(&self) -> WantedRules {
+        if self.store.server.is_none() {
+            return WantedRules::All;
+        }
+        let performed = self.all_rules().filter(|rule| rule.is_performed_by(&self.node));
+        let names = performed.map(|rule| Arc::clone(&rule.name));
+        WantedRules::Only(Arc::new(names.collect()))
+    }
+
+    /// What the other nodes are told of this set.
+    pub fn in_force(&self) -> InForce {
+        let rules = match &self.wanted.rules {
+            WantedRules::All => Arc::default(),
+            WantedRules::Only(rules) => Arc::clone(rules),
+        };
+        InForce {
+            generation: self.generation,
+            sha256: self.sha256.clone(),
+            rules,
+        }
+    }
+
     /// All rules, those of `on_silence` too.
     pub fn all_rules(&self) -> impl Iterator<Item = &Rule> {
         let rules = self.endpoints.iter().flat_map(|endpoint| &endpoint.rules);
         let expected = self.expected.iter();
         rules.chain(expected.filter_map(|expected| expected.on_silence.as_ref()))
     }
-}
-
-/// Settings of the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreSettings {
-    /// Path of the file. `None`: the default path, which `config` decides.
-    pub path: Option<PathBuf>,
-    /// Retention and limits.
-    pub settings: Settings,
 }
 
 /// Percent-decodes the parameters of a path. `None` if one is not UTF-8, so that nothing matches.

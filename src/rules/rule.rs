@@ -29,6 +29,8 @@ pub struct Rule {
     pub source: Option<RuleSource>,
     /// False if the rule is switched off.
     pub enabled: bool,
+    /// Names of the nodes that perform the rule. `None`: each may.
+    pub nodes: Option<Vec<Arc<str>>>,
     /// Codes of the warnings that the rule allows.
     pub allowed_warnings: Vec<&'static str>,
     /// Longest time without an event for the rule. `None`: none is expected.
@@ -106,6 +108,12 @@ impl Rule {
         self.alternatives
             .iter()
             .find(|alternative| alternative.verification == index)
+    }
+
+    /// True if the node of this name performs the rule.
+    pub fn is_performed_by(&self, node: &str) -> bool {
+        let nodes = self.nodes.as_ref();
+        nodes.is_none_or(|nodes| nodes.iter().any(|name| **name == *node))
     }
 
     /// True if the rule allows the warning with this code.

@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 
 use self::wait::Ended;
 use super::ask::{ask, segment};
-use super::location::StoreLocation;
+use super::location::{StoreLocation, is_at};
 use super::{Format, NO, UNKNOWN, YES, body, complain, fail, header, pair, say, status};
 use crate::admin::{FireAnswer, FireRequest};
 use crate::base::escape;
 use crate::base::units::HumanDuration;
+use crate::config;
 use crate::store::Place;
 
 #[derive(Debug, clap::Args)]
@@ -148,8 +149,17 @@ fn store_of_daemon(socket: &Path, store_location: &StoreLocation) -> Result<Plac
     if let Some(other) = status::identity_mismatch(store_location, &status) {
         return Err(fail(&format!("the daemon at `{shown}` {other}")));
     }
-    let store = status.store.map(|store| store.path.into()).unwrap_or_default();
-    Ok(Place::File(store))
+    let shown = status.store.map(|store| store.path).unwrap_or_default();
+    if !config::is_server(&shown) {
+        return Ok(Place::File(shown.into()));
+    }
+    let place = store_location.store()?;
+    if is_at(&place, &shown) {
+        return Ok(place);
+    }
+    Err(fail(&format!(
+        "the daemon has the store `{shown}`, not `{place}`"
+    )))
 }
 
 /// Prints the daemon's answer.

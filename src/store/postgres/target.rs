@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
 use tokio_postgres::config::Host;
 
 use super::url::{DEFAULT_PORT, ServerUrl};
@@ -45,8 +46,16 @@ impl fmt::Display for Target {
     }
 }
 
+impl ServerUrl {
+    /// True if the URL has a password.
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
+    }
+}
+
 /// What must be safe before an event is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// The disk of the server.
     #[default]
@@ -58,7 +67,8 @@ pub enum Durability {
 }
 
 /// How a node hears that there is work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Wake {
     /// By `LISTEN` and `NOTIFY`, and by looking.
     #[default]

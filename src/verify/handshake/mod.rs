@@ -125,6 +125,12 @@ impl Verification {
         Some(question.answer(self.mac_key(None, received.at)))
     }
 
+    /// True if the secret is learnt from a handshake, into a file.
+    pub fn learns(&self) -> bool {
+        let handshake = self.handshake.as_ref();
+        handshake.is_some_and(|handshake| handshake.learning.is_some())
+    }
+
     /// Methods of the handshake's requests. Empty without a handshake.
     pub fn handshake_methods(&self) -> impl Iterator<Item = &Method> {
         let forms = self
