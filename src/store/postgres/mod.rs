@@ -15,6 +15,7 @@ mod adding;
 mod arrivals;
 mod candidates;
 mod changes;
+mod closing;
 mod debounce;
 mod dedup_keys;
 mod ends;
@@ -207,12 +208,7 @@ impl Store for PostgresStore {
     }
 
     fn close(&self) -> Answer<'_, ()> {
-        Box::pin(async move {
-            if let Err(error) = self.flush_sightings().await {
-                tracing::warn!(%error, "cannot write ignored events down");
-            }
-            self.leave().await
-        })
+        Box::pin(self.close_all())
     }
 
     fn remember_sighting(&self, sighting: Sighting) {

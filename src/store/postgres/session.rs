@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::{Instant, timeout_at};
 
@@ -21,6 +22,7 @@ pub(super) struct Session {
     target: Arc<Target>,
     role: &'static str,
     link: tokio::sync::Mutex<Option<Link>>,
+    is_closed: AtomicBool,
 }
 
 impl Session {
@@ -29,6 +31,7 @@ impl Session {
             target: Arc::clone(target),
             role,
             link: tokio::sync::Mutex::new(None),
+            is_closed: AtomicBool::new(false),
         }
     }
 
@@ -44,6 +47,9 @@ impl Session {
         let mut held = timeout_at(tries.until, self.link.lock())
             .await
             .map_err(|_| self.no_answer())?;
+        if self.is_closed() {
+            return Err(StoreError::Closed);
+        }
         tries.give_a_try();
         loop {
             let asked = self.try_once(&mut held, &mut question);
@@ -58,9 +64,15 @@ impl Session {
         }
     }
 
-    /// Closes the connection. The next question opens another one.
+    /// Closes the connection, after the question that is being asked. Later questions are answered
+    /// [`StoreError::Closed`].
     pub async fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
         drop(self.link.lock().await.take());
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
     }
 
     async fn try_once<T>(
