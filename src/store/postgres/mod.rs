@@ -18,6 +18,7 @@ mod changes;
 mod closing;
 mod debounce;
 mod dedup_keys;
+mod elapsing;
 mod ends;
 mod enqueue;
 mod expansion;

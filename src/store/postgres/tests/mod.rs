@@ -1,6 +1,7 @@
 //! Tests of what only a store on a server can do. Those that need PostgreSQL are ignored without it.
 
 mod instance;
+mod repeating;
 mod securing;
 mod urls;
 mod working;
