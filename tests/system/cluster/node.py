@@ -92,7 +92,7 @@ class Node:
             except subprocess.TimeoutExpired:
                 self.kill()
 
-    def tail(self, lines=30):
+    def tail(self, lines=10):
         return "\n".join((self.folder / "log").read_text(errors="replace").splitlines()[-lines:])
 
 

@@ -19,6 +19,7 @@ SETTINGS = {
     "wal_keep_size": "256MB",
     "recovery_init_sync_method": "syncfs",
     "logging_collector": "off",
+    "log_min_error_statement": "panic",
     "log_line_prefix": "%m [%p] %a ",
     "wal_receiver_timeout": "10s",
     "wal_retrieve_retry_interval": "200ms",
@@ -147,7 +148,7 @@ class Server:
     def setting(self, name):
         return self.sql(f"SHOW {name}")
 
-    def tail(self, lines=30):
+    def tail(self, lines=10):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
