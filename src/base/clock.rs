@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -112,6 +113,30 @@ enum ClockSource {
     /// Set and advanced by a test.
     Manual(Arc<ManualClock>),
     Steady(Arc<Steady>),
+    Shifted(Arc<Shifted>),
+}
+
+/// State of [`Clock::shifted`].
+#[derive(Debug)]
+struct Shifted {
+    wall: Clock,
+    offset: Arc<ClockOffset>,
+}
+
+/// Distance of another machine's clock from the clock of this one. It is measured now and then.
+#[derive(Debug, Default)]
+pub struct ClockOffset(AtomicI64);
+
+impl ClockOffset {
+    /// Sets the offset: the other clock showed `other` when this machine's clock showed `own`.
+    pub fn measure(&self, own: Timestamp, other: Timestamp) {
+        self.0.store(other.0.saturating_sub(own.0), Ordering::Release);
+    }
+
+    /// Milliseconds by which the other clock is ahead. Negative if it is behind.
+    pub fn millis(&self) -> i64 {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// State of [`Clock::steady`].
@@ -173,6 +198,14 @@ impl Clock {
         Self { source }
     }
 
+    /// A clock of another machine: that of this one, moved by an offset.
+    pub fn shifted(wall: Self, offset: Arc<ClockOffset>) -> Self {
+        let shifted = Shifted { wall, offset };
+        Self {
+            source: ClockSource::Shifted(Arc::new(shifted)),
+        }
+    }
+
     pub fn now(&self) -> Timestamp {
         match &self.source {
             #[expect(clippy::disallowed_methods, reason = "this is the door")]
@@ -181,6 +214,10 @@ impl Clock {
                 Timestamp(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
             }
             ClockSource::Manual(manual) => Timestamp(manual.now()),
+            ClockSource::Shifted(shifted) => {
+                let now = shifted.wall.now();
+                Timestamp(now.0.saturating_add(shifted.offset.millis()))
+            }
             ClockSource::Steady(steady) => {
                 let mut anchor = steady.anchor.lock();
                 anchor.read(steady.wall.now(), steady.started.elapsed())
@@ -204,7 +241,9 @@ impl Clock {
     pub async fn sleep(&self, duration: Duration) {
         match &self.source {
             ClockSource::Manual(manual) => ManualWait::new(manual, self.now().plus(duration).0).await,
-            ClockSource::System | ClockSource::Steady(_) => tokio::time::sleep(duration).await,
+            ClockSource::System | ClockSource::Steady(_) | ClockSource::Shifted(_) => {
+                tokio::time::sleep(duration).await;
+            }
         }
     }
 
@@ -212,7 +251,7 @@ impl Clock {
     pub fn earliest_wait(&self) -> Option<Timestamp> {
         match &self.source {
             ClockSource::Manual(manual) => manual.earliest_wait().map(Timestamp),
-            ClockSource::System | ClockSource::Steady(_) => None,
+            ClockSource::System | ClockSource::Steady(_) | ClockSource::Shifted(_) => None,
         }
     }
 }
@@ -276,6 +315,17 @@ mod tests {
         assert!(steady.now() >= Timestamp::from_seconds(10_000));
         wall.set(Timestamp::from_seconds(20_000));
         assert_eq!(steady.now(), Timestamp::from_seconds(20_000));
+    }
+
+    #[test]
+    fn a_shifted_clock_shows_the_time_of_the_other_machine() {
+        let (wall, offset) = (Clock::manual(Timestamp::from_seconds(100)), Arc::default());
+        let shifted = Clock::shifted(wall.clone(), Arc::clone(&offset));
+        assert_eq!(shifted.now(), wall.now());
+        offset.measure(wall.now(), Timestamp::from_seconds(93));
+        assert_eq!(offset.millis(), -7_000);
+        wall.advance(Duration::from_secs(10));
+        assert_eq!(shifted.now(), Timestamp::from_seconds(103));
     }
 
     #[tokio::test]

@@ -153,6 +153,7 @@ impl RuleSet {
             generation: self.generation,
             sha256: self.sha256.clone(),
             rules,
+            known: Arc::new(self.all_rules().map(|rule| Arc::clone(&rule.name)).collect()),
         }
     }
 

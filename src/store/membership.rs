@@ -14,6 +14,8 @@ pub struct InForce {
     pub sha256: String,
     /// Rules that this node performs.
     pub rules: Arc<HashSet<Arc<str>>>,
+    /// All rules of the rules file, also those that only other nodes perform.
+    pub known: Arc<HashSet<Arc<str>>>,
 }
 
 /// A node as the others see it.

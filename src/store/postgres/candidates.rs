@@ -21,7 +21,7 @@ use crate::store::{DeliveryId, Wanted, WantedRules};
 /// Maximum deliveries of one rule that are read at once.
 const READ_MAX: usize = 256;
 
-/// Finds the rules that have a queue by steps in the index. `$2` are rules to be left out.
+/// Finds the rules that have a queue by steps in the index. The rest of the statement reads `rules`.
 macro_rules! queues {
     ($rest:literal) => {
         concat!(
@@ -35,6 +35,7 @@ macro_rules! queues {
         )
     };
 }
+pub(super) use queues;
 
 /// The first deliveries of each rule up to the due time `$3`, at most `$4` of each.
 const DUE: &str = queues!(

@@ -30,6 +30,8 @@ pub(super) struct LeasedDelivery {
     pub begins_by_itself: bool,
     /// True if the row says that the attempt has begun.
     pub is_recorded: bool,
+    /// True if the order was given to stop the attempt.
+    pub is_stopped: bool,
     /// True if a settlement was sent and its outcome is unknown: it may be there already.
     pub may_be_settled: bool,
 }

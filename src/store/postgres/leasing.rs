@@ -23,7 +23,9 @@ use super::row;
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::decide::settlement::LeaseSnapshot;
-use crate::store::{DeliveryFailure, DeliveryId, Lease, Leased, Settled, Settlement, StoreError, Wanted};
+use crate::store::{
+    DeliveryFailure, DeliveryId, Lease, Leased, Settled, Settlement, StoreError, Wanted, WantedRules,
+};
 
 /// Bytes of bodies after which one call leases no more.
 const BYTES: usize = 16 << 20;
@@ -104,6 +106,8 @@ impl Drop for Leasing {
 impl PostgresStore {
     pub(super) async fn lease_due(&self, wanted: Wanted, now: Timestamp) -> Result<Leased, StoreError> {
         let node = &self.node;
+        node.liveness.check()?;
+        let wanted = node.with_orphans(wanted);
         let leasing = self.leasing.ask(move |link| {
             let (node, wanted) = (Arc::clone(node), wanted.clone());
             Box::pin(async move { node.lease(link, &wanted, now).await })
@@ -117,6 +121,7 @@ impl PostgresStore {
 
     pub(super) async fn first_due(&self, wanted: Wanted) -> Result<Option<Timestamp>, StoreError> {
         let node = &self.node;
+        let wanted = node.with_orphans(wanted);
         let ask = self.leasing.ask(move |link| {
             let (node, wanted) = (Arc::clone(node), wanted.clone());
             Box::pin(async move { candidates::next_due(link, &node, &wanted).await })
@@ -169,6 +174,17 @@ impl Node {
                 return Ok(leasing);
             }
         }
+    }
+
+    /// Adds the rules whose deliveries this node makes dead letters.
+    fn with_orphans(&self, mut wanted: Wanted) -> Wanted {
+        let orphans = self.orphans.lock();
+        if let WantedRules::Only(rules) = &mut wanted.rules
+            && !orphans.is_empty()
+        {
+            *rules = Arc::new(rules.union(&orphans).cloned().collect());
+        }
+        wanted
     }
 
     /// Decides which deliveries have their turn.
@@ -341,6 +357,7 @@ impl Known {
             cost: pick.cost,
             begins_by_itself,
             is_recorded: false,
+            is_stopped: false,
             may_be_settled: false,
         };
         Ok((delivery, lease, leased))

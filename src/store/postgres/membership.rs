@@ -1,46 +1,26 @@
-//! The nodes of a store: one joins, is heard of, is buried, and leaves.
+//! The nodes of a store: one joins, says which rules it has, and leaves. `heartbeat.rs` keeps it among
+//! the living, `burial.rs` ends nodes that are gone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::PostgresStore;
+use super::burial::{self, Gone};
 use super::failure::Failure;
 use super::interruptions::{BegunAttempt, begun, record_all};
 use super::link::Link;
+use super::liveness::BootTime;
 use super::node::Node;
+use super::row;
 use super::schema;
-use crate::store::{Interrupted, StoreError};
+use crate::base::clock::{Clock, ClockOffset};
+use crate::store::{InForce, NodeState, StoreError};
 
-const JOIN: &str =
-    "INSERT INTO nodes (name, version, schema, machine, process) VALUES ($1, $2, $3, '', '') RETURNING id";
+const JOIN: &str = "INSERT INTO nodes (name, version, schema, machine, process, lease) VALUES ($1, $2, $3, $4, $5, $6) \
+     RETURNING id";
 
-/// Ends nodes. A lease that one of them makes at this moment is waited for.
-const END_NODES: &str = "DELETE FROM nodes WHERE id = ANY ($1) RETURNING id";
-
-/// Attempts of nodes that were recorded as begun. A settlement of one of them is waited for.
-const BEGUN: &str = begun!(
-    "q.begun_at FROM queue q LEFT JOIN unnest($1::bigint[], $2::text[]) AS n(id, name) ON n.id = q.node \
-     WHERE q.node = ANY ($1) AND q.begun_at IS NOT NULL AND q.state = 'ready' ORDER BY q.seq FOR UPDATE OF q"
-);
-
-const NAMES: &str = "SELECT id, name FROM nodes WHERE id = ANY ($1) FOR UPDATE";
-
-/// Frees what nodes had leased. It may have ended them.
-const FREE_LEASES: &str = "UPDATE queue SET node = NULL, lease = NULL, leased_at = NULL, begun_at = NULL, suspect = $2 \
-     WHERE node = ANY ($1)";
-
-const FREE_PINNED: &str = "UPDATE queue SET pinned = NULL WHERE pinned = ANY ($1)";
-
-/// Adds the sums of nodes that are gone to those of nobody.
-const FOLD_TALLY: &str = "WITH gone AS (DELETE FROM tally t WHERE node <> 0 AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = t.node) \
-         RETURNING *) \
-     INSERT INTO tally AS t (node, slot, pending, done, dead, events, dedup_keys, sightings, bytes) \
-     SELECT 0, 0, coalesce(sum(pending), 0), coalesce(sum(done), 0), coalesce(sum(dead), 0), coalesce(sum(events), 0), \
-         coalesce(sum(dedup_keys), 0), coalesce(sum(sightings), 0), coalesce(sum(bytes), 0) FROM gone \
-     ON CONFLICT (node, slot) DO UPDATE SET \
-         pending = t.pending + excluded.pending, done = t.done + excluded.done, dead = t.dead + excluded.dead, \
-         events = t.events + excluded.events, dedup_keys = t.dedup_keys + excluded.dedup_keys, \
-         sightings = t.sightings + excluded.sightings, bytes = t.bytes + excluded.bytes";
+const SERVER_TIME: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// Attempts of this node that may have begun.
 const MINE: &str = begun!(
@@ -52,17 +32,60 @@ const MINE: &str = begun!(
 const STRAYS: &str = "UPDATE queue SET node = NULL, lease = NULL, leased_at = NULL, begun_at = NULL \
      WHERE node = $1 AND state = 'ready' AND seq <> ALL ($2)";
 
+const SERVE: &str = "UPDATE nodes SET generation = $2, rules = $3 WHERE id = $1";
+
+const FORGET_RULES: &str = "DELETE FROM node_rules WHERE node = $1";
+
+const KNOW_RULES: &str = "INSERT INTO node_rules (node, rule, performed) SELECT $1, rule, performed \
+     FROM unnest($2::text[], $3::bool[]) AS r(rule, performed)";
+
+/// Lets other nodes have what was kept for this one, of rules that it does not perform any more.
+const UNPIN: &str = "UPDATE queue SET pinned = NULL WHERE pinned = $1 AND rule <> ALL ($2)";
+
+const NODES: &str = "SELECT n.id, n.name, n.version, (extract(epoch FROM n.begun_at) * 1000)::bigint, \
+     greatest((extract(epoch FROM clock_timestamp() - n.heard_of) * 1000)::bigint, 0), n.generation, n.rules, \
+     (SELECT count(*) FROM queue q WHERE q.node = n.id) FROM nodes n ORDER BY n.name, n.id";
+
 impl Node {
-    /// Joins the nodes of the store.
+    /// Joins the nodes of the store. Nodes of this machine whose processes have ended are buried.
     pub async fn join(&self, link: &Link) -> Result<(), Failure> {
+        let sent = BootTime::now();
         let version = env!("CARGO_PKG_VERSION");
         let name: &str = &self.target.node;
-        let rows = link.query(JOIN, &[&name, &version, &schema::VERSION]).await?;
-        let id = rows
-            .first()
-            .map(|row| row.get(0))
-            .ok_or_else(|| Failure::unexpected("no node"))?;
-        self.set_id(id);
+        let lease = i64::try_from(self.target.lease.as_millis()).unwrap_or(i64::MAX);
+        let own = &self.process;
+        let rows = link
+            .query(
+                JOIN,
+                &[
+                    &name,
+                    &version,
+                    &schema::VERSION,
+                    &own.machine,
+                    &own.process,
+                    &lease,
+                ],
+            )
+            .await?;
+        let joined = rows.first().ok_or_else(|| Failure::unexpected("no node"))?;
+        self.set_id(joined.try_get(0)?);
+        self.liveness.heard(sent);
+        self.serve_again();
+        Ok(())
+    }
+
+    /// Takes part in the store from now on.
+    pub async fn start(&self, link: &Link) -> Result<(), Failure> {
+        self.join(link).await?;
+        self.bury_predecessors(link).await
+    }
+
+    /// Buries the nodes of this machine whose processes have ended.
+    pub async fn bury_predecessors(&self, link: &Link) -> Result<(), Failure> {
+        let gone = burial::ended_processes(link, &self.process).await?;
+        if !gone.is_empty() {
+            self.bury(link, Gone::These(&gone)).await?;
+        }
         Ok(())
     }
 
@@ -71,6 +94,21 @@ impl Node {
     pub async fn release_strays(&self, link: &Link) -> Result<u64, Failure> {
         let known: Vec<i64> = self.leases.lock().iter().map(|(_, leased)| leased.seq).collect();
         link.execute(STRAYS, &[&self.id(), &known]).await
+    }
+
+    /// Writes which rules this node has in force.
+    pub async fn write_rules(&self, link: &Link, in_force: &InForce) -> Result<(), Failure> {
+        let id = self.id();
+        let generation = i64::try_from(in_force.generation).unwrap_or(i64::MAX);
+        let known: Vec<&str> = in_force.known.iter().map(|rule| &**rule).collect();
+        let performed: Vec<bool> = known.iter().map(|rule| in_force.rules.contains(*rule)).collect();
+        let rules: Vec<&str> = in_force.rules.iter().map(|rule| &**rule).collect();
+        link.run("BEGIN").await?;
+        link.execute(SERVE, &[&id, &generation, &in_force.sha256]).await?;
+        link.execute(FORGET_RULES, &[&id]).await?;
+        link.execute(KNOW_RULES, &[&id, &known, &performed]).await?;
+        link.execute(UNPIN, &[&id, &rules]).await?;
+        link.run("COMMIT").await
     }
 
     /// Releases all leases of this node, and ends the node. Attempts that run are recorded as
@@ -98,36 +136,22 @@ impl Node {
             }
         }
         record_all(link, begun, true).await?;
-        let ids = vec![id];
-        link.execute(FREE_LEASES, &[&ids, &false]).await?;
-        link.execute(FREE_PINNED, &[&ids]).await?;
-        link.query(END_NODES, &[&ids]).await?;
-        link.execute(FOLD_TALLY, &[]).await?;
+        burial::end_nodes(link, &[id], false).await?;
         link.run("COMMIT").await
     }
 }
 
-/// Ends the leases of nodes that are gone, and the nodes themselves. Returns the attempts that were
-/// interrupted.
-async fn bury_nodes(link: &Link, nodes: &[i64]) -> Result<Vec<Interrupted>, Failure> {
-    link.run("BEGIN").await?;
-    let mut names: (Vec<i64>, Vec<String>) = Default::default();
-    for read in link.query(NAMES, &[&nodes]).await? {
-        names.0.push(read.try_get(0)?);
-        names.1.push(read.try_get(1)?);
-    }
-    link.query(END_NODES, &[&names.0]).await?;
-    let rows = link.query(BEGUN, &[&names.0, &names.1]).await?;
-    let begun = rows
-        .iter()
-        .map(BegunAttempt::read)
-        .collect::<Result<Vec<_>, _>>()?;
-    let interrupted = record_all(link, begun, false).await?;
-    link.execute(FREE_LEASES, &[&names.0, &true]).await?;
-    link.execute(FREE_PINNED, &[&names.0]).await?;
-    link.execute(FOLD_TALLY, &[]).await?;
-    link.run("COMMIT").await?;
-    Ok(interrupted)
+/// Measures the clock of the server.
+pub(super) async fn clock_offset(link: &Link) -> Result<ClockOffset, Failure> {
+    // A statement that is prepared takes one trip.
+    link.query(SERVER_TIME, &[]).await?;
+    let (clock, offset) = (Clock::system(), ClockOffset::default());
+    let before = clock.now();
+    let rows = link.query(SERVER_TIME, &[]).await?;
+    let read = rows.first().ok_or_else(|| Failure::unexpected("no time"))?;
+    let trip = clock.now().distance(before);
+    offset.measure(before.plus(trip / 2), row::time(read, 0)?);
+    Ok(offset)
 }
 
 impl PostgresStore {
@@ -138,23 +162,54 @@ impl PostgresStore {
 
     /// Ends the leases of nodes that are gone.
     pub async fn bury(&self, nodes: &[i64]) -> Result<(), StoreError> {
-        let nodes: Arc<[i64]> = Arc::from(nodes);
+        let (node, nodes) = (&self.node, Arc::<[i64]>::from(nodes));
         let buried = self.leasing.ask(move |link| {
-            let nodes = Arc::clone(&nodes);
-            Box::pin(async move { bury_nodes(link, &nodes).await })
+            let (node, nodes) = (Arc::clone(node), Arc::clone(&nodes));
+            Box::pin(async move { node.bury(link, Gone::These(&nodes)).await })
         });
         buried.await.map(drop)
     }
 
-    /// Releases all leases and ends this node.
+    pub(super) async fn list_nodes(&self) -> Result<Vec<NodeState>, StoreError> {
+        let own = self.node.id();
+        let listed = self.requests.ask(move |link| {
+            Box::pin(async move {
+                let mut nodes = Vec::new();
+                for read in link.query(NODES, &[]).await? {
+                    let count = |column| {
+                        Ok::<_, Failure>(u64::try_from(read.try_get::<_, i64>(column)?).unwrap_or(0))
+                    };
+                    nodes.push(NodeState {
+                        is_self: read.try_get::<_, i64>(0)? == own,
+                        name: row::text(&read, 1)?,
+                        version: read.try_get(2)?,
+                        since: row::time(&read, 3)?,
+                        silent_for: Duration::from_millis(count(4)?),
+                        generation: count(5)?,
+                        sha256: read.try_get(6)?,
+                        leases: count(7)?,
+                    });
+                }
+                Ok(nodes)
+            })
+        });
+        listed.await
+    }
+
+    /// Carries out earlier calls, releases all leases and ends this node.
     pub(super) async fn leave(&self) -> Result<(), StoreError> {
+        self.heart.stop().await;
+        self.enqueuing.close().await;
+        self.settling.close().await;
         let node = &self.node;
         let departed = self.leasing.ask(move |link| {
             let node = Arc::clone(node);
             Box::pin(async move { node.depart(link).await })
         });
-        departed.await?;
+        let departed = departed.await;
         node.leases.lock().end_all();
-        Ok(())
+        self.leasing.close().await;
+        self.requests.close().await;
+        departed
     }
 }

@@ -13,6 +13,7 @@
 
 mod adding;
 mod arrivals;
+mod burial;
 mod candidates;
 mod changes;
 mod closing;
@@ -27,18 +28,22 @@ mod failure;
 mod failures;
 mod forgetting;
 mod groups;
+mod heartbeat;
 mod interruptions;
 mod leases;
 mod leasing;
 mod link;
+mod liveness;
 mod membership;
 mod new_events;
 mod node;
 mod opening;
+mod orphans;
 mod partitions;
 mod patience;
 mod pauses;
 mod pipeline;
+mod process;
 mod promises;
 mod reading;
 mod request_rows;
@@ -73,14 +78,15 @@ pub use target::{Durability, Target, Wake};
 pub use url::ServerUrl;
 
 use self::enqueue::{Enqueue, Enqueuing};
+use self::heartbeat::Heart;
 use self::node::Node;
 use self::session::Session;
 use self::settling::Settling;
 use self::worker::Worker;
 use super::{
     Answer, ArrivalRecord, AttemptRecord, Counts, Delivery, DeliveryId, Enqueued, Expansion, Expectation,
-    ExpectationSubject, Health, Leased, NewEvent, News, Pause, PauseSubject, SecretUse, Settings, Settled,
-    Sighting, Store, StoreError, Wanted,
+    ExpectationSubject, Health, InForce, Leased, NewEvent, News, NodeState, Pause, PauseSubject, SecretUse,
+    Settings, Settled, Sighting, Store, StoreError, Wanted,
 };
 use crate::base::clock::{Clock, Timestamp};
 use crate::event::EventId;
@@ -91,7 +97,8 @@ pub struct PostgresStore {
     enqueuing: Worker<Enqueuing>,
     settling: Worker<Settling>,
     /// For leases and heartbeats.
-    leasing: Session,
+    leasing: Arc<Session>,
+    heart: Heart,
     /// For reads and small writes.
     requests: Arc<Session>,
 }
@@ -99,6 +106,7 @@ pub struct PostgresStore {
 impl Store for PostgresStore {
     fn enqueue(&self, new_event: NewEvent) -> Answer<'_, Vec<Enqueued>> {
         Box::pin(async move {
+            self.node.liveness.check()?;
             let enqueue = Enqueue::new(new_event);
             self.enqueuing.call(enqueue).await
         })
@@ -138,6 +146,14 @@ impl Store for PostgresStore {
 
     fn news(&self) -> News {
         self.node.news.clone()
+    }
+
+    fn serve(&self, in_force: InForce) {
+        self.node.serve(in_force);
+    }
+
+    fn nodes(&self) -> Answer<'_, Vec<NodeState>> {
+        Box::pin(self.list_nodes())
     }
 
     fn record_arrivals(&self, records: Vec<ArrivalRecord>) -> Answer<'_, ()> {

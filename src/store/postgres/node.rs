@@ -1,19 +1,23 @@
 //! This node: its place among the nodes, and what it knows in memory.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::leases::Leases;
+use super::liveness::Liveness;
 use super::partitions::Moved;
+use super::process::NodeProcess;
 use super::sightings::NotedSightings;
 use super::target::Target;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, ClockOffset};
 use crate::base::live::Live;
 use crate::event::EventId;
 use crate::store::delivery_cache::FirstAttempts;
-use crate::store::{News, Settings};
+use crate::store::{InForce, Interrupted, News, Settings};
 
 /// What all parts of a store share.
 pub(super) struct Node {
@@ -29,6 +33,21 @@ pub(super) struct Node {
     pub news: News,
     /// Sightings that are not written yet.
     pub sightings: NotedSightings,
+    pub process: NodeProcess,
+    pub liveness: Liveness,
+    /// Attempts of nodes that are gone, until the daemon has asked for them.
+    pub interrupted: Mutex<Vec<Interrupted>>,
+    /// The rules in force.
+    in_force: Mutex<Option<InForce>>,
+    /// The rules in force, if the other nodes do not know them yet.
+    pub unsaid: Mutex<Option<InForce>>,
+    /// Rules that no node has, and whose deliveries this one makes dead letters.
+    pub orphans: Mutex<HashSet<Arc<str>>>,
+    /// Has a heartbeat made at once.
+    pub beat_now: Notify,
+    pub offset: Arc<ClockOffset>,
+    /// True if it was reported that the clocks differ.
+    pub clock_warned: Mutex<bool>,
     /// How far the requests of a past day were copied.
     pub moved: Moved,
     /// The clock of the server, made steady.
@@ -36,7 +55,8 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub fn new(target: &Arc<Target>, settings: Settings) -> Self {
+    /// Makes a node that has not joined. `offset` is that of the server's clock.
+    pub fn new(target: &Arc<Target>, settings: Settings, offset: Arc<ClockOffset>) -> Self {
         Self {
             target: Arc::clone(target),
             settings: Live::new(settings),
@@ -46,9 +66,40 @@ impl Node {
             first_attempts: Mutex::default(),
             news: News::default(),
             sightings: NotedSightings::default(),
+            process: NodeProcess::own(),
+            liveness: Liveness::new(target.lease),
+            interrupted: Mutex::default(),
+            in_force: Mutex::default(),
+            unsaid: Mutex::default(),
+            orphans: Mutex::default(),
+            beat_now: Notify::new(),
+            clock: Clock::steady(Clock::shifted(Clock::system(), Arc::clone(&offset))),
+            offset,
+            clock_warned: Mutex::new(false),
             moved: Moved::default(),
-            clock: Clock::steady(Clock::system()),
         }
+    }
+
+    /// Sets the rules in force. The other nodes hear of them with the next heartbeat, which is made at
+    /// once.
+    pub fn serve(&self, in_force: InForce) {
+        *self.in_force.lock() = Some(in_force);
+        self.serve_again();
+        self.beat_now.notify_one();
+    }
+
+    /// Has the rules in force said with the next heartbeat.
+    pub fn serve_again(&self) {
+        let in_force = self.in_force.lock().clone();
+        *self.unsaid.lock() = in_force;
+    }
+
+    /// True if this node performs a rule, as far as it knows.
+    pub fn performs(&self, rule: &str) -> bool {
+        let in_force = self.in_force.lock();
+        in_force
+            .as_ref()
+            .is_none_or(|in_force| in_force.rules.contains(rule))
     }
 
     pub fn set_id(&self, id: i64) {

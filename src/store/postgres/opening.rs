@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::enqueue::Enqueuing;
+use super::heartbeat::Heart;
 use super::link::Link;
 use super::node::Node;
 use super::server::at_start;
 use super::session::Session;
 use super::settling::Settling;
 use super::worker::Worker;
-use super::{PostgresStore, Target, partitions, schema};
+use super::{PostgresStore, Target, membership, partitions, schema};
 use crate::store::{Settings, StoreError};
 
 impl PostgresStore {
@@ -19,12 +20,15 @@ impl PostgresStore {
         let link = Link::connect(&target, "start").await.map_err(at_start)?;
         schema::prepare(&link, &target).await.map_err(at_start)?;
         partitions::make(&link).await.map_err(at_start)?;
-        let node = Arc::new(Node::new(&target, settings));
-        node.join(&link).await.map_err(at_start)?;
+        let offset = membership::clock_offset(&link).await.map_err(at_start)?;
+        let node = Arc::new(Node::new(&target, settings, Arc::new(offset)));
+        node.start(&link).await.map_err(at_start)?;
+        let leasing = Arc::new(Session::new(&target, "queue"));
         Ok(Self {
             enqueuing: Worker::start(&Arc::new(Enqueuing::new(&node)), &target, "events", &[0, 1]),
             settling: Worker::start(&Arc::new(Settling::new(&node)), &target, "results", &[2]),
-            leasing: Session::new(&target, "queue"),
+            heart: Heart::start(&node, &leasing),
+            leasing,
             requests: Arc::new(Session::new(&target, "requests")),
             node,
         })

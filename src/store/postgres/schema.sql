@@ -14,8 +14,9 @@ CREATE TABLE nodes (
     name        text    NOT NULL,
     version     text    NOT NULL,       -- of hookyard
     schema      integer NOT NULL,       -- version of the schema that this hookyard knows
-    machine     text    NOT NULL,       -- id of the boot of its machine
+    machine     text    NOT NULL,       -- boot of its machine, and namespace of its process ids
     process     text    NOT NULL,       -- process id and start of the process on that machine
+    lease       bigint  NOT NULL,       -- milliseconds without a heartbeat after which it is gone
     begun_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     heard_of    timestamptz NOT NULL DEFAULT clock_timestamp(), -- last heartbeat
     steady_since timestamptz NOT NULL DEFAULT clock_timestamp(), -- since when it was heard of without a gap
@@ -23,10 +24,11 @@ CREATE TABLE nodes (
     rules       text    NOT NULL DEFAULT '' -- SHA-256 of the rules in force
 ) WITH (fillfactor = 50);
 
--- The rules that a node performs: those in force on it that name it, or no node.
+-- The rules that a node has in force. It performs those that name it, or no node.
 CREATE TABLE node_rules (
     node        bigint  NOT NULL REFERENCES nodes ON DELETE CASCADE,
     rule        text    NOT NULL,
+    performed   boolean NOT NULL,
     PRIMARY KEY (rule, node)
 );
 CREATE INDEX node_rules_node ON node_rules (node);
