@@ -28,6 +28,9 @@ pub const UNLIMITED: Concurrency = Concurrency {
 
 /// An implementation of [`Store`] that can be opened, closed and opened again.
 pub trait Subject: Sized {
+    /// True if the store knows how much space its disk has left.
+    const KNOWS_ITS_DISK: bool = true;
+
     /// Opens an empty store.
     async fn open(settings: Settings) -> Self;
     fn store(&self) -> &dyn Store;
@@ -232,6 +235,8 @@ impl Postgres {
 }
 
 impl Subject for Postgres {
+    const KNOWS_ITS_DISK: bool = false;
+
     async fn open(settings: Settings) -> Self {
         let target = Self::target();
         let schema = Some(TestSchema(target.clone()));

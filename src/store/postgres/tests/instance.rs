@@ -173,20 +173,12 @@ impl Instance {
     /// Ends the server and all its processes at once, as the loss of power would.
     pub fn kill(&self) {
         let Some(server) = self.process() else { return };
-        for process in children(server).into_iter().chain([server]) {
-            // It may have ended by itself.
+        // It must not start others. Some may have ended by themselves.
+        let _stopped = kill_process(server, Signal::STOP);
+        let processes = children(server);
+        for process in [server].into_iter().chain(processes) {
             let _ended = kill_process(process, Signal::KILL);
         }
-    }
-
-    /// Stops or continues the process of a standby that receives what the primary writes.
-    pub fn signal_receiver(&self, signal: Signal) {
-        let server = self.process().unwrap();
-        let receiver = children(server).into_iter().find(|process| {
-            let line = fs::read_to_string(format!("/proc/{}/cmdline", process.as_raw_nonzero()));
-            line.is_ok_and(|line| line.contains("walreceiver"))
-        });
-        kill_process(receiver.expect("the standby receives"), signal).unwrap();
     }
 
     fn process(&self) -> Option<Pid> {
@@ -237,8 +229,12 @@ impl Instance {
         } else {
             command.current_dir("/").output().unwrap()
         };
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{}: {said}", program.display());
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            let log: Vec<_> = log.lines().rev().take(5).collect();
+            panic!("{}: {said} {log:?}", program.display());
+        }
         output
     }
 

@@ -1,5 +1,6 @@
 //! Tests of what only a store on a server can do. Those that need PostgreSQL are ignored without it.
 
+mod failing_over;
 mod instance;
 mod repeating;
 mod securing;
