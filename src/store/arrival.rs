@@ -1,5 +1,6 @@
 //! Records of arrivals that became no event, in two bounded rings.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -108,6 +109,50 @@ pub struct ArrivalFilter {
     pub client: Option<IpNet>,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
+}
+
+impl ArrivalFilter {
+    /// True if an event may pass.
+    pub(super) fn may_be_event(&self) -> bool {
+        use ArrivalOutcome::{Accepted, Fired, Ignored};
+        matches!(self.outcome, None | Some(Accepted | Fired | Ignored))
+    }
+
+    /// True if an arrival that became no event may pass. It has no deliveries.
+    pub(super) fn may_be_record(&self) -> bool {
+        let is_event = matches!(
+            self.outcome,
+            Some(ArrivalOutcome::Accepted | ArrivalOutcome::Fired)
+        );
+        !is_event && self.rule.is_none() && self.state.is_none()
+    }
+
+    /// True if a client is in the wanted network.
+    pub(super) fn has_client(&self, client: Option<&str>) -> bool {
+        let Some(network) = self.client else {
+            return true;
+        };
+        let client = client.and_then(|client| client.parse::<IpAddr>().ok());
+        client.is_some_and(|client| network.contains(&client.to_canonical()))
+    }
+
+    /// The id before which wanted arrivals are, for a window before `before`.
+    pub(super) fn end(&self, before: Option<EventId>) -> Option<EventId> {
+        let until = self.until.map(EventId::first_at);
+        before.into_iter().chain(until).min()
+    }
+
+    /// The floor of a window that ends with one of these ids. `None` if there are no older wanted
+    /// arrivals.
+    pub(super) fn floor(&self, last: impl IntoIterator<Item = EventId>) -> Option<EventId> {
+        let floor = last.into_iter().max();
+        floor.filter(|floor| self.since.is_none_or(|since| *floor >= EventId::first_at(since)))
+    }
+
+    /// The first id of a window with this floor.
+    pub(super) fn start(&self, floor: Option<EventId>) -> Option<EventId> {
+        self.since.map(EventId::first_at).max(floor)
+    }
 }
 
 /// An arrival as a list shows it.

@@ -1,6 +1,6 @@
 //! Deliveries that have not ended, as the operator sees them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::ListedDelivery;
 use crate::base::clock::Timestamp;
@@ -52,6 +52,34 @@ pub struct BacklogEntry {
     pub group: Option<String>,
     /// Number of queued deliveries before it in its group.
     pub ahead: u64,
+}
+
+impl BacklogEntry {
+    /// A delivery that is not queued.
+    pub(super) fn unqueued(listed: ListedDelivery) -> Self {
+        Self {
+            listed,
+            group: None,
+            ahead: 0,
+        }
+    }
+
+    /// The first queued deliveries in the order of arrival, with the groups of their rows. All that
+    /// are before one of them in its group are among them.
+    pub(super) fn queued(listed: Vec<ListedDelivery>, groups: &HashMap<i64, String>) -> Vec<Self> {
+        let mut ahead: HashMap<&str, u64> = HashMap::new();
+        let entries = listed.into_iter().map(|listed| {
+            let group = groups.get(&listed.row);
+            let before = ahead.entry(group.map_or("", String::as_str)).or_default();
+            *before += 1;
+            Self {
+                listed,
+                group: group.cloned(),
+                ahead: *before - 1,
+            }
+        });
+        entries.collect()
+    }
 }
 
 /// A concurrency group with deliveries that have not ended.

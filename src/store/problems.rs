@@ -1,6 +1,8 @@
 //! Dead letters and refused arrivals in groups, as the operator sees them.
 
-use super::DeliveryId;
+use std::collections::HashMap;
+
+use super::{DeliveryId, reason};
 use crate::base::clock::Timestamp;
 use crate::event::{ArrivalOutcome, EventId};
 
@@ -66,4 +68,166 @@ pub struct SelectedDeliveries {
     pub deliveries: Vec<DeliveryId>,
     /// Number of all deliveries of the group.
     pub count: u64,
+}
+
+/// Dead letters while they are grouped.
+#[derive(Debug, Default)]
+pub(super) struct DeadLetters {
+    /// By rule and whole reason.
+    rules: HashMap<String, HashMap<String, DeadRows>>,
+    looked_at: u64,
+}
+
+/// Dead letters of one group while they are read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DeadRows {
+    pub count: u64,
+    /// End of the first one and of the last one, in milliseconds.
+    pub first: i64,
+    pub last: i64,
+    /// The latest row.
+    pub seq: i64,
+}
+
+impl DeadRows {
+    pub fn one(ended_at: i64, seq: i64) -> Self {
+        Self {
+            count: 1,
+            first: ended_at,
+            last: ended_at,
+            seq,
+        }
+    }
+
+    /// Adds others. True if one of them is the latest row now.
+    fn add(&mut self, other: &Self) -> bool {
+        self.first = if self.count == 0 {
+            other.first
+        } else {
+            self.first.min(other.first)
+        };
+        self.count += other.count;
+        self.last = self.last.max(other.last);
+        let is_later = other.seq > self.seq;
+        self.seq = self.seq.max(other.seq);
+        is_later
+    }
+}
+
+impl DeadLetters {
+    /// Adds dead letters of a rule with the same whole reason.
+    pub fn add(&mut self, rule: &str, why: &str, rows: &DeadRows) {
+        self.looked_at += rows.count;
+        // Without a copy of names and reasons that are known.
+        if !self.rules.contains_key(rule) {
+            self.rules.insert(rule.to_owned(), HashMap::new());
+        }
+        let Some(reasons) = self.rules.get_mut(rule) else {
+            return;
+        };
+        match reasons.get_mut(why) {
+            Some(known) => drop(known.add(rows)),
+            None => drop(reasons.insert(why.to_owned(), rows.clone())),
+        }
+    }
+
+    /// The groups. `ids` reads the ids of a row: those of the delivery and of its event.
+    pub fn groups<E>(
+        self,
+        mut ids: impl FnMut(i64) -> Result<(DeliveryId, EventId), E>,
+    ) -> Result<Groups<DeadGroup>, E> {
+        let mut found: HashMap<(String, String), (DeadRows, String)> = HashMap::new();
+        for (rule, reasons) in self.rules {
+            for (why, rows) in reasons {
+                let stable = reason::of_dead_letter(&why);
+                let (group, sample_reason) = found.entry((rule.clone(), stable)).or_default();
+                if group.add(&rows) {
+                    *sample_reason = why;
+                }
+            }
+        }
+        let number = found.len();
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.sort_by(|(one, (this, _)), (other, (that, _))| {
+            that.count.cmp(&this.count).then_with(|| one.cmp(other))
+        });
+        found.truncate(MAX_GROUPS);
+        let groups = found.into_iter().map(|((rule, reason), (group, sample_reason))| {
+            let (sample, sample_event) = ids(group.seq)?;
+            Ok(DeadGroup {
+                rule,
+                reason,
+                count: group.count,
+                first: Timestamp::from_millis(group.first),
+                last: Timestamp::from_millis(group.last),
+                sample,
+                sample_event,
+                sample_reason,
+            })
+        });
+        Ok(Groups {
+            groups: groups.collect::<Result<_, E>>()?,
+            number,
+            looked_at: self.looked_at,
+            is_cut: self.looked_at > DEAD_LOOKED_AT as u64,
+        })
+    }
+}
+
+/// Refused arrivals while they are grouped.
+#[derive(Debug, Default)]
+pub(super) struct RefusedArrivals {
+    found: HashMap<(String, ArrivalOutcome, String), RefusedGroup>,
+    looked_at: u64,
+    is_cut: bool,
+}
+
+impl RefusedArrivals {
+    /// Counts the records of a ring: its latest ones, at most one more than are looked at.
+    pub fn look_at(&mut self, records: u64) {
+        self.looked_at += records.min(REFUSED_LOOKED_AT as u64);
+        self.is_cut |= records > REFUSED_LOOKED_AT as u64;
+    }
+
+    /// Adds arrivals with the same whole reason, which is their `sample_reason`.
+    pub fn add(&mut self, new: RefusedGroup) {
+        let new = RefusedGroup {
+            reason: reason::of_refusal(&new.sample_reason),
+            ..new
+        };
+        let key = (new.endpoint.clone(), new.outcome, new.reason.clone());
+        match self.found.get_mut(&key) {
+            Some(group) => group.add(new),
+            None => drop(self.found.insert(key, new)),
+        }
+    }
+
+    pub fn groups(self) -> Groups<RefusedGroup> {
+        let number = self.found.len();
+        let mut groups: Vec<RefusedGroup> = self.found.into_values().collect();
+        groups.sort_by(|one, other| {
+            let by_count = other.count.cmp(&one.count);
+            by_count.then_with(|| (&one.endpoint, &one.reason).cmp(&(&other.endpoint, &other.reason)))
+        });
+        groups.truncate(MAX_GROUPS);
+        Groups {
+            groups,
+            number,
+            looked_at: self.looked_at,
+            is_cut: self.is_cut,
+        }
+    }
+}
+
+impl RefusedGroup {
+    /// Adds arrivals whose reason has the same stable part.
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        if other.sample > self.sample {
+            self.sample = other.sample;
+            self.sample_reason = other.sample_reason;
+        }
+    }
 }

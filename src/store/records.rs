@@ -4,6 +4,9 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+use uuid::fmt::{Hyphenated, Simple};
+
 use super::{Counts, Delivery, DeliveryId};
 use crate::base::clock::Timestamp;
 use crate::event::{Decision, EventId, Received};
@@ -70,6 +73,49 @@ pub enum Lookup {
     Nothing,
     /// Several ids have the prefix; some of them.
     Several(Vec<String>),
+}
+
+impl Lookup {
+    /// Maximum ids of each kind that are read for one prefix.
+    pub(super) const MATCHES: usize = 1001;
+
+    /// The result for all ids that have the prefix. A prefix of one arrival and only its own
+    /// deliveries means the arrival.
+    pub(super) fn of(arrivals: &[EventId], deliveries: &[(DeliveryId, EventId)]) -> Self {
+        match (arrivals, deliveries) {
+            ([], []) => Self::Nothing,
+            ([], &[(id, event)]) => Self::Found(Named::Delivery { id, event }),
+            (&[event], deliveries) if deliveries.iter().all(|(_, of)| *of == event) => {
+                Self::Found(Named::Event(event))
+            }
+            _ => {
+                let arrivals = arrivals.iter().map(ToString::to_string);
+                let deliveries = deliveries.iter().map(|(id, _)| id.to_string());
+                Self::Several(arrivals.chain(deliveries).collect())
+            }
+        }
+    }
+}
+
+/// The first and the last id that have a prefix. `None` if no id can have it.
+pub(super) fn ids_with_prefix(prefix: &str) -> Option<(Uuid, Uuid)> {
+    const DASHES: [usize; 4] = [8, 13, 18, 23];
+    let fits = |(place, byte): (usize, u8)| {
+        if DASHES.contains(&place) {
+            byte == b'-'
+        } else {
+            byte.is_ascii_hexdigit()
+        }
+    };
+    if prefix.is_empty() || prefix.len() > Hyphenated::LENGTH || !prefix.bytes().enumerate().all(fits) {
+        return None;
+    }
+    let filled = |digit: char| {
+        let digits = prefix.bytes().filter(|byte| *byte != b'-').map(char::from);
+        let digits: String = digits.chain(std::iter::repeat(digit)).take(Simple::LENGTH).collect();
+        Uuid::try_parse(&digits).ok()
+    };
+    Some((filled('0')?, filled('f')?))
 }
 
 /// Numbers of dropped deliveries.

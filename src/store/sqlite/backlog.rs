@@ -99,16 +99,10 @@ impl History {
              WHERE state = 'ready' OR state = 'debounced' ORDER BY due, seq LIMIT ?1) ORDER BY d.due, d.seq"
         );
         let read = self.read(&sql, params![columns::integer(limit)])?;
-        let entries = read.into_iter().map(|listed| BacklogEntry {
-            listed,
-            group: None,
-            ahead: 0,
-        });
-        Ok(entries.collect())
+        Ok(read.into_iter().map(BacklogEntry::unqueued).collect())
     }
 
-    /// The first queued deliveries in the order of arrival. All that are before one of them in its
-    /// group are among them.
+    /// The first queued deliveries in the order of arrival.
     fn first_queued(&self) -> Result<Vec<BacklogEntry>, StoreError> {
         let limit = columns::integer(WAITING_LISTED);
         let read = || {
@@ -118,18 +112,7 @@ impl History {
         };
         let groups = read().map_err(|error| self.map_error(&error))?;
         let sql = format!("{ENTRY}WHERE d.seq IN (SELECT seq FROM ({FIRST_QUEUED})) ORDER BY d.seq");
-        let mut ahead: HashMap<&str, u64> = HashMap::new();
         let read = self.read(&sql, params![limit])?;
-        let entries = read.into_iter().map(|listed| {
-            let group = groups.get(&listed.row);
-            let before = ahead.entry(group.map_or("", String::as_str)).or_default();
-            *before += 1;
-            BacklogEntry {
-                listed,
-                group: group.cloned(),
-                ahead: *before - 1,
-            }
-        });
-        Ok(entries.collect())
+        Ok(BacklogEntry::queued(read, &groups))
     }
 }

@@ -22,8 +22,9 @@ use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::{
     ArrivalFilter, ArrivalRecord, ArrivalWindow, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryFilter,
-    DeliveryId, ListedArrival, ListedDelivery, Lookup, Named, Pause, StoreError, StoredEvent, TailCursor,
+    DeliveryId, ListedArrival, ListedDelivery, Lookup, Pause, StoreError, StoredEvent, TailCursor,
 };
+use crate::store::records::ids_with_prefix;
 
 /// Columns of [`entry`], in its order.
 pub(super) const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.unverified, d.replays, \
@@ -32,9 +33,6 @@ pub(super) const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpo
 /// The row of an event, its answer and its decision.
 const EVENT: &str =
     "SELECT seq, status, decision, is_replay, answer_error, fired_by FROM events WHERE id = ?1";
-
-/// Maximum ids read for one prefix.
-const PREFIX_MATCHES: i64 = 1001;
 
 /// A snapshot of a store.
 #[derive(Debug)]
@@ -210,34 +208,33 @@ impl History {
     /// Looks up the prefix of an id. Ids begin with the time, so an event shares a long prefix with
     /// its deliveries. A prefix that fits them all means the event.
     pub fn find(&self, prefix: &str) -> Result<Lookup, StoreError> {
-        let prefix = prefix.to_ascii_lowercase();
-        if prefix.is_empty()
-            || !prefix
-                .bytes()
-                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-        {
+        let Some((first, last)) = ids_with_prefix(prefix) else {
             return Ok(Lookup::Nothing);
-        }
-        // Sorts after every character of an id.
-        let end = format!("{prefix}~");
+        };
+        let (first, last) = (first.to_string(), last.to_string());
+        let limit = columns::integer(Lookup::MATCHES);
         let read = |sql: &str| -> rusqlite::Result<Vec<(String, Option<String>)>> {
             let mut find = self.connection.prepare_cached(sql)?;
-            let rows = find.query_map(params![prefix, end, PREFIX_MATCHES], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
+            let rows = find.query_map(params![first, last, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
         };
-        let events = "SELECT id, NULL FROM events WHERE id >= ?1 AND id < ?2 \
-             UNION ALL SELECT id, NULL FROM arrivals WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3";
+        let arrivals = "SELECT id, NULL FROM events WHERE id BETWEEN ?1 AND ?2 \
+             UNION ALL SELECT id, NULL FROM arrivals WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3";
         let deliveries = "SELECT d.id, e.id FROM deliveries d JOIN events e ON e.seq = d.event \
-             WHERE d.id >= ?1 AND d.id < ?2 ORDER BY d.id LIMIT ?3";
-        let events = read(events).map_err(|error| self.map_error(&error))?;
+             WHERE d.id BETWEEN ?1 AND ?2 ORDER BY d.id LIMIT ?3";
+        let arrivals = read(arrivals).map_err(|error| self.map_error(&error))?;
         let deliveries = read(deliveries).map_err(|error| self.map_error(&error))?;
-        let found = named(&events, &deliveries).map_err(|unreadable| self.damaged(unreadable))?;
-        Ok(found.unwrap_or_else(|| {
-            let ids = events.into_iter().chain(deliveries).map(|(id, _)| id);
-            Lookup::Several(ids.collect())
-        }))
+        let arrivals = arrivals.iter().map(|(id, _)| parsed("id", id));
+        let deliveries = deliveries.iter().map(|(id, event)| {
+            let event = event.as_deref().unwrap_or_default();
+            Ok((parsed("id", id)?, parsed("id", event)?))
+        });
+        let arrivals = arrivals.collect::<Result<Vec<_>, _>>();
+        let deliveries = deliveries.collect::<Result<Vec<_>, Unreadable>>();
+        match (arrivals, deliveries) {
+            (Ok(arrivals), Ok(deliveries)) => Ok(Lookup::of(&arrivals, &deliveries)),
+            (Err(unreadable), _) | (_, Err(unreadable)) => Err(self.damaged(unreadable)),
+        }
     }
 
     pub(super) fn map_error(&self, error: &rusqlite::Error) -> StoreError {
@@ -274,24 +271,6 @@ pub(super) fn current(path: &Path, connection: &Connection) -> Result<(), StoreE
         found if found > known => Err(StoreError::Newer { path, found, known }),
         _ => Ok(()),
     }
-}
-
-/// Resolves the rows found for a prefix; `None` if they are ambiguous.
-fn named(
-    events: &[(String, Option<String>)],
-    deliveries: &[(String, Option<String>)],
-) -> Result<Option<Lookup>, Unreadable> {
-    Ok(match (events, deliveries) {
-        ([], []) => Some(Lookup::Nothing),
-        ([], [(id, Some(event))]) => Some(Lookup::Found(Named::Delivery {
-            id: parsed("id", id)?,
-            event: parsed("id", event)?,
-        })),
-        ([(event, _)], deliveries) if deliveries.iter().all(|(_, of)| of.as_ref() == Some(event)) => {
-            Some(Lookup::Found(Named::Event(parsed("id", event)?)))
-        }
-        _ => None,
-    })
 }
 
 /// Reads a row of [`ENTRY`].

@@ -2,9 +2,6 @@
 //!
 //! Ids begin with the time, so their order is that of arrival.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::columns::{self, Unreadable, parsed};
@@ -25,12 +22,14 @@ const RECORDS: &str = "SELECT a.id AS id, a.received_at, a.endpoint, a.client, a
 
 /// The events that a filter wants. `None` if there can be none.
 fn events(filter: &ArrivalFilter) -> Option<String> {
+    if !filter.may_be_event() {
+        return None;
+    }
     let outcome = match filter.outcome {
-        None => "",
         Some(ArrivalOutcome::Accepted) => " AND NOT e.is_replay AND e.fired_by IS NULL",
         Some(ArrivalOutcome::Fired) => " AND NOT e.is_replay AND e.fired_by IS NOT NULL",
         Some(ArrivalOutcome::Ignored) => " AND e.is_replay",
-        Some(_) => return None,
+        _ => "",
     };
     let mut sql = format!("{EVENTS}{}{outcome}", common("e", filter));
     // The event itself tells of most that it has no such delivery.
@@ -55,11 +54,7 @@ fn events(filter: &ArrivalFilter) -> Option<String> {
 
 /// The records that a filter wants. `None` if there can be none.
 fn records(filter: &ArrivalFilter) -> Option<String> {
-    let is_event = matches!(
-        filter.outcome,
-        Some(ArrivalOutcome::Accepted | ArrivalOutcome::Fired)
-    );
-    if is_event || filter.rule.is_some() || filter.state.is_some() {
+    if !filter.may_be_record() {
         return None;
     }
     let outcome = if filter.outcome.is_some() {
@@ -90,10 +85,8 @@ pub(super) fn window(
     rows: usize,
     limit: usize,
 ) -> Result<ArrivalWindow, Unreadable> {
-    let until = filter.until.map(EventId::first_at);
-    let before = before.into_iter().chain(until).min();
     // Sorts after every id.
-    let before = before.map_or_else(|| "~".to_owned(), |before| before.to_string());
+    let before = filter.end(before).map_or_else(|| "~".to_owned(), |before| before.to_string());
     let (events, records) = (events(filter), records(filter));
     let last = |table: &str| -> rusqlite::Result<Option<String>> {
         let sql = format!("SELECT id FROM {table} WHERE id < ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2");
@@ -104,15 +97,10 @@ pub(super) fn window(
     };
     let last_event = events.is_some().then(|| last("events")).transpose()?.flatten();
     let last_record = records.is_some().then(|| last("arrivals")).transpose()?.flatten();
-    let floor = last_event.into_iter().chain(last_record).max();
-    let floor = floor.map(|floor| parsed::<EventId>("id", &floor)).transpose()?;
-    let floor = floor.filter(|floor| {
-        filter
-            .since
-            .is_none_or(|since| *floor >= EventId::first_at(since))
-    });
-    let from = filter.since.map(EventId::first_at).max(floor);
-    let from = from.map_or_else(String::new, |from| from.to_string());
+    let last = last_event.into_iter().chain(last_record);
+    let last: Result<Vec<EventId>, Unreadable> = last.map(|id| parsed("id", &id)).collect();
+    let floor = filter.floor(last?);
+    let from = filter.start(floor).map_or_else(String::new, |from| from.to_string());
     let tables = [(events, "e"), (records, "a")];
     let tables = tables.into_iter().filter_map(|(sql, table)| {
         Some(format!(
@@ -196,18 +184,12 @@ fn select(
     while listed.len() < limit
         && let Some(row) = rows.next()?
     {
-        if filter.client.is_none_or(|network| is_in(row, network)) {
+        let client = row.get_ref(3).ok().and_then(|client| client.as_str().ok());
+        if filter.has_client(client) {
             listed.push((row.get(8)?, arrival(row)?));
         }
     }
     Ok(listed)
-}
-
-/// True if the client of a row is in the network.
-fn is_in(row: &Row<'_>, network: IpNet) -> bool {
-    let client = row.get_ref(3).ok().and_then(|client| client.as_str().ok());
-    let client = client.and_then(|client| client.parse::<IpAddr>().ok());
-    client.is_some_and(|client| network.contains(&client.to_canonical()))
 }
 
 /// The last rows of both tables.

@@ -10,8 +10,9 @@ use rusqlite::params;
 use super::columns::{self, Unreadable, parsed};
 use super::history::History;
 use crate::base::clock::Timestamp;
-use crate::event::ArrivalOutcome;
-use crate::store::problems::{DEAD_LOOKED_AT, MAX_GROUPS, MAX_SELECTED, REFUSED_LOOKED_AT};
+use crate::store::problems::{
+    DEAD_LOOKED_AT, DeadLetters, DeadRows, MAX_SELECTED, REFUSED_LOOKED_AT, RefusedArrivals,
+};
 use crate::store::{DeadGroup, Groups, RefusedGroup, Ring, SelectedDeliveries, StoreError, reason};
 
 /// The latest dead letters. They are grouped here: `SQLite` would sort all of them for it.
@@ -66,82 +67,21 @@ impl History {
     }
 
     fn dead(&self) -> Result<Groups<DeadGroup>, Unreadable> {
-        let (read, looked_at) = self.dead_rows()?;
-        let mut found: HashMap<(String, String), DeadRows> = HashMap::new();
-        for (rule, reasons) in read {
-            for (why, rows) in reasons {
-                let stable = reason::of_dead_letter(&why);
-                let group = found.entry((rule.clone(), stable)).or_default();
-                group.add(&rows, why);
-            }
-        }
-        let number = found.len();
-        let mut found: Vec<_> = found.into_iter().collect();
-        found.sort_by(|(one, this), (other, that)| that.count.cmp(&this.count).then_with(|| one.cmp(other)));
-        found.truncate(MAX_GROUPS);
-        let groups = found.into_iter().map(|((rule, reason), group)| {
-            let ids = self
-                .connection
-                .prepare_cached(IDS)?
-                .query_row([group.seq], |row| {
-                    Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-                })?;
-            Ok(DeadGroup {
-                rule,
-                reason,
-                count: group.count,
-                first: Timestamp::from_millis(group.first),
-                last: Timestamp::from_millis(group.last),
-                sample: parsed("id", &ids.0)?,
-                sample_event: parsed("id", &ids.1)?,
-                sample_reason: group.reason,
-            })
-        });
-        Ok(Groups {
-            groups: groups.collect::<Result<_, Unreadable>>()?,
-            number,
-            looked_at,
-            is_cut: looked_at > DEAD_LOOKED_AT as u64,
-        })
-    }
-
-    /// Reads the latest dead letters by rule and whole reason. Returns their number, too.
-    fn dead_rows(&self) -> Result<(DeadRules, u64), Unreadable> {
+        let mut letters = DeadLetters::default();
         let mut select = self.connection.prepare_cached(DEAD)?;
         let mut rows = select.query([columns::integer(DEAD_LOOKED_AT) + 1])?;
-        let mut rules = DeadRules::new();
-        let mut looked_at = 0;
         while let Some(row) = rows.next()? {
-            let rule = row
-                .get_ref(0)?
-                .as_str()
-                .map_err(|error| Unreadable(error.to_string()))?;
-            let why = row
-                .get_ref(1)?
-                .as_str()
-                .map_err(|error| Unreadable(error.to_string()))?;
-            let (ended, seq): (i64, i64) = (row.get(2)?, row.get(3)?);
-            looked_at += 1;
-            // Without a copy of names and reasons that are known.
-            if !rules.contains_key(rule) {
-                rules.insert(rule.to_owned(), HashMap::new());
-            }
-            let Some(reasons) = rules.get_mut(rule) else {
-                continue;
+            let text = |column| {
+                let text = row.get_ref(column)?.as_str();
+                text.map_err(|error| Unreadable(error.to_string()))
             };
-            let one = DeadRows {
-                count: 1,
-                first: ended,
-                last: ended,
-                seq,
-                reason: String::new(),
-            };
-            match reasons.get_mut(why) {
-                Some(known) => known.add(&one, String::new()),
-                None => drop(reasons.insert(why.to_owned(), one)),
-            }
+            letters.add(text(0)?, text(1)?, &DeadRows::one(row.get(2)?, row.get(3)?));
         }
-        Ok((rules, looked_at))
+        letters.groups(|seq| {
+            let mut ids = self.connection.prepare_cached(IDS)?;
+            let (id, event): (String, String) = ids.query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok((parsed("id", &id)?, parsed("id", &event)?))
+        })
     }
 
     fn selected(&self, rule: &str, stable: Option<&str>) -> Result<SelectedDeliveries, Unreadable> {
@@ -169,92 +109,27 @@ impl History {
     }
 
     fn refused(&self) -> Result<Groups<RefusedGroup>, Unreadable> {
-        let mut found: HashMap<(String, ArrivalOutcome, String), RefusedGroup> = HashMap::new();
-        let (mut looked_at, mut is_cut) = (0, false);
+        let mut arrivals = RefusedArrivals::default();
         let limit = columns::integer(REFUSED_LOOKED_AT);
         for ring in Ring::ALL {
             let size = self.connection.prepare_cached(RING_SIZE)?;
             let size = { size }.query_row(params![ring.name(), limit + 1], |row| columns::count(row, 0))?;
-            looked_at += size.min(REFUSED_LOOKED_AT as u64);
-            is_cut |= size > REFUSED_LOOKED_AT as u64;
+            arrivals.look_at(size);
             let mut select = self.connection.prepare_cached(REFUSED)?;
             let mut rows = select.query(params![ring.name(), limit])?;
             while let Some(row) = rows.next()? {
-                let endpoint: String = row.get(0)?;
-                let outcome = parsed("outcome", &row.get::<_, String>(1)?)?;
-                let why: String = row.get(2)?;
-                let new = RefusedGroup {
-                    endpoint: endpoint.clone(),
-                    outcome,
-                    reason: reason::of_refusal(&why),
+                arrivals.add(RefusedGroup {
+                    endpoint: row.get(0)?,
+                    outcome: parsed("outcome", &row.get::<_, String>(1)?)?,
+                    reason: String::new(),
                     count: columns::count(row, 3)?,
                     first: Timestamp::from_millis(row.get(4)?),
                     last: Timestamp::from_millis(row.get(5)?),
                     sample: parsed("id", &row.get::<_, String>(6)?)?,
-                    sample_reason: why,
-                };
-                match found.get_mut(&(endpoint.clone(), outcome, new.reason.clone())) {
-                    Some(group) => group.add(new),
-                    None => drop(found.insert((endpoint, outcome, new.reason.clone()), new)),
-                }
+                    sample_reason: row.get(2)?,
+                });
             }
         }
-        let number = found.len();
-        let mut groups: Vec<RefusedGroup> = found.into_values().collect();
-        groups.sort_by(|one, other| {
-            let by_count = other.count.cmp(&one.count);
-            by_count.then_with(|| (&one.endpoint, &one.reason).cmp(&(&other.endpoint, &other.reason)))
-        });
-        groups.truncate(MAX_GROUPS);
-        Ok(Groups {
-            groups,
-            number,
-            looked_at,
-            is_cut,
-        })
-    }
-}
-
-/// Dead letters by rule and whole reason.
-type DeadRules = HashMap<String, HashMap<String, DeadRows>>;
-
-/// Dead letters of one group while they are read.
-#[derive(Default)]
-struct DeadRows {
-    count: u64,
-    first: i64,
-    last: i64,
-    /// The latest row, and its reason.
-    seq: i64,
-    reason: String,
-}
-
-impl DeadRows {
-    /// Adds dead letters with this reason.
-    fn add(&mut self, other: &Self, reason: String) {
-        self.first = if self.count == 0 {
-            other.first
-        } else {
-            self.first.min(other.first)
-        };
-        self.count += other.count;
-        self.last = self.last.max(other.last);
-        if other.seq > self.seq {
-            self.seq = other.seq;
-            self.reason = reason;
-        }
-    }
-}
-
-impl RefusedGroup {
-    /// Adds arrivals whose reason has the same stable part.
-    fn add(&mut self, other: Self) {
-        self.count += other.count;
-        self.first = self.first.min(other.first);
-        self.last = self.last.max(other.last);
-        if other.sample > self.sample {
-            self.sample = other.sample;
-            self.sample_reason = other.sample_reason;
-        }
+        Ok(arrivals.groups())
     }
 }
