@@ -85,6 +85,24 @@ impl ArrivalRecord {
         (received.body.len() + headers + rules + text + 256) as u64
     }
 
+    /// Faults of the stated sizes: `weight` is the number of bytes that counts in the ring.
+    pub(super) fn wrong_sizes(&self, weight: u64) -> Vec<String> {
+        let (id, kept, is) = (self.received.id, self.received.body.len(), self.weight());
+        let mut faults = Vec::new();
+        if weight != is {
+            faults.push(format!(
+                "arrival {id} counts {weight} bytes in its ring instead of {is}"
+            ));
+        }
+        if kept > Self::BODY || kept as u64 > self.size {
+            faults.push(format!(
+                "arrival {id} keeps {kept} bytes of a body of {}",
+                self.size
+            ));
+        }
+        faults
+    }
+
     /// Checks that the whole body is kept. The error is the reason why it cannot be read.
     pub fn check_whole(&self) -> Result<(), String> {
         let (kept, size) = (self.received.body.len() as u64, self.size);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     ArrivalFilter, ArrivalRecord, ArrivalWindow, AttemptRecord, Backlog, BacklogCounts, DeadGroup,
     DeliveryFilter, DeliveryId, Groups, ListedArrival, ListedDelivery, Lookup, Pause, Place, RefusedGroup,
-    SelectedDeliveries, StoreError, StoredEvent, TailCursor, postgres, sqlite,
+    SelectedDeliveries, StoreError, StoredEvent, Tail, TailCursor, postgres, sqlite,
 };
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
@@ -100,6 +100,35 @@ impl History {
         limit: usize,
     ) -> Result<Vec<ListedArrival>, StoreError> {
         ask!(self.listed_after(filter, cursor, limit))
+    }
+
+    /// Lists the wanted arrivals that a tail has not seen, of at most `limit` new events and as many
+    /// other arrivals, with their deliveries. They are in the order of their ids.
+    pub fn arrivals_after(
+        &self,
+        filter: &ArrivalFilter,
+        tail: &mut Tail,
+        limit: usize,
+    ) -> Result<Vec<ListedArrival>, StoreError> {
+        match &self.0 {
+            Snapshot::File(snapshot) => {
+                let mut listed = snapshot.listed_after(filter, &mut tail.cursor, limit)?;
+                snapshot.add_deliveries(&mut listed)?;
+                Ok(listed)
+            }
+            Snapshot::Server(snapshot) => snapshot.arrivals_after(filter, tail, limit),
+        }
+    }
+
+    /// A tail that has read everything.
+    pub fn tail(&self) -> Result<Tail, StoreError> {
+        match &self.0 {
+            Snapshot::File(snapshot) => Ok(Tail {
+                cursor: snapshot.tail_cursor()?,
+                ..Tail::default()
+            }),
+            Snapshot::Server(snapshot) => snapshot.tail(),
+        }
     }
 
     /// The position of a tail that has read everything.

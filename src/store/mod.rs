@@ -109,6 +109,7 @@ mod delivery_cache;
 mod error;
 mod expectation;
 pub mod group;
+mod history;
 mod membership;
 pub mod memory;
 mod model;
@@ -124,6 +125,7 @@ mod ring;
 mod settings;
 mod sighting;
 pub mod sqlite;
+mod tail;
 mod waiting_sightings;
 
 use std::future::Future;
@@ -143,6 +145,7 @@ pub use delivery::{
 pub use error::StoreError;
 pub use expectation::{Expectation, ExpectationSubject};
 pub use group::{Debounce, Group, Overlap};
+pub use history::History;
 pub use membership::{InForce, NodeState, WantedRules};
 pub use model::DeliveryState;
 pub use news::{News, StoreOrder};
@@ -159,7 +162,7 @@ pub use records::{
 pub use ring::{PerRing, Ring};
 pub use settings::{Counts, Health, Keep, RingSize, Settings};
 pub use sighting::{Headers, SIGHTINGS_KEPT, Sighting};
-pub use sqlite::History;
+pub use tail::Tail;
 
 /// The future of a store's answer.
 pub type Answer<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 's>>;

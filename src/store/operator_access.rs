@@ -5,8 +5,9 @@
 
 use std::path::Path;
 
-use super::sqlite::{self, History};
-use super::{CheckReport, DeliveryId, Dropped, Place, SecretUse, StoreError, Vacuumed};
+use super::{
+    CheckReport, DeliveryId, Dropped, History, Place, SecretUse, StoreError, Vacuumed, postgres, sqlite,
+};
 use crate::base::clock::Timestamp;
 
 /// The records of the store at a place. Each call opens the store again.
@@ -22,28 +23,26 @@ impl Records {
         Self { place }
     }
 
-    /// Path of the file.
-    fn path(&self) -> Result<&Path, StoreError> {
-        let detail = || format!("the store `{}` is no file", self.place);
-        self.place
-            .file()
-            .ok_or_else(|| StoreError::Unexpected { detail: detail() })
-    }
-
     /// Opens a snapshot of the store for reading.
     pub fn history(&self) -> Result<History, StoreError> {
-        History::open(self.path()?)
+        History::open(&self.place)
     }
 
     /// Lists the last use of each secret. Returns `None` if the store is missing.
     pub fn secrets(&self) -> Result<Option<Vec<SecretUse>>, StoreError> {
-        sqlite::read_secrets(self.path()?)
+        match &self.place {
+            Place::File(path) => sqlite::read_secrets(path),
+            Place::Postgres(target) => postgres::read_secrets(target),
+        }
     }
 
     /// Replays deliveries that have ended, from their first action. Returns their number. Waiting
     /// and missing ones are skipped. `by` is the name of the operator, for the record.
     pub fn replay(&self, deliveries: &[DeliveryId], now: Timestamp, by: &str) -> Result<usize, StoreError> {
-        sqlite::replay(self.path()?, deliveries, now, by)
+        match &self.place {
+            Place::File(path) => sqlite::replay(path, deliveries, now, by),
+            Place::Postgres(target) => postgres::replay(target, deliveries, now, by),
+        }
     }
 
     /// Gives up waiting deliveries, and deletes ended ones. An event without deliveries is deleted
@@ -54,22 +53,36 @@ impl Records {
         now: Timestamp,
         by: &str,
     ) -> Result<Dropped, StoreError> {
-        sqlite::drop_deliveries(self.path()?, deliveries, now, by)
+        match &self.place {
+            Place::File(path) => sqlite::drop_deliveries(path, deliveries, now, by),
+            Place::Postgres(target) => postgres::drop_deliveries(target, deliveries, now, by),
+        }
     }
 
-    /// Checks the whole store and counts its contents. A daemon may have it open.
+    /// Checks the whole store and counts its contents. Daemons may have it open.
     pub fn check(&self) -> Result<CheckReport, StoreError> {
-        sqlite::check(self.path()?)
+        match &self.place {
+            Place::File(path) => sqlite::check(path),
+            Place::Postgres(target) => postgres::check(target),
+        }
     }
 
     /// Copies a snapshot of the store into a new file, completely or not at all. A daemon may go on
     /// writing.
     pub fn back_up(&self, target: &Path) -> Result<(), StoreError> {
-        sqlite::back_up(self.path()?, target)
+        sqlite::back_up(self.file()?, target)
     }
 
     /// Rewrites the store at its minimum size. Fails if a daemon has it open.
     pub fn vacuum(&self) -> Result<Vacuumed, StoreError> {
-        sqlite::vacuum(self.path()?)
+        sqlite::vacuum(self.file()?)
+    }
+
+    /// Path of the file. The tools of a server copy and shrink what it keeps.
+    fn file(&self) -> Result<&Path, StoreError> {
+        let detail = || format!("the store `{}` is no file", self.place);
+        self.place
+            .file()
+            .ok_or_else(|| StoreError::Unexpected { detail: detail() })
     }
 }

@@ -131,11 +131,8 @@ impl DeadLetters {
         }
     }
 
-    /// The groups. `ids` reads the ids of a row: those of the delivery and of its event.
-    pub fn groups<E>(
-        self,
-        mut ids: impl FnMut(i64) -> Result<(DeliveryId, EventId), E>,
-    ) -> Result<Groups<DeadGroup>, E> {
+    /// The groups of equal rules and stable reasons, those with the most members.
+    pub fn groups(self) -> FoundGroups {
         let mut found: HashMap<(String, String), (DeadRows, String)> = HashMap::new();
         for (rule, reasons) in self.rules {
             for (why, rows) in reasons {
@@ -147,27 +144,71 @@ impl DeadLetters {
             }
         }
         let number = found.len();
-        let mut found: Vec<_> = found.into_iter().collect();
-        found.sort_by(|(one, (this, _)), (other, (that, _))| {
-            that.count.cmp(&this.count).then_with(|| one.cmp(other))
-        });
-        found.truncate(MAX_GROUPS);
-        let groups = found.into_iter().map(|((rule, reason), (group, sample_reason))| {
-            let (sample, sample_event) = ids(group.seq)?;
-            Ok(DeadGroup {
+        let groups = found
+            .into_iter()
+            .map(|((rule, reason), (rows, sample_reason))| FoundGroup {
                 rule,
                 reason,
-                count: group.count,
-                first: Timestamp::from_millis(group.first),
-                last: Timestamp::from_millis(group.last),
+                rows,
+                sample_reason,
+            });
+        let mut groups: Vec<FoundGroup> = groups.collect();
+        groups.sort_by(|this, that| {
+            let by_count = that.rows.count.cmp(&this.rows.count);
+            by_count.then_with(|| (&this.rule, &this.reason).cmp(&(&that.rule, &that.reason)))
+        });
+        groups.truncate(MAX_GROUPS);
+        FoundGroups {
+            groups,
+            number,
+            looked_at: self.looked_at,
+        }
+    }
+}
+
+/// Groups of dead letters whose samples are rows without their ids.
+#[derive(Debug)]
+pub(super) struct FoundGroups {
+    groups: Vec<FoundGroup>,
+    number: usize,
+    looked_at: u64,
+}
+
+#[derive(Debug)]
+struct FoundGroup {
+    rule: String,
+    reason: String,
+    rows: DeadRows,
+    sample_reason: String,
+}
+
+impl FoundGroups {
+    /// The rows whose ids are needed.
+    pub fn samples(&self) -> impl Iterator<Item = i64> {
+        self.groups.iter().map(|group| group.rows.seq)
+    }
+
+    /// The groups. `ids` reads the ids of a row: those of the delivery and of its event.
+    pub fn with_ids<E>(
+        self,
+        mut ids: impl FnMut(i64) -> Result<(DeliveryId, EventId), E>,
+    ) -> Result<Groups<DeadGroup>, E> {
+        let groups = self.groups.into_iter().map(|group| {
+            let (sample, sample_event) = ids(group.rows.seq)?;
+            Ok(DeadGroup {
+                rule: group.rule,
+                reason: group.reason,
+                count: group.rows.count,
+                first: Timestamp::from_millis(group.rows.first),
+                last: Timestamp::from_millis(group.rows.last),
                 sample,
                 sample_event,
-                sample_reason,
+                sample_reason: group.sample_reason,
             })
         });
         Ok(Groups {
             groups: groups.collect::<Result<_, E>>()?,
-            number,
+            number: self.number,
             looked_at: self.looked_at,
             is_cut: self.looked_at > DEAD_LOOKED_AT as u64,
         })

@@ -112,7 +112,10 @@ pub(super) fn ids_with_prefix(prefix: &str) -> Option<(Uuid, Uuid)> {
     }
     let filled = |digit: char| {
         let digits = prefix.bytes().filter(|byte| *byte != b'-').map(char::from);
-        let digits: String = digits.chain(std::iter::repeat(digit)).take(Simple::LENGTH).collect();
+        let digits: String = digits
+            .chain(std::iter::repeat(digit))
+            .take(Simple::LENGTH)
+            .collect();
         Uuid::try_parse(&digits).ok()
     };
     Some((filled('0')?, filled('f')?))

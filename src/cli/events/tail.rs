@@ -45,7 +45,7 @@ pub fn run(place: &Place, rules: Option<&Path>, arguments: &Arguments) -> Result
         .search(|| names(rules))
         .map_err(|error| error.report())?;
     let history = look(place)?;
-    let mut seen = history.tail_cursor().map_err(failed)?;
+    let mut seen = history.tail().map_err(failed)?;
     let mut latest = search.newest(&history, arguments.lines).map_err(failed)?.arrivals;
     drop(history);
     latest.reverse();

@@ -8,10 +8,13 @@ mod enqueuing;
 mod equivalence;
 mod expecting;
 mod failing;
+mod grouping;
 mod groups;
 mod interrupting;
 mod keeping;
 mod leasing;
+mod listing;
+mod operating;
 mod pausing;
 mod settling;
 mod sighting;
@@ -19,13 +22,14 @@ mod subject;
 
 pub(super) use sighting::sighting;
 pub(super) use subject::{
-    Memory, Postgres, Sqlite, Subject, UNLIMITED, after, arrival, dedup_key, done, new_event_of, noise,
-    pending, record, retry,
+    Memory, Postgres, Recorded, Sqlite, Subject, UNLIMITED, after, arrival, dedup_key, done, new_event_of,
+    noise, pending, record, retry,
 };
 
-/// Runs every test against every implementation.
+/// Runs every test against every implementation. Those after the arrow need records that outlive
+/// the process.
 macro_rules! promises {
-    ($($group:ident: $($promise:ident),+;)+) => {
+    ($($group:ident: $($promise:ident),+;)+ => $($kept_group:ident: $($kept:ident),+;)+) => {
         mod memory {
             $($(
                 #[tokio::test(flavor = "multi_thread")]
@@ -41,6 +45,12 @@ macro_rules! promises {
                     super::$group::$promise::<super::Sqlite>().await;
                 }
             )+)+
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $kept() {
+                    super::$kept_group::$kept::<super::Sqlite>().await;
+                }
+            )+)+
         }
         mod postgres {
             $($(
@@ -48,6 +58,13 @@ macro_rules! promises {
                 #[ignore = "needs a PostgreSQL server: `just cluster`"]
                 async fn $promise() {
                     super::$group::$promise::<super::Postgres>().await;
+                }
+            )+)+
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                #[ignore = "needs a PostgreSQL server: `just cluster`"]
+                async fn $kept() {
+                    super::$kept_group::$kept::<super::Postgres>().await;
                 }
             )+)+
         }
@@ -164,4 +181,19 @@ promises! {
         the_latest_match_of_each_secret_is_kept_also_after_a_crash,
         of_too_many_secrets_the_latest_used_are_kept,
         a_closed_store_says_so;
+    =>
+    operating:
+        a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded,
+        a_running_delivery_that_is_dropped_can_be_replayed_at_once,
+        a_dropped_delivery_occupies_its_group_until_its_attempt_is_over,
+        an_ended_delivery_is_deleted_with_its_event_but_not_its_dedup_keys;
+    grouping:
+        dead_letters_of_one_cause_are_one_group_that_is_selected_replayed_and_dropped_exactly,
+        the_backlog_counts_what_waits_and_ended_deliveries_do_not_count;
+    listing:
+        arrivals_are_listed_newest_first_without_gaps_also_at_equal_moments,
+        a_tail_shows_each_arrival_once_in_the_order_of_arrival,
+        an_event_is_read_back_with_its_decision_and_the_attempts_at_its_deliveries,
+        deliveries_are_listed_by_rule_endpoint_state_and_time,
+        a_prefix_finds_an_id_if_it_fits_one_event_only;
 }

@@ -16,8 +16,8 @@ use crate::store::memory::MemoryStore;
 use crate::store::postgres::{Durability, PostgresStore, ServerUrl, Target, Wake};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    AttemptRecord, Concurrency, DeliveryId, Enqueued, Lease, NewDelivery, NewEvent, Settings, Settled,
-    Settlement, Store, StoreError,
+    AttemptRecord, Concurrency, DeliveryId, Enqueued, History, Lease, NewDelivery, NewEvent, Place, Records,
+    Settings, Settled, Settlement, Store, StoreError,
 };
 
 /// Limits that allow everything.
@@ -84,6 +84,32 @@ pub trait Subject: Sized {
                 step => swept += step,
             }
         }
+    }
+}
+
+/// An implementation whose records can be read and changed from elsewhere.
+pub trait Recorded: Subject {
+    fn place(&self) -> Place;
+
+    fn records(&self) -> Records {
+        Records::at(&self.place())
+    }
+
+    /// A snapshot of the records.
+    fn history(&self) -> History {
+        self.records().history().unwrap()
+    }
+}
+
+impl Recorded for Sqlite {
+    fn place(&self) -> Place {
+        Place::File(self.path())
+    }
+}
+
+impl Recorded for Postgres {
+    fn place(&self) -> Place {
+        Place::Postgres(Arc::new(self.target.clone()))
     }
 }
 

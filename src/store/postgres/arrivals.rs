@@ -190,6 +190,12 @@ pub(super) async fn trim(link: &Link, keep: &Keep) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Reads the record of an arrival. Returns `None` if there is none.
+pub(super) async fn read(link: &Link, id: EventId) -> Result<Option<ArrivalRecord>, Failure> {
+    let rows = link.query(RECORD, &[&Uuid::from(id)]).await?;
+    rows.first().map(record).transpose()
+}
+
 /// Reads a row of [`RECORD`].
 fn record(read: &Row) -> Result<ArrivalRecord, Failure> {
     let client: Option<&str> = read.try_get(7)?;
@@ -256,14 +262,8 @@ impl PostgresStore {
     }
 
     pub(super) async fn read_arrival(&self, id: EventId) -> Result<Option<ArrivalRecord>, StoreError> {
-        let id = Uuid::from(id);
         self.requests
-            .ask(move |link| {
-                Box::pin(async move {
-                    let rows = link.query(RECORD, &[&id]).await?;
-                    rows.first().map(record).transpose()
-                })
-            })
+            .ask(move |link| Box::pin(async move { read(link, id).await }))
             .await
     }
 }

@@ -29,6 +29,7 @@ mod failures;
 mod forgetting;
 mod groups;
 mod heartbeat;
+mod history;
 mod interruptions;
 mod leases;
 mod leasing;
@@ -71,6 +72,7 @@ mod worker;
 
 use std::sync::Arc;
 
+pub(super) use self::history::{History, check, drop_deliveries, read_secrets, replay};
 #[cfg(test)]
 pub(super) use schema::drop_schema;
 pub use server::{ServerReport, Standby, connect_check};

@@ -1,6 +1,8 @@
 //! Pauses of rules and targets.
 
 use super::PostgresStore;
+use super::failure::Failure;
+use super::link::Link;
 use super::row;
 use crate::store::{Pause, PauseSubject, StoreError};
 
@@ -47,19 +49,19 @@ impl PostgresStore {
 
     pub(super) async fn read_pauses(&self) -> Result<Vec<Pause>, StoreError> {
         self.requests
-            .ask(|link| {
-                Box::pin(async move {
-                    let rows = link.query(LIST, &[]).await?;
-                    let pauses = rows.iter().map(|read| {
-                        let (kind, name): (&str, &str) = (read.try_get(0)?, read.try_get(1)?);
-                        let (since, by) = (row::time(read, 2)?, row::text(read, 3)?);
-                        // The constraint of the table allows no other kind.
-                        let subject = PauseSubject::from_columns(kind, name);
-                        Ok(subject.map(|subject| Pause { subject, since, by }))
-                    });
-                    pauses.filter_map(Result::transpose).collect()
-                })
-            })
+            .ask(|link| Box::pin(async move { list(link).await }))
             .await
     }
+}
+
+pub(super) async fn list(link: &Link) -> Result<Vec<Pause>, Failure> {
+    let rows = link.query(LIST, &[]).await?;
+    let pauses = rows.iter().map(|read| {
+        let (kind, name): (&str, &str) = (read.try_get(0)?, read.try_get(1)?);
+        let (since, by) = (row::time(read, 2)?, row::text(read, 3)?);
+        // The constraint of the table allows no other kind.
+        let subject = PauseSubject::from_columns(kind, name);
+        Ok(subject.map(|subject| Pause { subject, since, by }))
+    });
+    pauses.filter_map(Result::transpose).collect()
 }

@@ -43,15 +43,15 @@ const MARK_ANSWER: &str = "UPDATE events SET answer_error = $2 WHERE id = $1";
 pub(super) async fn counts(link: &Link) -> Result<Counts, Failure> {
     let (sums, rings) = tokio::try_join!(link.query(SUMS, &[]), rings(link))?;
     let sums = sums.first().ok_or_else(|| Failure::unexpected("no sums"))?;
-    let leased = count(sums, 6)?;
+    let leased = row::count(sums, 6)?;
     Ok(Counts {
-        waiting: count(sums, 0)?.saturating_sub(leased),
+        waiting: row::count(sums, 0)?.saturating_sub(leased),
         leased,
-        done: count(sums, 1)?,
-        dead: count(sums, 2)?,
-        events: count(sums, 3)?,
-        dedup_keys: count(sums, 4)?,
-        sightings: count(sums, 5)?,
+        done: row::count(sums, 1)?,
+        dead: row::count(sums, 2)?,
+        events: row::count(sums, 3)?,
+        dedup_keys: row::count(sums, 4)?,
+        sightings: row::count(sums, 5)?,
         rings,
     })
 }
@@ -61,7 +61,7 @@ pub(super) async fn rings(link: &Link) -> Result<PerRing<RingSize>, Failure> {
     let mut rings = PerRing::default();
     for read in link.query(RINGS, &[]).await? {
         if let Some(ring) = Ring::from_name(read.try_get(0)?) {
-            let (records, bytes) = (count(&read, 1)?, count(&read, 2)?);
+            let (records, bytes) = (row::count(&read, 1)?, row::count(&read, 2)?);
             *rings.get_mut(ring) = RingSize { records, bytes };
         }
     }
@@ -72,11 +72,7 @@ pub(super) async fn rings(link: &Link) -> Result<PerRing<RingSize>, Failure> {
 pub(super) async fn size(link: &Link) -> Result<u64, Failure> {
     let sums = link.query(SIZE, &[]).await?;
     let sum = sums.first().ok_or_else(|| Failure::unexpected("no sum"))?;
-    count(sum, 0)
-}
-
-fn count(row: &Row, column: usize) -> Result<u64, Failure> {
-    Ok(u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or(0))
+    row::count(sum, 0)
 }
 
 fn delivery(read: &Row, event: EventId) -> Result<Delivery, Failure> {
@@ -127,13 +123,20 @@ pub(super) fn state(row: &Row, first: usize) -> Result<DeliveryState, Failure> {
     })
 }
 
+/// Lists the latest attempts at a delivery, oldest first.
+pub(super) async fn attempts(link: &Link, delivery: DeliveryId) -> Result<Vec<AttemptRecord>, Failure> {
+    let id = Uuid::from(delivery);
+    let rows = link.query(ATTEMPTS, &[&id, &integer(ATTEMPTS_LISTED)]).await?;
+    rows.iter().rev().map(attempt).collect()
+}
+
 /// Reads an attempt from its columns.
 fn attempt(read: &Row) -> Result<AttemptRecord, Failure> {
     Ok(AttemptRecord {
         action: row::index(read, 0)?,
         number: row::number(read, 1)?,
         started: row::time(read, 2)?,
-        duration: Duration::from_millis(count(read, 3)?),
+        duration: Duration::from_millis(row::count(read, 3)?),
         outcome: read.try_get(4)?,
         detail: read.try_get(5)?,
         stdout: read.try_get(6)?,
@@ -188,14 +191,8 @@ impl PostgresStore {
     }
 
     pub(super) async fn read_attempts(&self, delivery: DeliveryId) -> Result<Vec<AttemptRecord>, StoreError> {
-        let id = Uuid::from(delivery);
         self.requests
-            .ask(move |link| {
-                Box::pin(async move {
-                    let rows = link.query(ATTEMPTS, &[&id, &integer(ATTEMPTS_LISTED)]).await?;
-                    rows.iter().rev().map(attempt).collect()
-                })
-            })
+            .ask(move |link| Box::pin(async move { attempts(link, delivery).await }))
             .await
     }
 

@@ -14,6 +14,11 @@ pub(super) fn number(row: &Row, column: usize) -> Result<u32, Failure> {
     Ok(u32::try_from(row.try_get::<_, i32>(column)?).unwrap_or(0))
 }
 
+/// Reads a sum or a number of rows, which is never negative.
+pub(super) fn count(row: &Row, column: usize) -> Result<u64, Failure> {
+    Ok(u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or(0))
+}
+
 /// Reads an index.
 pub(super) fn index(row: &Row, column: usize) -> Result<usize, Failure> {
     Ok(usize::try_from(row.try_get::<_, i32>(column)?).unwrap_or(usize::MAX))

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::PostgresStore;
+use super::failure::Failure;
+use super::link::Link;
 use super::row;
 use crate::store::columns::integer;
 use crate::store::{SECRETS_KEPT, SecretUse, StoreError};
@@ -45,20 +47,20 @@ impl PostgresStore {
 
     pub(super) async fn read_secrets(&self) -> Result<Vec<SecretUse>, StoreError> {
         self.requests
-            .ask(|link| {
-                Box::pin(async move {
-                    let rows = link.query(LIST, &[]).await?;
-                    let used = rows.iter().map(|read| {
-                        Ok(SecretUse {
-                            endpoint: row::text(read, 0)?,
-                            scheme: row::text(read, 1)?,
-                            source: row::text(read, 2)?,
-                            last_matched: row::time(read, 3)?,
-                        })
-                    });
-                    used.collect()
-                })
-            })
+            .ask(|link| Box::pin(async move { list(link).await }))
             .await
     }
+}
+
+pub(super) async fn list(link: &Link) -> Result<Vec<SecretUse>, Failure> {
+    let rows = link.query(LIST, &[]).await?;
+    let used = rows.iter().map(|read| {
+        Ok(SecretUse {
+            endpoint: row::text(read, 0)?,
+            scheme: row::text(read, 1)?,
+            source: row::text(read, 2)?,
+            last_matched: row::time(read, 3)?,
+        })
+    });
+    used.collect()
 }

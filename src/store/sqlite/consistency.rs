@@ -205,28 +205,11 @@ fn unreadable_arrivals(connection: &Connection) -> rusqlite::Result<Vec<String>>
         let (id, weight): (String, i64) = (row.get(0)?, row.get(1)?);
         match read_arrival(connection, &id) {
             Err(Unreadable(why)) => faults.push(format!("arrival {id} cannot be read: {why}")),
-            Ok(Some(record)) => compare_sizes(&id, weight, &record, faults),
+            Ok(Some(record)) => faults.extend(record.wrong_sizes(u64::try_from(weight).unwrap_or(0))),
             Ok(None) => {}
         }
         Ok(())
     })
-}
-
-/// Compares the sizes that a record of an arrival states with those that it has.
-fn compare_sizes(id: &str, weight: i64, record: &ArrivalRecord, faults: &mut Vec<String>) {
-    let kept = record.received.body.len();
-    let (counted, is) = (u64::try_from(weight).unwrap_or(0), record.weight());
-    if counted != is {
-        faults.push(format!(
-            "arrival {id} counts {weight} bytes in its ring instead of {is}"
-        ));
-    }
-    if kept > ArrivalRecord::BODY || kept as u64 > record.size {
-        faults.push(format!(
-            "arrival {id} keeps {kept} bytes of a body of {}",
-            record.size
-        ));
-    }
 }
 
 fn read_arrival(connection: &Connection, id: &str) -> Result<Option<ArrivalRecord>, Unreadable> {

@@ -20,11 +20,11 @@ use super::schema::{self, STEPS};
 use super::validate::{check_header, read_only};
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
+use crate::store::records::ids_with_prefix;
 use crate::store::{
     ArrivalFilter, ArrivalRecord, ArrivalWindow, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryFilter,
     DeliveryId, ListedArrival, ListedDelivery, Lookup, Pause, StoreError, StoredEvent, TailCursor,
 };
-use crate::store::records::ids_with_prefix;
 
 /// Columns of [`entry`], in its order.
 pub(super) const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.unverified, d.replays, \
@@ -169,20 +169,7 @@ impl History {
             .map_err(|unreadable| self.damaged(unreadable))
     }
 
-    /// Lists the wanted arrivals that were written after `cursor`, of at most `limit` events and as
-    /// many other arrivals, and moves the cursor behind them. They are in the order of their ids.
-    pub fn arrivals_after(
-        &self,
-        filter: &ArrivalFilter,
-        cursor: &mut TailCursor,
-        limit: usize,
-    ) -> Result<Vec<ListedArrival>, StoreError> {
-        let mut rows = self.listed_after(filter, cursor, limit)?;
-        self.add_deliveries(&mut rows)?;
-        Ok(rows)
-    }
-
-    /// Like [`Self::arrivals_after`], without the deliveries.
+    /// Lists the wanted arrivals that were written after `cursor`, and moves the cursor behind them.
     pub fn listed_after(
         &self,
         filter: &ArrivalFilter,

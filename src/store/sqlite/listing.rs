@@ -86,7 +86,9 @@ pub(super) fn window(
     limit: usize,
 ) -> Result<ArrivalWindow, Unreadable> {
     // Sorts after every id.
-    let before = filter.end(before).map_or_else(|| "~".to_owned(), |before| before.to_string());
+    let before = filter
+        .end(before)
+        .map_or_else(|| "~".to_owned(), |before| before.to_string());
     let (events, records) = (events(filter), records(filter));
     let last = |table: &str| -> rusqlite::Result<Option<String>> {
         let sql = format!("SELECT id FROM {table} WHERE id < ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2");
@@ -100,7 +102,9 @@ pub(super) fn window(
     let last = last_event.into_iter().chain(last_record);
     let last: Result<Vec<EventId>, Unreadable> = last.map(|id| parsed("id", &id)).collect();
     let floor = filter.floor(last?);
-    let from = filter.start(floor).map_or_else(String::new, |from| from.to_string());
+    let from = filter
+        .start(floor)
+        .map_or_else(String::new, |from| from.to_string());
     let tables = [(events, "e"), (records, "a")];
     let tables = tables.into_iter().filter_map(|(sql, table)| {
         Some(format!(

@@ -77,7 +77,7 @@ impl History {
             };
             letters.add(text(0)?, text(1)?, &DeadRows::one(row.get(2)?, row.get(3)?));
         }
-        letters.groups(|seq| {
+        letters.groups().with_ids(|seq| {
             let mut ids = self.connection.prepare_cached(IDS)?;
             let (id, event): (String, String) = ids.query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok((parsed("id", &id)?, parsed("id", &event)?))

@@ -2,7 +2,6 @@
 
 mod amending;
 mod crashing;
-mod grouping;
 mod opening;
 mod tampering;
 mod writing;

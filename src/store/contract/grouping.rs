@@ -1,12 +1,11 @@
 //! Groups of dead letters, and the deliveries that have not ended, as the operator sees them.
 
-use super::super::{History, drop_deliveries, replay};
-use crate::store::contract::{Sqlite, Subject, after, arrival, pending};
+use super::{Recorded, after, arrival, pending};
 use crate::store::{
     BacklogCounts, Debounce, DeliveryId, Group, GroupBacklog, NewDelivery, Overlap, Settings, Settlement,
 };
 
-async fn dead(subject: &Sqlite, rule: &str, millis: i64, reason: &str) -> DeliveryId {
+async fn dead(subject: &impl Recorded, rule: &str, millis: i64, reason: &str) -> DeliveryId {
     let id = subject.enqueue_new(&arrival(millis), pending(rule, &[])).await;
     subject.lease_all(after(millis)).await;
     let settlement = Settlement::Dead {
@@ -19,8 +18,8 @@ async fn dead(subject: &Sqlite, rule: &str, millis: i64, reason: &str) -> Delive
     id
 }
 
-fn groups(subject: &Sqlite) -> Vec<(String, String, u64)> {
-    let groups = History::open(&subject.path()).unwrap().dead_groups().unwrap();
+fn groups(subject: &impl Recorded) -> Vec<(String, String, u64)> {
+    let groups = subject.history().dead_groups().unwrap();
     let groups = groups.groups.into_iter();
     groups
         .map(|group| (group.rule, group.reason, group.count))
@@ -31,9 +30,10 @@ fn group(rule: &str, reason: &str, count: u64) -> (String, String, u64) {
     (rule.to_owned(), reason.to_owned(), count)
 }
 
-#[tokio::test]
-async fn dead_letters_of_one_cause_are_one_group_that_is_selected_replayed_and_dropped_exactly() {
-    let subject = Sqlite::open(Settings::default()).await;
+pub async fn dead_letters_of_one_cause_are_one_group_that_is_selected_replayed_and_dropped_exactly<
+    S: Recorded,
+>() {
+    let subject = S::open(Settings::default()).await;
     let first = dead(&subject, "deploy", 1, "exit 3").await;
     let second = dead(&subject, "deploy", 2, "exit 3").await;
     dead(&subject, "deploy", 3, "exit 4").await;
@@ -48,7 +48,7 @@ async fn dead_letters_of_one_cause_are_one_group_that_is_selected_replayed_and_d
             group("deploy", "exit 4", 1)
         ]
     );
-    let history = History::open(&subject.path()).unwrap();
+    let history = subject.history();
     let found = history.dead_groups().unwrap();
     assert_eq!((found.number, found.looked_at, found.is_cut), (3, 5, false));
     let build = &found.groups[0];
@@ -72,7 +72,7 @@ async fn dead_letters_of_one_cause_are_one_group_that_is_selected_replayed_and_d
     assert_eq!((&*deploy.deliveries, deploy.count), (&[first, second][..], 2));
 
     assert_eq!(
-        replay(&subject.path(), &deploy.deliveries, after(9), "lea"),
+        subject.records().replay(&deploy.deliveries, after(9), "lea"),
         Ok(2)
     );
     assert_eq!(
@@ -85,7 +85,9 @@ async fn dead_letters_of_one_cause_are_one_group_that_is_selected_replayed_and_d
     assert_eq!(groups(&subject).last(), Some(&group("deploy", "exit 4", 1)));
     let gone = [refused, last, again];
     assert_eq!(
-        drop_deliveries(&subject.path(), &gone, after(12), "lea")
+        subject
+            .records()
+            .drop_deliveries(&gone, after(12), "lea")
             .unwrap()
             .forgotten,
         3
@@ -95,9 +97,8 @@ async fn dead_letters_of_one_cause_are_one_group_that_is_selected_replayed_and_d
     assert_eq!(history.dead_groups().unwrap().looked_at, 5);
 }
 
-#[tokio::test]
-async fn the_backlog_counts_what_waits_and_ended_deliveries_do_not_count() {
-    let subject = Sqlite::open(Settings::default()).await;
+pub async fn the_backlog_counts_what_waits_and_ended_deliveries_do_not_count<S: Recorded>() {
+    let subject = S::open(Settings::default()).await;
     dead(&subject, "one", 1, "exit 3").await;
     let in_group = || NewDelivery {
         group: Some(Group {
@@ -126,7 +127,7 @@ async fn the_backlog_counts_what_waits_and_ended_deliveries_do_not_count() {
     };
     subject.enqueue_new(&arrival(7), debounced).await;
 
-    let history = History::open(&subject.path()).unwrap();
+    let history = subject.history();
     let backlog = history.backlog(after(10), 0).unwrap();
     let counts = |rule: &str| backlog.rules[rule];
     assert_eq!((counts("one").due, counts("one").queued), (1, 2));
