@@ -45,7 +45,7 @@ pub async fn answer<B>(
 }
 
 /// Returns a view as JSON.
-fn json(view: &impl Serialize) -> Response<Full<Bytes>> {
+pub(super) fn json(view: &impl Serialize) -> Response<Full<Bytes>> {
     match serde_json::to_vec(view) {
         Ok(json) => typed(StatusCode::OK, "application/json", json),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),

@@ -30,6 +30,7 @@ use crate::admin::headers;
 use crate::admin::listeners::Doors;
 use crate::admin::routes;
 use crate::admin::services::AdminServices;
+use crate::admin::starting::Served;
 use crate::admin::stream::{AdminBody, STREAM_LIFE};
 use crate::admin::tls::AdminTls;
 use crate::admin::who::Grant;
@@ -47,11 +48,11 @@ const MAX_PENDING: usize = 64 << 10;
 
 /// Serves until dropped; connections end with it. Guests and peers by TCP have connection limits of
 /// their own.
-pub async fn serve(doors: Doors, services: AdminServices) {
-    let live = Arc::clone(&services.status.live);
+pub async fn serve(doors: Doors, served: Arc<Served>) {
+    let live = Arc::clone(&served.starting.live);
     let entry = Entry {
         door: Arc::new(Door::new(Arc::clone(&live), Instant::now())),
-        services,
+        served,
     };
     let mut connections = JoinSet::new();
     let [inside, guests, outside] = [(); 3].map(|()| Arc::new(Semaphore::new(CONNECTIONS)));
@@ -106,7 +107,7 @@ async fn with_slot<T>(
 /// What each connection needs.
 #[derive(Clone)]
 struct Entry {
-    services: AdminServices,
+    served: Arc<Served>,
     door: Arc<Door>,
 }
 
@@ -140,7 +141,10 @@ impl Entry {
             let (entry, begun) = (self.clone(), Arc::clone(&begun));
             async move {
                 let mut response = match entry.door.admit(request, peer).await {
-                    Ok((request, grant)) => route(request, &entry.services, grant).await,
+                    Ok((request, grant)) => match entry.served.services.get() {
+                        Some(services) => route(request, services, grant).await,
+                        None => entry.served.answer(&request, grant.reads).map(AdminBody::from),
+                    },
                     Err(response) => response.map(AdminBody::from),
                 };
                 headers::protect(response.headers_mut());

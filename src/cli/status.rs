@@ -183,6 +183,8 @@ fn lines(status: &Status) -> Vec<String> {
     }
     lines.extend(status.deliveries.as_ref().map(deliveries_line));
     lines.extend(status.store.as_ref().map(store_line));
+    let nodes = status.nodes.iter();
+    lines.extend(nodes.map(|node| format!("node {}: {}", node.name, node.text())));
     if status.log_lines_dropped > 0 {
         lines.push(format!(
             "log: {} lines were lost since the start",
@@ -260,9 +262,11 @@ fn store_line(store: &StoreStatus) -> String {
         number => format!(" ({number} left out)"),
     };
     let max = store.max_bytes.map(|bytes| format!(" of {}", Size(bytes)));
+    let server = store.server.iter().map(|server| format!(", {server}"));
     format!(
-        "store: {}, {}{}, {}, {}, {} and {} in the rings{unrecorded}",
+        "store: {}{}, {}{}, {}, {}, {} and {} in the rings{unrecorded}",
         store.path,
+        server.collect::<String>(),
         Size(store.bytes),
         max.unwrap_or_default(),
         counted(store.events, "event"),

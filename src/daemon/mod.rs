@@ -1,6 +1,7 @@
 //! The daemon: starts all parts in order, and stops them in reverse.
 //!
-//! Start: signals → rules → logs → store → sockets → dispatch → answers → "ready". Stop: as `stop`
+//! Start: signals → rules → logs → store → sockets → dispatch → answers → "ready". A store on a server
+//! comes after the sockets, see `front.rs`. Stop: as `stop`
 //! describes, then close the store and flush the logs. All remaining work is on disk.
 
 mod availability;
@@ -9,10 +10,12 @@ mod certificate;
 mod change;
 mod day;
 mod fire;
+mod front;
 mod live_output;
 mod plan;
 mod replay;
 mod rules;
+mod server_watch;
 mod shared;
 mod signals;
 mod silence;
@@ -41,28 +44,25 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::acme::RenewerHandle;
 use crate::act::{self, ActionRunner};
 use crate::admin::page::{Page, READS, Sources};
 use crate::admin::{Judge, Judgement, Question};
-use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::heartbeat::Heartbeat;
 use crate::base::live::Live;
 use crate::base::yaml::MAX_TEXT;
 use crate::config::{self, Loaded};
 use crate::daemon::background::{report_to_supervisor, spawn_background_tasks, spawn_watch};
+use crate::daemon::front::Front;
 use crate::daemon::shared::Shared;
 use crate::daemon::signals::{Signal, Signals};
 use crate::daemon::silence::SilenceWatch;
-use crate::daemon::stop::Stopping;
-use crate::daemon::systemd_status::SystemdStatus;
-use crate::pipeline::{Connections, Dispatcher, Ingest, Pipeline, Recorder, Usage};
-use crate::report::{self, Metrics};
+use crate::daemon::store::Opened;
+use crate::pipeline::{Connections, Dispatcher, Pipeline, Recorder, Usage};
+use crate::report;
 use crate::rules::RuleSet;
-use crate::server::RequestHandler;
 use crate::status::{StatusService, Unavailable};
-use crate::store::{Pause, Pauses, Place, Records, Store};
+use crate::store::{Pause, Pauses, Records, Store};
 use crate::sys::fd_limit;
 use crate::{admin, server};
 
@@ -127,32 +127,16 @@ async fn serve(
     inherited: server::InheritedSockets,
     mut signals: Signals,
 ) -> Result<(), String> {
-    let (clock, metrics) = (Clock::system(), Arc::<Metrics>::default());
-    let started = clock.now();
-    let place = config::store_place(path, &rules.store);
-    let store = store::open(&place, path, &rules, &metrics).await?;
-    let admin_sockets = bind_admin(path, &rules, &place).await?;
-    let listeners = server::bind(&rules.server.listen, inherited).await?;
-    let addresses: Vec<String> = listeners.iter().map(server::Bound::address).collect();
-    let (server, max_connections) = (rules.server.clone(), raise_fd_limit(&rules));
-    metrics.keep_to(&rules);
-    announce(&rules, &addresses);
-    let (live, reloads) = (Arc::new(Live::new(rules)), Arc::new(Live::new(None)));
-    let paused = pauses(&*store).await?;
-    let shared = Shared {
-        pauses: Arc::new(Live::new(Pauses::default())),
-        expectations: Arc::new(Live::new(Vec::new())),
-        systemd_status: Arc::new(SystemdStatus::new(&live, &reloads, &addresses)),
-        clock,
-        metrics,
-        live,
-        reloads,
-        store,
-        place,
-        stopping: Stopping::default(),
-        addresses,
-        reload_now: Arc::default(),
+    let server_settings = rules.server.clone();
+    let mut front = Front::bind(path, rules, inherited).await?;
+    let (mut answering, mut background) = (JoinSet::new(), JoinSet::new());
+    let opened = front.open(&mut answering, &mut background, &mut signals).await?;
+    let Some(Opened { store, server }) = opened else {
+        return Ok(());
     };
+    store.serve(front.live.current().in_force());
+    let paused = pauses(&*store).await?;
+    let shared = shared(&mut front, store);
     let (stopping, dispatching_heartbeat) = (&shared.stopping, Heartbeat::of("dispatch"));
     let pipeline = Pipeline::new(Connections {
         store: Arc::clone(&shared.store),
@@ -163,20 +147,20 @@ async fn serve(
         closing: stopping.waiting.clone(),
         writing: stopping.writing.clone(),
         // The other half of the connections stays for senders that do not wait.
-        max_waiting: max_connections.div_ceil(2),
+        max_waiting: front.max_connections.div_ceil(2),
         heartbeat: Arc::clone(&dispatching_heartbeat),
     });
     pipeline.dispatcher.adopt_pauses(Pauses::new(paused));
     let silence = silence::watch(&shared, &pipeline.heard).await?;
-    let handler = request_handler(&shared, pipeline.ingest, server.request_timeout, max_connections);
-    let status_service = status_service(path, &shared, started, &handler.body_budget, &pipeline.dispatcher);
+    let ingest = Arc::new(pipeline.ingest);
+    let status_service = status_service(path, &shared, &front, &pipeline.dispatcher);
     let page = page(path, &shared, &status_service)?;
     let news = Arc::new(admin::page::ArrivalNews::default());
     let admin_services = admin::AdminServices {
         status: Arc::clone(&status_service),
         judge: judge(path),
-        replayer: Arc::new(replay::replayer(&shared, &handler.ingest)),
-        firer: Arc::new(fire::firer(&shared, &handler.ingest)),
+        replayer: Arc::new(replay::replayer(&shared, &ingest)),
+        firer: Arc::new(fire::firer(&shared, &ingest)),
         planner: Arc::new(plan::planner(path, &shared)),
         stopper: Arc::new(stop_attempts::stopper(&pipeline.dispatcher)),
         rule_operator: Arc::new(rules::operator(&shared, &pipeline.dispatcher)),
@@ -186,26 +170,25 @@ async fn serve(
         news: Arc::clone(&news),
         streams: admin::Streams::default(),
     };
-    // Before the first handshake.
-    let renewer = renewer_handle(path, &shared);
-
-    let listeners = with_heartbeats(listeners);
     let mut heartbeats = vec![dispatching_heartbeat];
-    heartbeats.extend(listeners.iter().map(|(_, heartbeat)| Arc::clone(heartbeat)));
+    heartbeats.append(&mut front.heartbeats);
     let mut dispatching = JoinSet::new();
     let (leasing, running) = (stopping.leasing.clone(), stopping.running.clone());
     dispatching.spawn(pipeline.dispatcher.run(leasing, running));
-    let mut answering = JoinSet::new();
-    let end = stopping.answering.clone();
-    answering.spawn(server::serve(listeners, handler, max_connections, end));
-    let mut background = JoinSet::new();
     background.spawn(news.run(page.sources().clone(), shared.stopping.leasing.clone()));
-    background.spawn(admin::serve(admin_sockets, admin_services));
+    if let Some(server) = server {
+        let stop = shared.stopping.leasing.clone();
+        background.spawn(server_watch::run(server, Arc::clone(&shared.server), stop));
+    }
+    // Nothing has set them before.
+    front.served.services.set(admin_services).ok();
+    front.handler.ingest.set(ingest).ok();
+    front.answer(&mut answering, &mut background);
     heartbeats.push(spawn_watch(
         &mut background,
         path,
         &shared,
-        &renewer,
+        &front.renewer,
         pipeline.reload_requests,
     ));
     spawn_background_tasks(
@@ -214,7 +197,7 @@ async fn serve(
         &pipeline.usage,
         &pipeline.recorder,
         &silence,
-        renewer,
+        Arc::clone(&front.renewer),
         &status_service,
     );
     report_to_supervisor(&mut background, &shared, heartbeats);
@@ -223,7 +206,12 @@ async fn serve(
     info!("stopping");
     shared.systemd_status.stopping();
     stopping
-        .stop(&mut answering, &mut dispatching, &mut signals, server.stop_grace)
+        .stop(
+            &mut answering,
+            &mut dispatching,
+            &mut signals,
+            server_settings.stop_grace,
+        )
         .await;
     background.shutdown().await;
     close(&silence, &pipeline.usage, &pipeline.recorder, &*shared.store).await?;
@@ -231,34 +219,30 @@ async fn serve(
     ended
 }
 
-/// Builds the entry point of all requests.
-fn request_handler(
-    shared: &Shared,
-    ingest: Ingest,
-    request_timeout: Duration,
-    max_connections: usize,
-) -> Arc<RequestHandler> {
-    Arc::new(RequestHandler {
-        live: Arc::clone(&shared.live),
-        ingest: Arc::new(ingest),
-        metrics: Arc::clone(&shared.metrics),
-        request_slots: server::ConnectionLimiter::for_requests(max_connections),
-        header_budget: Arc::new(server::HeaderBudget::for_server(max_connections)),
-        body_budget: Arc::new(server::BodyBudget::new(Arc::clone(&shared.metrics))),
-        limiter: server::Limiter::new(tokio::time::Instant::now()),
-        clock: shared.clock.clone(),
-        request_timeout,
-        closing: shared.stopping.accepting.clone(),
-        shutdown: shared.stopping.leasing.clone(),
-    })
+/// Gathers what several parts of the daemon share.
+fn shared(front: &mut Front, store: Arc<dyn Store>) -> Shared {
+    Shared {
+        pauses: Arc::new(Live::new(Pauses::default())),
+        expectations: Arc::new(Live::new(Vec::new())),
+        systemd_status: Arc::clone(&front.systemd_status),
+        clock: front.clock.clone(),
+        metrics: Arc::clone(&front.metrics),
+        live: Arc::clone(&front.live),
+        reloads: Arc::clone(&front.reloads),
+        store,
+        place: front.place.clone(),
+        server: Arc::new(Live::new(None)),
+        stopping: std::mem::take(&mut front.stopping),
+        addresses: front.addresses.clone(),
+        reload_now: Arc::clone(&front.reload_now),
+    }
 }
 
 /// Builds the source of `hookyard status` and the metrics.
 fn status_service(
     path: &Path,
     shared: &Shared,
-    started: Timestamp,
-    bodies: &server::BodyBudget,
+    front: &Front,
     dispatcher: &Arc<Dispatcher>,
 ) -> Arc<StatusService> {
     Arc::new(StatusService {
@@ -269,14 +253,15 @@ fn status_service(
         place: shared.place.clone(),
         metrics: Arc::clone(&shared.metrics),
         clock: shared.clock.clone(),
-        inflight: bodies.in_use(),
-        started,
+        inflight: front.handler.body_budget.in_use(),
+        started: front.started,
         listening: shared.addresses.clone(),
         stopping: shared.stopping.accepting.clone(),
         unavailable: Arc::new(Live::new(Unavailable::new())),
         pauses: Arc::clone(&shared.pauses),
         dispatcher: Arc::clone(dispatcher),
         expectations: Arc::clone(&shared.expectations),
+        server: Arc::clone(&shared.server),
     })
 }
 
@@ -291,14 +276,6 @@ fn page(path: &Path, shared: &Shared, status: &Arc<StatusService>) -> Result<Arc
         tryer: Arc::new(try_rules::tryer(path, shared)),
     };
     Page::new(sources).map(Arc::new)
-}
-
-/// Builds the handle of certificate renewal, and puts the saved certificate in use.
-fn renewer_handle(path: &Path, shared: &Shared) -> Arc<RenewerHandle> {
-    let folder = config::state_folder(path, &shared.place).join("acme");
-    let renewer = RenewerHandle::new(folder, shared.clock.clone());
-    renewer.reloaded(shared.live.current().acme(), false);
-    Arc::new(renewer)
 }
 
 /// Returns the judge of other rules files, which checks them as replacements of the file at `path`.
@@ -369,38 +346,4 @@ fn raise_fd_limit(rules: &RuleSet) -> usize {
         );
     }
     connections
-}
-
-/// Binds the admin listeners. The daemon also works without its admin socket.
-async fn bind_admin(path: &Path, rules: &RuleSet, store: &Place) -> Result<admin::Doors, String> {
-    let socket = config::socket_path(path, &rules.admin, store);
-    let (sockets, failed) = admin::bind(&rules.admin, socket.as_deref()).await?;
-    for why in failed {
-        warn!(why, "an admin socket is missing");
-    }
-    Ok(sockets)
-}
-
-/// Logs the rules in force.
-fn announce(rules: &RuleSet, addresses: &[String]) {
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        generation = rules.generation,
-        sha256 = %rules.sha256,
-        endpoints = rules.endpoints.len(),
-        rules = rules.names.len(),
-        listening = addresses.join(", "),
-        "serving"
-    );
-}
-
-/// Pairs each listener with a heartbeat.
-fn with_heartbeats(listeners: Vec<server::Bound>) -> Vec<(server::Bound, Arc<Heartbeat>)> {
-    listeners
-        .into_iter()
-        .map(|listener| {
-            let heartbeat = Heartbeat::of(listener.address());
-            (listener, heartbeat)
-        })
-        .collect()
 }

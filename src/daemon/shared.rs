@@ -12,6 +12,7 @@ use crate::daemon::systemd_status::SystemdStatus;
 use crate::report::{ExpectationState, Metrics};
 use crate::rules::RuleSet;
 use crate::status::{LastReload, PauseStatus};
+use crate::store::postgres::ServerReport;
 use crate::store::{PauseSubject, Pauses, Place, Store};
 use crate::sys::account::user_name;
 
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     /// Place of the store.
     pub(super) place: Place,
+    /// What the server of the store promised when it was last asked.
+    pub(super) server: Arc<Live<Option<ServerReport>>>,
     pub(super) stopping: Stopping,
     /// Addresses of the listeners.
     pub(super) addresses: Vec<String>,

@@ -1,30 +1,81 @@
-//! The store at start-up: opened, checked against the rules file, and asked for interrupted
-//! attempts.
+//! The store at start-up. A file is opened, checked against the rules file, and asked for interrupted
+//! attempts. A server is asked until it answers.
 //!
-//! A store belongs to the rules file that used it last. With another rules file, deliveries for
+//! A file belongs to the rules file that used it last. With another rules file, deliveries for
 //! rules that it lacks would become dead letters, so the daemon does not start. If the former rules
 //! file is gone, it was moved or renamed, and the store goes with it.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tracing::warn;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
 
+use crate::base::live::Live;
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
+use crate::store::postgres::{PostgresStore, Target};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Interrupted, Place, Store, StoreError};
+use crate::store::{Interrupted, Store, StoreError};
 
 /// Maximum rules that the refusal names.
 const NAMED: usize = 5;
 
-/// Opens the store of the rules file at `path`.
-pub(super) async fn open(
-    place: &Place,
+/// First pause before a server is asked again. Each time doubles it.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Maximum pause before a server is asked again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Interval between two lines of the log about a server that is not reached.
+const TELL_EVERY: Duration = Duration::from_mins(1);
+
+/// An open store.
+pub(super) struct Opened {
+    pub store: Arc<dyn Store>,
+    /// The same store, if it is on a server.
+    pub server: Option<Arc<PostgresStore>>,
+}
+
+/// Opens a store on a server, and waits until the server is reached. `waits_for` says why it is not.
+/// The error is one that lasts: a wrong password, no such database, tables of a later hookyard.
+pub(super) async fn reach(
+    target: &Target,
+    rules: &RuleSet,
+    waits_for: &Live<String>,
+) -> Result<Opened, String> {
+    let (mut pause, mut told_at) = (FIRST_PAUSE, None::<Instant>);
+    loop {
+        let error = match PostgresStore::open(target.clone(), rules.store.settings).await {
+            Ok(store) => {
+                let server = Arc::new(store);
+                info!(store = %target, "the store is open");
+                return Ok(Opened {
+                    store: Arc::clone(&server) as Arc<dyn Store>,
+                    server: Some(server),
+                });
+            }
+            Err(error) => error,
+        };
+        if !error.may_pass() {
+            return Err(format!("cannot open the store `{target}`: {error}"));
+        }
+        if told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            warn!(store = %target, %error, "the store is not reached: events are answered 503 until it is");
+            told_at = Some(Instant::now());
+        }
+        drop(waits_for.replace(format!("the store `{target}` is not reached: {error}")));
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Opens the file at `store_path` for the rules file at `path`.
+pub(super) async fn open_file(
+    store_path: &Path,
     path: &Path,
     rules: &RuleSet,
     metrics: &Metrics,
-) -> Result<Arc<dyn Store>, String> {
+) -> Result<Opened, String> {
     let failed = |error: StoreError| {
         let hint = match error {
             StoreError::InUse { .. } => {
@@ -34,15 +85,15 @@ pub(super) async fn open(
         };
         format!("cannot open the store: {error}{hint}")
     };
-    let Place::File(store_path) = place else {
-        return Err(format!("cannot open the store: `{place}` is no file"));
-    };
     let store = SqliteStore::open(store_path, rules.store.settings).map_err(failed)?;
     belongs_to(&store, store_path, path, rules)
         .await
         .map_err(failed)??;
     say_what_was_interrupted(metrics, store.interrupted().await.map_err(failed)?, rules);
-    Ok(Arc::new(store))
+    Ok(Opened {
+        store: Arc::new(store),
+        server: None,
+    })
 }
 
 /// Checks that the store belongs to the rules file. The inner error is a refusal.

@@ -102,6 +102,7 @@ impl Watch {
             };
             if let Reload::InForce { rules, .. } = &outcome {
                 self.store.adopt(rules.store.settings);
+                self.store.serve(rules.in_force());
                 // More deliveries may run at once now, and need file descriptors. The limit on
                 // connections stays as at the start.
                 crate::daemon::raise_fd_limit(rules);

@@ -5,7 +5,7 @@ use crate::reference::markdown::table;
 /// A series: name, type, labels, description.
 type Row = (&'static str, &'static str, &'static [&'static str], &'static str);
 
-const SERIES: [Row; 39] = [
+const SERIES: [Row; 40] = [
     (
         "hookyard_arrivals_total",
         "counter",
@@ -90,6 +90,12 @@ const SERIES: [Row; 39] = [
         "gauge",
         &["state"],
         "deliveries in the store: `waiting`, `running`, `ended` (done or superseded), `dead`",
+    ),
+    (
+        "hookyard_nodes",
+        "gauge",
+        &["rules"],
+        "nodes that share the store on a server, by whether their rules are the `same` as those of the daemon that answers, or `other` ones",
     ),
     (
         "hookyard_last_arrival_timestamp_seconds",

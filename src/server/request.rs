@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -51,8 +51,9 @@ type InProgress = ((BusyGuard, Option<RequestGuards>), Arc<Reservation>);
 pub struct RequestHandler {
     /// Rules in force.
     pub live: Arc<Live<RuleSet>>,
-    /// Next step for received events.
-    pub ingest: Arc<Ingest>,
+    /// Next step for received events. Until it is there, because the store is not reached, every
+    /// request is answered 503.
+    pub ingest: OnceLock<Arc<Ingest>>,
     pub metrics: Arc<Metrics>,
     /// Rate limits.
     pub limiter: Limiter,
@@ -102,9 +103,16 @@ impl RequestHandler {
         }
         let (head, mut body) = request.into_parts();
         let expects_continue = head.headers.contains_key(header::EXPECT);
-        let (mut answer, unread) = match self.read_request(&rules, head, &mut body, peer).await {
+        let Some(ingest) = self.ingest.get() else {
+            let unread = UnreadBody {
+                body,
+                expects_continue,
+            };
+            return (Answer::unavailable(), Some(unread));
+        };
+        let (mut answer, unread) = match self.read_request(ingest, &rules, head, &mut body, peer).await {
             Ok((endpoint, received, (_in_progress, memory))) => {
-                (self.ingest.accept(&rules, endpoint, received, memory).await, None)
+                (ingest.accept(&rules, endpoint, received, memory).await, None)
             }
             Err(answer) => (
                 answer,
@@ -156,6 +164,7 @@ impl RequestHandler {
     /// Finds the endpoint, checks the client and the rate limits, and reads the body.
     async fn read_request<'r>(
         &'r self,
+        ingest: &Ingest,
         rules: &'r RuleSet,
         head: Parts,
         body: &mut Incoming,
@@ -175,15 +184,15 @@ impl RequestHandler {
             if received.method == Method::OPTIONS {
                 return Err(answer);
             }
-            return Err(self.ingest.turn_away(arriving(&received), answer, "wrong method"));
+            return Err(ingest.turn_away(arriving(&received), answer, "wrong method"));
         }
         if !endpoint.allows(client) {
-            return Err(self.ingest.bar(arriving(&received)));
+            return Err(ingest.bar(arriving(&received)));
         }
         let now = Instant::now();
         if let Err(after) = self.limiter.admit(rules, endpoint, client, now) {
             let answer = Answer::too_often(after);
-            return Err(self.ingest.turn_away(arriving(&received), answer, "rate limit"));
+            return Err(ingest.turn_away(arriving(&received), answer, "rate limit"));
         }
         let memory = BodyMemory {
             budget: &self.body_budget,
@@ -205,8 +214,8 @@ impl RequestHandler {
             }
             Err(rejection) => Err(rejection),
         };
-        let (body, busy) = body_and_guards
-            .map_err(|(answer, why)| self.ingest.turn_away(arriving(&received), answer, &why))?;
+        let (body, busy) =
+            body_and_guards.map_err(|(answer, why)| ingest.turn_away(arriving(&received), answer, &why))?;
         received.body = body;
         received.at = self.clock.now();
         received.id = EventId::new(received.at);

@@ -11,6 +11,7 @@ mod queue;
 mod rules;
 mod service;
 mod snapshot;
+mod starting;
 mod views;
 
 use std::time::Duration;
@@ -23,8 +24,10 @@ pub use queue::{
 pub use rules::{FailureStatus, RuleDay, RuleStatus, RuleText, SecretStatus};
 pub use service::{LastReload, StatusService, Unavailable};
 pub use snapshot::{
-    CertificateStatus, Deliveries, ExpectationStatus, PauseStatus, ReloadStatus, Status, StoreStatus,
+    CertificateStatus, Deliveries, ExpectationStatus, NodeStatus, PauseStatus, ReloadStatus, Status,
+    StoreStatus,
 };
+pub use starting::StartingStatus;
 pub use views::SystemStatus;
 
 /// Maximum wait for the store's answer. After that the store counts as not answering.

@@ -3,7 +3,7 @@
 //! The store is asked within a time limit, so that status also answers when the store does not.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,9 +21,11 @@ use crate::status::STORE_LIMIT;
 use crate::status::process::figures;
 use crate::status::snapshot::StoreStatus;
 use crate::status::snapshot::{
-    CertificateStatus, Deliveries, ExpectationStatus, Inflight, PauseStatus, ReloadStatus, Rules, Status,
+    CertificateStatus, Deliveries, ExpectationStatus, Inflight, NodeStatus, PauseStatus, ReloadStatus, Rules,
+    Status,
 };
-use crate::store::{Concurrency, Counts, Health, Pauses, Place, Store, Wanted};
+use crate::store::postgres::ServerReport;
+use crate::store::{Concurrency, Counts, Health, NodeState, Pauses, Place, Store, Wanted};
 
 /// Maximum time for which the first delivery in the queue may be due. A short delay by other work
 /// is normal, a longer one is reported as a problem.
@@ -78,6 +80,8 @@ pub struct StatusService {
     pub dispatcher: Arc<Dispatcher>,
     /// Expected arrivals.
     pub expectations: Arc<Live<Vec<ExpectationState>>>,
+    /// What the server of the store promised when it was last asked. `None` for a file.
+    pub server: Arc<Live<Option<ServerReport>>>,
 }
 
 /// Answers of the store.
@@ -85,6 +89,15 @@ pub(super) struct StoreAnswer {
     counts: Counts,
     pub(super) health: Health,
     pub(super) overdue: Duration,
+    nodes: Vec<NodeState>,
+}
+
+impl StoreAnswer {
+    /// The nodes. `sha256` is that of the rules of this one.
+    fn nodes(&self, sha256: &str) -> Vec<NodeStatus> {
+        let nodes = self.nodes.iter().cloned();
+        nodes.map(|node| NodeStatus::of(node, sha256)).collect()
+    }
 }
 
 impl StatusService {
@@ -105,11 +118,15 @@ impl StatusService {
         let mut problems = self.problems(answer.as_ref(), last_reload.as_ref());
         let tls = rules.server.tls.as_ref();
         problems.extend(tls.and_then(|tls| tls.problem(now)));
-        let full = answer.as_ref().ok().and_then(|answer| answer.health.full.clone());
-        let ready = answer.is_ok() && full.is_none() && !self.stopping.is_cancelled();
-        let (deliveries, store) = match &answer {
-            Ok(answer) => (Some(deliveries(answer)), Some(self.store_status(answer, &rules))),
-            Err(_) => (None, None),
+        let ready = answer.as_ref().is_ok_and(|answer| self.refusal(answer).is_none());
+        let ready = ready && !self.stopping.is_cancelled();
+        let (deliveries, store, nodes) = match &answer {
+            Ok(answer) => (
+                Some(deliveries(answer)),
+                Some(self.store_status(answer, &rules)),
+                answer.nodes(&rules.sha256),
+            ),
+            Err(_) => (None, None, Vec::new()),
         };
         let arrivals = self.metrics.last_arrivals().into_iter();
         Status {
@@ -119,13 +136,7 @@ impl StatusService {
             uptime: now.since(self.started).as_secs(),
             problems,
             ready,
-            rules: Rules {
-                path: self.path.display().to_string(),
-                generation: rules.generation,
-                sha256: rules.sha256.clone(),
-                count: rules.names.len(),
-                endpoints: rules.endpoints.len(),
-            },
+            rules: rules_in_force(&self.path, &rules),
             last_reload: last_reload.map(|reload| ReloadStatus {
                 at: reload.at.to_string(),
                 in_force: reload.in_force,
@@ -144,6 +155,7 @@ impl StatusService {
             certificate: tls.map(certificate),
             deliveries,
             store,
+            nodes,
             inflight: Inflight {
                 bytes: self.inflight.load(Ordering::Relaxed),
                 max_bytes: rules.server.max_inflight,
@@ -162,6 +174,7 @@ impl StatusService {
             counts,
             health,
             overdue,
+            nodes,
         } = self.ask_store().await?;
         let figures = figures();
         let rules = self.live.current();
@@ -172,6 +185,7 @@ impl StatusService {
                 counts,
                 health,
                 overdue,
+                nodes: nodes.iter().map(|node| node.sha256 == rules.sha256).collect(),
                 generation: rules.generation,
                 unavailable: self.unavailable.current().len(),
                 rules: rules.names.keys().cloned().collect(),
@@ -196,13 +210,22 @@ impl StatusService {
             return Some("stopping".to_owned());
         }
         match self.ask_store().await {
-            Ok(answer) => answer.health.full,
+            Ok(answer) => self.refusal(&answer),
             Err(why) => Some(why),
         }
     }
 
-    /// Returns the error of the store if it does not answer.
+    /// The reason why new events are refused although the store answers.
+    fn refusal(&self, answer: &StoreAnswer) -> Option<String> {
+        let server = self.server.current();
+        let refusal = || server.as_ref().as_ref().and_then(|server| server.refusal.clone());
+        answer.health.full.clone().or_else(refusal)
+    }
+
+    /// Returns the error of the store if it does not answer. A server that is not reached makes no
+    /// daemon unhealthy: a restart would not help.
     pub async fn unhealthy(&self) -> Option<String> {
+        self.place.file()?;
         self.ask_store().await.err()
     }
 
@@ -222,10 +245,12 @@ impl StatusService {
             };
             let due = self.store.next_due(everything).await?;
             let overdue = due.map_or(Duration::ZERO, |due| self.clock.now().since(due));
+            let nodes = self.store.nodes().await?;
             Ok(StoreAnswer {
                 counts,
                 health,
                 overdue,
+                nodes,
             })
         };
         match timeout(STORE_LIMIT, asking).await {
@@ -267,6 +292,9 @@ impl StatusService {
         let unavailable = self.unavailable.current();
         let unavailable = unavailable.iter();
         problems.extend(unavailable.map(|(rule, why)| format!("the rule `{rule}` is unavailable: {why}")));
+        if let Some(server) = self.server.current().as_ref() {
+            problems.extend(server.warnings.iter().chain(&server.refusal).cloned());
+        }
         let expectations = self.expectations.current();
         problems.extend(expectations.iter().filter_map(ExpectationState::problem));
         if self.stopping.is_cancelled() {
@@ -280,6 +308,7 @@ impl StatusService {
         let rings = &counts.rings;
         StoreStatus {
             path: self.place.to_string(),
+            server: self.server.current().as_ref().as_ref().map(ToString::to_string),
             bytes: health.size,
             max_bytes: rules.store.settings.max_size,
             full: health.full.clone(),
@@ -293,7 +322,18 @@ impl StatusService {
     }
 }
 
-fn certificate(tls: &Tls) -> CertificateStatus {
+/// The rules in force of the file at `path`.
+pub(super) fn rules_in_force(path: &Path, rules: &RuleSet) -> Rules {
+    Rules {
+        path: path.display().to_string(),
+        generation: rules.generation,
+        sha256: rules.sha256.clone(),
+        count: rules.names.len(),
+        endpoints: rules.endpoints.len(),
+    }
+}
+
+pub(super) fn certificate(tls: &Tls) -> CertificateStatus {
     let acme_status = tls.acme().map(|acme| acme.issued.acme_status());
     CertificateStatus {
         until: tls.until().map(|until| until.to_string()),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Timestamp;
 use crate::base::units::HumanDuration;
 use crate::report::ExpectationState;
-use crate::store::Pause;
+use crate::store::{NodeState, Pause};
 
 /// Status of the daemon. Times are RFC 3339 in UTC, durations are in seconds, sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +44,9 @@ pub struct Status {
     pub deliveries: Option<Deliveries>,
     /// State of the store. `None` if the store does not answer.
     pub store: Option<StoreStatus>,
+    /// Nodes that share the store, this one included. Empty if the store is a file.
+    #[serde(default)]
+    pub nodes: Vec<NodeStatus>,
     pub inflight: Inflight,
     /// Log lines lost since the start. A destination was too slow or could not be written.
     #[serde(default)]
@@ -77,6 +80,59 @@ pub struct CertificateStatus {
     pub renewal: Option<String>,
     /// Error of the last renewal, if it failed.
     pub failure: Option<String>,
+}
+
+/// A node of a store that several share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeStatus {
+    pub name: String,
+    /// True for the node that answers.
+    pub is_self: bool,
+    /// Version of hookyard.
+    pub version: String,
+    pub started_at: String,
+    /// Time since its last heartbeat.
+    pub silent_for: f64,
+    /// Generation of its rules.
+    pub generation: u64,
+    /// SHA-256 of its rules file, in hex.
+    pub sha256: String,
+    /// True if its rules are those of the node that answers.
+    pub same_rules: bool,
+    /// Deliveries that run on it.
+    pub running: u64,
+}
+
+impl NodeStatus {
+    /// `sha256` is that of the node that answers.
+    pub fn of(node: NodeState, sha256: &str) -> Self {
+        Self {
+            name: node.name.to_string(),
+            is_self: node.is_self,
+            version: node.version,
+            started_at: node.since.to_string(),
+            silent_for: node.silent_for.as_secs_f64(),
+            generation: node.generation,
+            same_rules: node.sha256 == sha256,
+            sha256: node.sha256,
+            running: node.leases,
+        }
+    }
+
+    /// The node as text.
+    pub fn text(&self) -> String {
+        let rules = match (self.is_self, self.same_rules) {
+            (true, _) => "this one".to_owned(),
+            (false, true) => "same rules".to_owned(),
+            (false, false) => format!("other rules, generation {}", self.generation),
+        };
+        let running = self.running;
+        let heard = self.silent_for;
+        format!(
+            "hookyard {}, since {}, {rules}, {running} running, heard of {heard:.0} s ago",
+            self.version, self.started_at
+        )
+    }
 }
 
 /// A rule or target that is paused.
@@ -201,6 +257,9 @@ pub struct Inflight {
 /// State of the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreStatus {
+    /// Version and address of the server. `None` if the store is a file, or not asked yet.
+    #[serde(default)]
+    pub server: Option<String>,
     /// Path of the file.
     pub path: String,
     /// Size in use.

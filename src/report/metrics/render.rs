@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 
 use super::counters::Metrics;
 use super::labels::{
-    ExpectationLabels, LineLabels, NameLabel, OutcomeLabels, RingLabels, RuleLabels, StateLabels,
+    ExpectationLabels, LineLabels, NameLabel, NodeLabels, OutcomeLabels, RingLabels, RuleLabels, StateLabels,
 };
 use crate::acme::AcmeStatus;
 use crate::base::clock::Timestamp;
@@ -32,6 +32,8 @@ pub struct Moment {
     pub health: Health,
     /// Time for which the first delivery in the queue has been due.
     pub overdue: Duration,
+    /// The nodes of the store, each true if its rules are those in force here.
+    pub nodes: Vec<bool>,
     /// Generation of the rules in force.
     pub generation: u64,
     /// Number of unavailable rules.
@@ -86,7 +88,25 @@ fn current(metrics: &Metrics, moment: &Moment) -> Registry {
     }
     rules(&mut registry, moment);
     store(&mut registry, &moment.counts, &moment.health);
+    nodes(&mut registry, &moment.nodes);
     registry
+}
+
+/// Adds the nodes that share the store.
+fn nodes(registry: &mut Registry, nodes: &[bool]) {
+    let family = Family::<NodeLabels, Gauge>::default();
+    for (rules, is_same) in [("same", true), ("other", false)] {
+        let count = nodes.iter().filter(|same| **same == is_same).count();
+        if !nodes.is_empty() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            family.get_or_create(&NodeLabels { rules }).set(count);
+        }
+    }
+    registry.register(
+        "nodes",
+        "Nodes that share the store, by whether their rules are those of this one",
+        family,
+    );
 }
 
 /// Adds the deliveries in the store.
