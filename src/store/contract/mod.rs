@@ -71,6 +71,39 @@ macro_rules! promises {
     };
 }
 
+/// Uses everything that a store does, for tests of how it does it.
+pub(super) async fn use_everything<S: Subject>() {
+    enqueuing::a_duplicate_is_recognised_also_after_a_crash::<S>().await;
+    enqueuing::a_remembered_dedup_key_is_never_shortened::<S>().await;
+    enqueuing::an_event_is_read_back_after_a_clean_stop::<S>().await;
+    sighting::the_first_sighting_counts_and_later_ones_add_headers::<S>().await;
+    sighting::an_expired_sighting_is_replaced::<S>().await;
+    leasing::a_released_delivery_waits_as_it_did::<S>().await;
+    leasing::rules_take_turns_when_all_slots_are_in_use::<S>().await;
+    leasing::the_next_due_time_is_that_of_the_first_unleased_delivery::<S>().await;
+    pausing::pauses_are_kept_also_after_a_crash_and_the_first_one_counts::<S>().await;
+    expecting::a_forgotten_expectation_is_gone_and_only_that_one::<S>().await;
+    elements::an_expansion_replaces_a_delivery_in_one_write::<S>().await;
+    elements::an_expansion_leaves_what_there_is_already::<S>().await;
+    groups::overlap_coalesce_keeps_only_the_newest_queued_delivery::<S>().await;
+    groups::overlap_replace_stops_the_running_delivery::<S>().await;
+    debounce::a_debounced_delivery_obeys_the_overlap_of_its_busy_group::<S>().await;
+    debounce::the_newest_delivery_is_due_after_the_quiet_time::<S>().await;
+    failing::a_failure_makes_one_delivery_that_survives_a_crash::<S>().await;
+    interrupting::an_attempt_that_ends_with_a_crash_counts_and_is_recorded::<S>().await;
+    interrupting::after_a_clean_stop_running_attempts_are_recorded_and_do_not_count::<S>().await;
+    interrupting::a_short_unmarked_attempt_is_known_the_second_time::<S>().await;
+    settling::the_outputs_are_those_of_the_last_attempts_that_are_done::<S>().await;
+    settling::a_postponed_delivery_keeps_its_attempt_after_a_crash::<S>().await;
+    settling::forgetting_the_dedup_keys_accepts_the_same_event_again::<S>().await;
+    settling::everything_is_counted::<S>().await;
+    keeping::a_replayed_arrival_becomes_an_event_in_one_write::<S>().await;
+    keeping::an_endpoint_keeps_no_more_records_than_it_wants::<S>().await;
+    keeping::new_settings_take_effect_with_the_next_call::<S>().await;
+    keeping::ended_events_are_swept_when_their_time_is_over::<S>().await;
+    keeping::the_latest_match_of_each_secret_is_kept_also_after_a_crash::<S>().await;
+}
+
 promises! {
     enqueuing:
         an_event_is_read_back_byte_for_byte_after_a_crash,

@@ -43,6 +43,16 @@ pub(super) struct Link {
     host: String,
 }
 
+/// All statements that were prepared, for the tests of their plans.
+#[cfg(test)]
+static PREPARED: Mutex<std::collections::BTreeSet<&'static str>> =
+    Mutex::new(std::collections::BTreeSet::new());
+
+#[cfg(test)]
+pub(super) fn prepared_statements() -> std::collections::BTreeSet<&'static str> {
+    PREPARED.lock().clone()
+}
+
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").finish_non_exhaustive()
@@ -162,6 +172,17 @@ impl Link {
         Ok(())
     }
 
+    /// Runs a statement without parameters, and returns the first column of each row as text.
+    #[cfg(test)]
+    pub async fn texts(&self, sql: &str) -> Result<Vec<String>, tokio_postgres::Error> {
+        let answers = self.client.simple_query(sql).await?;
+        let text = |answer| match answer {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        };
+        Ok(answers.into_iter().filter_map(text).collect())
+    }
+
     /// Runs statements without parameters, such as `BEGIN`.
     pub async fn run(&self, sql: &str) -> Result<(), Failure> {
         self.client.batch_execute(sql).await?;
@@ -188,6 +209,8 @@ impl Link {
         if let Some(statement) = self.statements.lock().get(sql) {
             return Ok(statement.clone());
         }
+        #[cfg(test)]
+        PREPARED.lock().insert(sql);
         let statement = self.client.prepare(sql).await?;
         self.statements.lock().insert(sql, statement.clone());
         Ok(statement)

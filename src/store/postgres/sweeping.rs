@@ -6,8 +6,6 @@
 //! first. Once that moment is longer ago than [`Keep::done`], the sweep looks at the deliveries. It
 //! forgets the event, or moves `look_at` to the end of the last delivery, or to now if one of them
 //! has not ended. An event is therefore looked at once or twice.
-//!
-//! A replay locks the row of its event first. It cannot run while the sweep looks at that event.
 
 use std::sync::Arc;
 
@@ -203,7 +201,7 @@ impl Sweep<'_> {
             return Ok((0, 0));
         }
         let ids: Vec<Uuid> = past.iter().map(|event| event.id).collect();
-        let (mut gone, mut later) = (Vec::new(), Later::default());
+        let (mut gone, mut ended, mut later) = (Vec::new(), 0, Later::default());
         let deliveries = self.link.query(DELIVERIES_OF, &[&ids]).await?;
         for (event, deliveries) in past.iter().zip(&deliveries) {
             if !self.budget.is_left() {
@@ -221,6 +219,7 @@ impl Sweep<'_> {
                 let deliveries = usize::try_from(deliveries.number).unwrap_or(STEP_ROWS);
                 self.budget.spend(deliveries, bytes);
                 self.tally.bytes -= event.kept;
+                ended += deliveries;
                 gone.push(event.id);
             }
         }
@@ -229,12 +228,13 @@ impl Sweep<'_> {
                 .execute(LOOK_LATER, &[&later.events, &later.moments, &later.are_dead])
                 .await?;
         }
-        self.forget(&gone).await?;
+        self.forget(&gone, ended).await?;
         Ok((gone.len(), past.len()))
     }
 
-    /// Deletes events with their deliveries and attempts.
-    async fn forget(&mut self, events: &[Uuid]) -> Result<(), Failure> {
+    /// Deletes events with their deliveries and attempts. `ended` is the number of these deliveries: if
+    /// one has been replayed since they were counted, nothing is deleted.
+    async fn forget(&mut self, events: &[Uuid], ended: usize) -> Result<(), Failure> {
         if events.is_empty() {
             return Ok(());
         }
@@ -244,6 +244,9 @@ impl Sweep<'_> {
             let is_dead: bool = read.try_get(1)?;
             self.tally.dead -= i64::from(is_dead);
             self.tally.done -= i64::from(!is_dead);
+        }
+        if deliveries.len() != ended {
+            return Err(Failure::Conflict("a delivery was replayed".to_owned()));
         }
         self.tally.events -= integer(events.len());
         let requests = partitions::delete_statement(&self.keep);

@@ -1,7 +1,9 @@
 //! Tests of what only a store on a server can do. Those that need PostgreSQL are ignored without it.
 
+mod days;
 mod failing_over;
 mod instance;
+mod plans;
 mod repeating;
 mod securing;
 mod urls;

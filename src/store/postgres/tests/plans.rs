@@ -1,0 +1,137 @@
+//! Plans of all statements. A plan is made once per connection, perhaps while its table is empty, and
+//! is then used while the table grows. No plan may read a whole table that grows.
+
+use serde_json::Value;
+
+use super::super::drop_schema;
+use super::super::link::{Link, prepared_statements};
+use crate::store::contract::{Postgres, use_everything};
+use crate::store::{Settings, Store};
+
+/// Tables that grow with the events.
+const GROWING: [&str; 9] = [
+    "queue",
+    "ended",
+    "events",
+    "attempts",
+    "failures",
+    "dedup_keys",
+    "sightings",
+    "requests_kept",
+    "requests_",
+];
+
+/// Indexes with few entries, because of their condition. They may be read whole.
+const SMALL_INDEXES: [&str; 2] = ["queue_node", "queue_pinned"];
+
+/// Statements whose tables are counted for the operator, or that read a whole table on purpose.
+const ROWS: &str = "INSERT INTO events (id, received_at, endpoint, method, path, query, parameters, decode, size, kept, decision, \
+         node, look_at) \
+     SELECT md5('event' || n)::uuid, n, '/', 'POST', '/', '', '[]', 'json', 9, 9, '{}', 'a', n FROM generate_series(1, $ROWS) n; \
+     INSERT INTO requests (event, headers, body) SELECT md5('event' || n)::uuid, '[]', 'x' FROM generate_series(1, $ROWS) n; \
+     INSERT INTO requests_kept (event, headers, body) SELECT md5('kept' || n)::uuid, '[]', 'x' FROM generate_series(1, $ROWS) n; \
+     INSERT INTO queue (id, event, rule, state, due, group_key) \
+     SELECT md5('queue' || n)::uuid, md5('event' || n)::uuid, 'rule ' || n % 10, \
+         CASE WHEN n % 3 = 0 THEN 'queued' ELSE 'ready' END, n, CASE WHEN n % 3 < 2 THEN 'group ' || n % 50 END \
+     FROM generate_series(1, $ROWS) n; \
+     INSERT INTO ended (id, seq, event, rule, state, action, attempt, due, ended_at, replays) \
+     SELECT md5('ended' || n)::uuid, -n, md5('event' || n)::uuid, 'rule ' || n % 10, \
+         CASE WHEN n % 50 = 0 THEN 'dead' ELSE 'done' END, 0, 1, n, n, 0 FROM generate_series(1, $ROWS) n; \
+     INSERT INTO attempts (delivery, node, action, number, started_at, duration, outcome, detail, stdout, stderr) \
+     SELECT md5('ended' || n)::uuid, 'a', 0, 1, n, 1, 'done', '', '', '' FROM generate_series(1, $ROWS) n; \
+     INSERT INTO failures (delivery, action, reason, output) \
+     SELECT md5('failed' || n)::uuid, 'a', '', '' FROM generate_series(1, $ROWS) n; \
+     INSERT INTO dedup_keys (key, rule, event, remember_until) \
+     SELECT decode(md5('key' || n), 'hex'), 'rule ' || n % 10, md5('event' || n)::uuid, n FROM generate_series(1, $ROWS) n; \
+     INSERT INTO sightings (key, endpoint, event, headers, remember_until) \
+     SELECT decode(md5('key' || n), 'hex'), '/', md5('event' || n)::uuid, 'a=b', n FROM generate_series(1, $ROWS) n; \
+     ANALYZE";
+
+/// Finds the nodes of a plan that read a whole table.
+fn whole_reads(node: &Value, is_limited: bool, found: &mut Vec<String>) {
+    let text = |key: &str| node.get(key).and_then(Value::as_str).unwrap_or_default();
+    let kind = text("Node Type");
+    let (table, index) = (text("Relation Name"), text("Index Name"));
+    let grows = |name: &str| {
+        GROWING
+            .iter()
+            .any(|growing| name == *growing || (growing.ends_with('_') && name.starts_with(growing)))
+    };
+    let of_index = GROWING.iter().any(|growing| index.starts_with(growing));
+    let is_whole = match kind {
+        "Seq Scan" => grows(table),
+        "Index Scan" | "Index Only Scan" => grows(table) && node.get("Index Cond").is_none(),
+        "Bitmap Index Scan" => of_index && node.get("Index Cond").is_none(),
+        _ => false,
+    };
+    if is_whole && !(is_limited && kind != "Seq Scan") && !SMALL_INDEXES.contains(&index) {
+        found.push(format!("{kind} of `{table}` by `{index}`"));
+    }
+    let is_limited = is_limited || kind == "Limit";
+    let plans = node.get("Plans").and_then(Value::as_array);
+    for plan in plans.into_iter().flatten() {
+        whole_reads(plan, is_limited, found);
+    }
+}
+
+/// Makes the plan that a connection would use for any parameters, and finds what it reads whole.
+async fn faults(link: &Link, sql: &str) -> Vec<String> {
+    let prepared = link.texts(&format!("DEALLOCATE ALL; PREPARE p AS {sql}")).await;
+    prepared.unwrap_or_else(|error| panic!("{error}: {sql}"));
+    let number = link
+        .texts(
+            "SELECT coalesce(cardinality(parameter_types), 0) FROM pg_prepared_statements WHERE name = 'p'",
+        )
+        .await
+        .unwrap();
+    let number: usize = number[0].parse().unwrap();
+    let parameters = match number {
+        0 => String::new(),
+        number => format!("({})", vec!["NULL"; number].join(", ")),
+    };
+    let explained = link
+        .texts(&format!("EXPLAIN (FORMAT JSON) EXECUTE p{parameters}"))
+        .await
+        .unwrap();
+    let plans: Value = serde_json::from_str(&explained.concat()).unwrap();
+    let mut found = Vec::new();
+    for plan in plans.as_array().unwrap() {
+        whole_reads(&plan["Plan"], false, &mut found);
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: `just cluster`"]
+async fn no_plan_reads_a_whole_table_that_grows() {
+    use_everything::<Postgres>().await;
+    let target = Postgres::target();
+    let subject = Postgres::open_at(target.clone(), Settings::default()).await;
+    subject.postgres().close().await.unwrap();
+    let link = Link::connect(&target, "test").await.unwrap();
+    link.run("SET plan_cache_mode = force_generic_plan")
+        .await
+        .unwrap();
+    let statements: Vec<&str> = prepared_statements()
+        .into_iter()
+        .filter(|sql| !sql.contains("numbers") && !sql.contains("pg_inherits"))
+        .collect();
+    assert!(statements.len() > 60, "{}", statements.len());
+    let mut wrong = Vec::new();
+    for rows in ["0", "20", "20000"] {
+        link.run(&ROWS.replace("$ROWS", rows)).await.unwrap();
+        for sql in &statements {
+            for fault in faults(&link, sql).await {
+                wrong.push(format!("{rows} rows: {fault}: {sql}"));
+            }
+        }
+        let bad = "SELECT 1 FROM queue WHERE unverified = $1";
+        assert!(!faults(&link, bad).await.is_empty(), "{rows}");
+        let tables =
+            "queue, ended, events, attempts, failures, dedup_keys, sightings, requests, requests_kept";
+        link.run(&format!("TRUNCATE {tables}")).await.unwrap();
+    }
+    drop(link);
+    drop_schema(&target).await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
