@@ -156,6 +156,7 @@ async fn serve(
     let status_service = status_service(path, &shared, &front, &pipeline.dispatcher);
     let page = page(path, &shared, &status_service)?;
     let news = Arc::new(admin::page::ArrivalNews::default());
+    let rule_operator = rules::operator(&shared, &pipeline.dispatcher);
     let admin_services = admin::AdminServices {
         status: Arc::clone(&status_service),
         judge: judge(path),
@@ -163,7 +164,7 @@ async fn serve(
         firer: Arc::new(fire::firer(&shared, &ingest)),
         planner: Arc::new(plan::planner(path, &shared)),
         stopper: Arc::new(stop_attempts::stopper(&pipeline.dispatcher)),
-        rule_operator: Arc::new(rules::operator(&shared, &pipeline.dispatcher)),
+        rule_operator: Arc::new(rules::service(&rule_operator)),
         changer: Arc::new(change::changer(&shared)),
         output: Arc::new(live_output::output_service(&shared, &pipeline.dispatcher)),
         page: Arc::clone(&page),
@@ -178,7 +179,8 @@ async fn serve(
     background.spawn(news.run(page.sources().clone(), shared.stopping.leasing.clone()));
     if let Some(server) = server {
         let stop = shared.stopping.leasing.clone();
-        background.spawn(server_watch::run(server, Arc::clone(&shared.server), stop));
+        background.spawn(server_watch::run(server, Arc::clone(&shared.server), stop.clone()));
+        background.spawn(rules::follow(rule_operator, stop));
     }
     // Nothing has set them before.
     front.served.services.set(admin_services).ok();

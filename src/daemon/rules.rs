@@ -1,7 +1,9 @@
 //! Rules that the operator lists, pauses and resumes through the admin socket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::act::Action;
@@ -18,8 +20,11 @@ use crate::store::{Pause, PauseSubject, Pauses, Store};
 /// Maximum pauses at once.
 pub const MAX_PAUSES: usize = 1000;
 
+/// Interval between two looks at the pauses of a store that other nodes use, too.
+const FOLLOWED_EVERY: Duration = Duration::from_secs(2);
+
 /// Everything that the operation needs.
-struct Operator {
+pub(super) struct Operator {
     clock: Clock,
     live: Arc<Live<RuleSet>>,
     pauses: Arc<Live<Pauses>>,
@@ -29,16 +34,31 @@ struct Operator {
     changing: tokio::sync::Mutex<()>,
 }
 
-/// Builds the service that lists, pauses and resumes rules.
-pub(super) fn operator(shared: &Shared, dispatcher: &Arc<Dispatcher>) -> RuleOperator {
-    let operator = Arc::new(Operator {
+/// Builds the operator of rules.
+pub(super) fn operator(shared: &Shared, dispatcher: &Arc<Dispatcher>) -> Arc<Operator> {
+    Arc::new(Operator {
         clock: shared.clock.clone(),
         live: Arc::clone(&shared.live),
         pauses: Arc::clone(&shared.pauses),
         store: Arc::clone(&shared.store),
         dispatcher: Arc::clone(dispatcher),
         changing: tokio::sync::Mutex::default(),
-    });
+    })
+}
+
+/// Puts pauses that other nodes have set or ended in force, until `stop`.
+pub(super) async fn follow(operator: Arc<Operator>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = tokio::time::sleep(FOLLOWED_EVERY) => operator.look().await,
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Builds the service that lists, pauses and resumes rules.
+pub(super) fn service(operator: &Arc<Operator>) -> RuleOperator {
+    let operator = Arc::clone(operator);
     RuleOperator::new(
         || MAX_RULES_REQUEST,
         move |request, who| {
@@ -111,6 +131,33 @@ impl Operator {
             pause: current.of(&subject).map(PauseStatus::of),
             ..RulesAnswer::default()
         })
+    }
+
+    /// Puts the pauses of the store in force if they have changed. If they cannot be read, the next
+    /// look finds them.
+    async fn look(&self) {
+        let _changing = self.changing.lock().await;
+        let current = self.pauses.current();
+        let Ok(all) = self.store.pauses().await else {
+            return;
+        };
+        if all == current.all {
+            return;
+        }
+        for new in all.iter().filter(|pause| current.of(&pause.subject).is_none()) {
+            let (kind, name) = (new.subject.kind(), new.subject.name());
+            info!(kind, name = &**name, by = &*new.by, "paused: its deliveries wait");
+        }
+        let next = Pauses::new(all);
+        for gone in current
+            .all
+            .iter()
+            .filter(|pause| next.of(&pause.subject).is_none())
+        {
+            let (kind, name) = (gone.subject.kind(), gone.subject.name());
+            info!(kind, name = &**name, "resumed");
+        }
+        self.dispatcher.adopt_pauses(next);
     }
 
     /// Puts the pauses of the store in force.

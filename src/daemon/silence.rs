@@ -1,7 +1,7 @@
 //! Watch over expected arrivals: notices silence, runs `on_silence` and keeps the last arrivals in
 //! the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::daemon::shared::Shared;
 use crate::pipeline::{Change, Heard, Listening, decide, silence_event};
 use crate::report::{self, ExpectationState};
 use crate::rules::{ExpectedArrival, RuleSet};
-use crate::store::{Enqueued, Expectation, ExpectationSubject, Store};
+use crate::store::{Enqueued, Expectation, ExpectationSubject, Place, Store};
 
 /// Interval between two looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -32,6 +32,8 @@ pub(super) struct SilenceWatch {
     heard: Arc<Heard>,
     /// States for the status and the metrics.
     shown: Arc<Live<Vec<ExpectationState>>>,
+    /// True if other nodes note arrivals in the same store.
+    is_shared: bool,
     watched: Mutex<Watched>,
 }
 
@@ -48,6 +50,7 @@ pub(super) async fn watch(shared: &Shared, heard: &Arc<Heard>) -> Result<Arc<Sil
         clock,
         heard: Arc::clone(heard),
         shown: Arc::clone(&shared.expectations),
+        is_shared: matches!(shared.place, Place::Postgres(_)),
         watched: Mutex::new(Watched {
             listening: Listening::new(now),
             current: kept.clone(),
@@ -60,6 +63,9 @@ pub(super) async fn watch(shared: &Shared, heard: &Arc<Heard>) -> Result<Arc<Sil
     watch.look().await;
     Ok(Arc::new(watch))
 }
+
+/// The latest arrivals by their subjects.
+type Arrivals = HashMap<ExpectationSubject, Timestamp>;
 
 /// Expectations by their subjects.
 type Expectations = BTreeMap<ExpectationSubject, Expectation>;
@@ -97,9 +103,13 @@ impl SilenceWatch {
             return;
         }
         // Before the time is read, so that no arrival is of the future.
-        let heard = self.heard.take();
+        let mut heard = self.heard.take();
         let now = self.clock.now();
         watched.listening.look(now);
+        let is_due = now.distance(watched.written_at) >= ARRIVALS_WRITTEN_EVERY;
+        if self.is_shared && (is_due || watched.falls_silent(&rules, &heard, now)) {
+            self.add_noted(&watched, &mut heard).await;
+        }
         let mut next = Expectations::new();
         let mut shown = Vec::with_capacity(rules.expected.len());
         for expected in &rules.expected {
@@ -131,9 +141,22 @@ impl SilenceWatch {
         }
         self.shown.replace(shown);
         watched.current = next;
-        let is_due = now.distance(watched.written_at) >= ARRIVALS_WRITTEN_EVERY;
         if is_due || watched.differ_in_more_than_arrivals() {
             self.write(&mut watched, now).await;
+        }
+    }
+
+    /// Adds arrivals that other nodes have noted in the store. If they cannot be read, the event of a
+    /// silence cannot be written either.
+    async fn add_noted(&self, watched: &Watched, heard: &mut Arrivals) {
+        for noted in self.store.expectations().await.unwrap_or_default() {
+            let known = watched.current.get(&noted.subject);
+            if let Some(last) = noted.last_arrival
+                && known.is_some_and(|known| known.last_arrival < Some(last))
+            {
+                let latest = heard.entry(noted.subject).or_insert(last);
+                *latest = last.max(*latest);
+            }
         }
     }
 
@@ -207,6 +230,18 @@ impl SilenceWatch {
 }
 
 impl Watched {
+    /// True if a silence begins, as far as this node has heard.
+    fn falls_silent(&self, rules: &RuleSet, heard: &Arrivals, now: Timestamp) -> bool {
+        rules.expected.iter().any(|expected| {
+            let subject = &expected.subject;
+            let heard = heard.get(subject).copied();
+            self.current.get(subject).is_some_and(|known| {
+                let (_, change) = decide(known, expected.every, heard, self.listening, now);
+                matches!(change, Some(Change::Silent))
+            })
+        })
+    }
+
     /// True if an expectation is new or gone, or a silence has begun or ended.
     fn differ_in_more_than_arrivals(&self) -> bool {
         let same = |known: &Expectation| {
