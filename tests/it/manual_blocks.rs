@@ -60,6 +60,19 @@ const NOT_RUN: &[(&str, &str)] = &[
         "docs/guides/pubsub-jwt.md",
         "gcloud pubsub topics publish orders --message='{\"order\": 1}'",
     ),
+    ("docs/guides/several-machines.md", "apt install postgresql"),
+    (
+        "docs/guides/several-machines.md",
+        "hookyard store move /var/lib/hookyard/hookyard.db \"$DATABASE_URL\"",
+    ),
+    (
+        "docs/guides/several-machines.md",
+        "install -d -m 0700 /etc/hookyard/credentials",
+    ),
+    (
+        "docs/guides/several-machines.md",
+        "sudo -u postgres pg_dump --format custom --file /var/backups/hookyard.dump hookyard",
+    ),
     (
         "docs/guides/split-and-share-rules.md",
         "cd /etc/hookyard && sha256sum rules.yaml rules.d/*.yaml | sha256sum",
