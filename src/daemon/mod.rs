@@ -179,7 +179,11 @@ async fn serve(
     background.spawn(news.run(page.sources().clone(), shared.stopping.leasing.clone()));
     if let Some(server) = server {
         let stop = shared.stopping.leasing.clone();
-        background.spawn(server_watch::run(server, Arc::clone(&shared.server), stop.clone()));
+        background.spawn(server_watch::run(
+            server,
+            Arc::clone(&shared.server),
+            stop.clone(),
+        ));
         background.spawn(rules::follow(rule_operator, stop));
     }
     // Nothing has set them before.

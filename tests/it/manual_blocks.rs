@@ -63,10 +63,6 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("docs/guides/several-machines.md", "apt install postgresql"),
     (
         "docs/guides/several-machines.md",
-        "hookyard store move /var/lib/hookyard/hookyard.db \"$DATABASE_URL\"",
-    ),
-    (
-        "docs/guides/several-machines.md",
         "install -d -m 0700 /etc/hookyard/credentials",
     ),
     (

@@ -56,3 +56,13 @@ fn the_rules_of_the_guides_have_tests_that_cover_them() {
         "a test file has no block"
     );
 }
+
+#[test]
+fn the_example_of_the_package_for_several_machines_is_that_of_its_guide() {
+    let guide = crate::manual::read("docs/guides/several-machines.md");
+    let blocks = fences(&guide);
+    let (_, block) = blocks.iter().find(|(kind, _)| kind == "yaml").unwrap();
+    let example = crate::manual::read("docs/examples/several-machines.yaml");
+    let rules: Vec<&str> = example.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(rules.join("\n"), block.trim_end());
+}

@@ -32,7 +32,7 @@ def test_installing_starts_the_service_and_lets_no_request_in(uninstalled):
     for schema in ("rules.schema.json", "rules.test.schema.json"):
         assert "draft-07" in service.text(f"/usr/share/hookyard/{schema}")
     examples = service.output("ls", "/usr/share/doc/hookyard/examples").split()
-    assert examples == ["alerts.yml", "deploy.sh", "override.conf", "rules.yaml"]
+    assert examples == ["alerts.yml", "deploy.sh", "override.conf", "rules.yaml", "several-machines.yaml"]
     assert "hookyard" in service.text("/usr/share/bash-completion/completions/hookyard")
 
 

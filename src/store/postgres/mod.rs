@@ -69,6 +69,7 @@ mod tls;
 mod url;
 mod verifier;
 mod worker;
+mod write_counters;
 
 use std::sync::Arc;
 

@@ -157,23 +157,20 @@ impl PostgresStore {
             .requests
             .ask(|link| Box::pin(async move { size(link).await }))
             .await;
-        let size = match read {
-            Ok(size) => size,
-            Err(error) if error.may_pass() => {
-                return Ok(Health {
-                    full: Some(error.to_string()),
-                    ..Health::default()
-                });
+        let mut health = Health::default();
+        self.enqueuing.counters().add_to(&mut health);
+        self.settling.counters().add_to(&mut health);
+        match read {
+            Ok(size) => {
+                health.size = size;
+                let limit = self.node.settings.current().max_size;
+                let full = limit.filter(|limit| size >= *limit);
+                health.full = full.map(|limit| format!("it holds {size} bytes, and its limit is {limit}"));
             }
+            Err(error) if error.may_pass() => health.full = Some(error.to_string()),
             Err(error) => return Err(error),
-        };
-        let limit = self.node.settings.current().max_size;
-        let full = limit.filter(|limit| size >= *limit);
-        Ok(Health {
-            size,
-            full: full.map(|limit| format!("it holds {size} bytes, and its limit is {limit}")),
-            ..Health::default()
-        })
+        }
+        Ok(health)
     }
 
     pub(super) async fn read_deliveries(&self, event: EventId) -> Result<Vec<Delivery>, StoreError> {

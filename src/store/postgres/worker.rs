@@ -20,6 +20,7 @@ use super::link::Link;
 use super::round::{Round, Waiting};
 use super::server;
 use super::target::{Durability, Target};
+use super::write_counters::WriteCounters;
 use crate::store::StoreError;
 
 /// Maximum calls of one transaction.
@@ -64,6 +65,7 @@ pub(super) struct Worker<B: Batch> {
     calls: Mutex<Option<mpsc::Sender<Waiting<B::Call, B::Output>>>>,
     connections: tokio::sync::Mutex<JoinSet<()>>,
     patience: Duration,
+    counters: Arc<WriteCounters>,
 }
 
 impl<B: Batch> Worker<B> {
@@ -72,6 +74,7 @@ impl<B: Batch> Worker<B> {
         let (calls, waiting) = mpsc::channel(CALLS);
         let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
         let mut connections = JoinSet::new();
+        let counters = Arc::<WriteCounters>::default();
         for slot in slots {
             let one = Connection {
                 batch: Arc::clone(batch),
@@ -79,6 +82,7 @@ impl<B: Batch> Worker<B> {
                 role,
                 slot: *slot,
                 link: None,
+                counters: Arc::clone(&counters),
             };
             connections.spawn(one.run(Arc::clone(&waiting)));
         }
@@ -86,7 +90,13 @@ impl<B: Batch> Worker<B> {
             calls: Mutex::new(Some(calls)),
             connections: tokio::sync::Mutex::new(connections),
             patience: target.patience,
+            counters,
         }
+    }
+
+    /// Numbers of the transactions so far.
+    pub fn counters(&self) -> &WriteCounters {
+        &self.counters
     }
 
     /// Sends a call and waits for its answer, for at most the patience of the target. After an error
@@ -125,6 +135,7 @@ struct Connection<B: Batch> {
     role: &'static str,
     slot: i16,
     link: Option<Link>,
+    counters: Arc<WriteCounters>,
 }
 
 impl<B: Batch> Connection<B> {
@@ -167,9 +178,11 @@ impl<B: Batch> Connection<B> {
     async fn write_or_split(&mut self, mut round: Calls<B>) -> Option<(Calls<B>, Calls<B>)> {
         let mut tries = round.tries()?;
         loop {
+            let begun = Instant::now();
             let written = timeout_at(tries.until, self.try_once(&round)).await;
             let failure = match written {
                 Ok(Ok(outputs)) => {
+                    self.counters.add(round.len(), begun.elapsed());
                     round.answer(outputs);
                     return None;
                 }
