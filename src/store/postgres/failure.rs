@@ -167,3 +167,40 @@ fn words(error: &tokio_postgres::Error) -> String {
     }
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: &str) -> Failure {
+        meaning(&SqlState::from_code(code), code.to_owned())
+    }
+
+    #[test]
+    fn a_code_says_whether_the_call_is_repeated_and_whether_it_may_be_there() {
+        for undone in ["40001", "40P01", "22012", "23505", "55P03", "25P02"] {
+            assert!(matches!(of(undone), Failure::Conflict(_)), "{undone}");
+        }
+        for unknown in [
+            "08006", "08P01", "25006", "25P03", "40003", "57P01", "57P02", "57P03", "57P05", "0A000", "26000",
+        ] {
+            assert!(matches!(of(unknown), Failure::Lost(_)), "{unknown}");
+        }
+        for passing in ["53200", "53300", "53400", "57014", "58030", "55006"] {
+            let failure = of(passing);
+            assert!(failure.may_pass_soon() && !failure.is_of_one_call(), "{passing}");
+            assert!(failure.into_error().may_pass());
+        }
+        for lasting in ["53100", "42501"] {
+            let failure = of(lasting);
+            assert!(!failure.may_pass_soon() && !failure.is_of_one_call(), "{lasting}");
+            // Settlements are tried until there is room, or the privilege is back.
+            assert!(failure.into_error().may_pass(), "{lasting}");
+        }
+        for own in ["22021", "22P05", "23514", "42P01", "42703", "54000", "XX001"] {
+            let failure = of(own);
+            assert!(failure.is_of_one_call() && !failure.may_pass_soon(), "{own}");
+            assert!(!failure.into_error().may_pass(), "{own}");
+        }
+    }
+}

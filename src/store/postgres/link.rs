@@ -311,7 +311,8 @@ fn settings(target: &Target, role: &str) -> String {
          SELECT set_config('synchronous_commit', 'on', false) \
          WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
          SELECT set_config(name, 'lz4', false) FROM pg_settings \
-         WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)",
+         WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals); \
+         SELECT set_config('client_connection_check_interval', '5s', false) WHERE version() LIKE '%linux%'",
         promises::SELECT,
         target.schema.replace('"', "\"\""),
         quoted(&target.node),

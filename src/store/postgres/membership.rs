@@ -17,7 +17,9 @@ use super::schema;
 use crate::base::clock::{Clock, ClockOffset};
 use crate::store::{InForce, NodeState, StoreError};
 
-const JOIN: &str = "INSERT INTO nodes (name, version, schema, machine, process, lease) VALUES ($1, $2, $3, $4, $5, $6) \
+/// The row of the store is locked: while a node joins, no migration leaves it behind.
+const JOIN: &str = "INSERT INTO nodes (name, version, schema, machine, process, lease) \
+     SELECT $1::text, $2::text, $3::integer, $4::text, $5::text, $6::bigint FROM store WHERE least <= $3 FOR SHARE \
      RETURNING id";
 
 const SERVER_TIME: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
@@ -67,7 +69,11 @@ impl Node {
                 ],
             )
             .await?;
-        let joined = rows.first().ok_or_else(|| Failure::unexpected("no node"))?;
+        let Some(joined) = rows.first() else {
+            // The tables were migrated after they were looked at.
+            schema::version(link, &self.target).await?;
+            return Err(Failure::unexpected("the store lets no node join"));
+        };
         self.set_id(joined.try_get(0)?);
         self.liveness.heard(sent);
         self.serve_again();

@@ -35,12 +35,19 @@ pub(super) async fn prepare(link: &Link, target: &Target) -> Result<(), Failure>
 pub(super) async fn version(link: &Link, target: &Target) -> Result<Option<i32>, Failure> {
     let found = link
         .query(
-            "SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = 'store'",
+            "SELECT has_schema_privilege(schemaname, 'USAGE') FROM pg_tables \
+             WHERE schemaname = $1 AND tablename = 'store'",
             &[&target.schema],
         )
         .await?;
-    if found.is_empty() {
+    let Some(found) = found.first() else {
         return Ok(None);
+    };
+    // Without the privilege the search path would leave the schema out.
+    if !found.get::<_, bool>(0) {
+        return Err(Failure::Failed(StoreError::Forbidden {
+            detail: format!("permission denied for schema {}", target.schema),
+        }));
     }
     let rows = link.query("SELECT version, least FROM store", &[]).await?;
     let Some(row) = rows.first() else {
@@ -78,11 +85,18 @@ async fn make(link: &Link, target: &Target) -> Result<(), Failure> {
         )
         .await?;
     let storage = if without_lz4.is_empty() { "" } else { UNCOMPRESSED };
-    link.run(&format!(
+    let sql = format!(
         "BEGIN; SET LOCAL lock_timeout = '2s'; {schema} {TABLES}; {storage} \
          INSERT INTO store (version, least) VALUES ({VERSION}, {LEAST}); COMMIT"
-    ))
-    .await
+    );
+    link.run(&sql).await.map_err(|failure| match failure {
+        Failure::Failed(StoreError::Forbidden { detail }) => Failure::Failed(StoreError::Forbidden {
+            detail: format!(
+                "{detail}: let an administrator run `CREATE SCHEMA \"{name}\" AUTHORIZATION` and the role"
+            ),
+        }),
+        other => other,
+    })
 }
 
 /// The other compression of `PostgreSQL` costs more than it saves.

@@ -167,6 +167,8 @@ impl Instance {
 
     /// Starts the server again after [`kill`](Self::kill).
     pub fn restart(&self) {
+        // The killed process may still be listed, if its parent does not ask for it.
+        fs::remove_file(self.data().join("postmaster.pid")).unwrap();
         self.launch();
     }
 

@@ -3,6 +3,7 @@
 mod days;
 mod failing_over;
 mod instance;
+mod opening;
 mod plans;
 mod repeating;
 mod securing;

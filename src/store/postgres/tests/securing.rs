@@ -234,8 +234,5 @@ async fn who_is_not_let_in_is_told_so_and_who_does_not_reach_the_server_may_try_
     let error = connect_check(&server.at(SCRAM, name, &[KNOWN]))
         .await
         .unwrap_err();
-    assert!(
-        error.may_pass() && error.to_string().contains("refused"),
-        "{error}"
-    );
+    assert!(error.may_pass(), "{error}");
 }
