@@ -5,7 +5,10 @@
 //! waited for, and so is a settlement. Whatever the node still sends afterwards finds neither its row
 //! nor its leases.
 
+use std::collections::BTreeSet;
+
 use super::failure::Failure;
+use super::groups;
 use super::interruptions::{BegunAttempt, begun, record_all};
 use super::link::Link;
 use super::node::Node;
@@ -51,6 +54,14 @@ const FOLD_TALLY: &str = "WITH gone AS (DELETE FROM tally t WHERE node <> 0 AND 
          events = t.events + excluded.events, dedup_keys = t.dedup_keys + excluded.dedup_keys, \
          sightings = t.sightings + excluded.sightings, bytes = t.bytes + excluded.bytes";
 
+/// Deliveries of nodes that the operator has dropped, and that occupy their groups as long as their
+/// attempts run.
+const DROPPED: &str =
+    "SELECT seq, group_key FROM queue WHERE node = ANY ($1) AND state = 'dropped' AND seq <> ALL ($2)";
+
+const FORGET_DROPPED: &str =
+    "DELETE FROM queue WHERE seq = ANY ($1) AND node = ANY ($2) AND state = 'dropped'";
+
 /// The nodes that are to be buried.
 pub(super) enum Gone<'n> {
     These(&'n [i64]),
@@ -76,6 +87,7 @@ impl Node {
             names.push(read.try_get(1)?);
         }
         link.execute(END_NODES, &[&ids]).await?;
+        release_dropped(link, &ids, &[]).await?;
         let rows = link.query(BEGUN, &[&ids, &names]).await?;
         let begun = rows
             .iter()
@@ -109,6 +121,24 @@ pub(super) async fn end_nodes(link: &Link, nodes: &[i64], suspect: bool) -> Resu
     link.execute(UNPIN, &[&nodes]).await?;
     link.execute(FOLD_TALLY, &[]).await?;
     Ok(released)
+}
+
+/// Ends the occupancy of dropped deliveries, in a transaction: those of nodes, except rows that are
+/// known to run. Others of their groups may begin.
+pub(super) async fn release_dropped(link: &Link, nodes: &[i64], known: &[i64]) -> Result<(), Failure> {
+    let rows = link.query(DROPPED, &[&nodes, &known]).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (mut dropped, mut groups): (Vec<i64>, BTreeSet<String>) = Default::default();
+    for read in rows {
+        dropped.push(read.try_get(0)?);
+        groups.extend(read.try_get::<_, Option<String>>(1)?);
+    }
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+    groups::lock(link, &groups).await?;
+    link.execute(FORGET_DROPPED, &[&dropped, &nodes]).await?;
+    groups::begin_next(link, &groups).await.map(drop)
 }
 
 /// Nodes whose processes ran on this machine and have ended.

@@ -42,7 +42,7 @@ const DUE: &str = queues!(
     "SELECT q.rule, q.due, q.seq, q.id, q.event, q.state, q.failure_of IS NOT NULL, \
          coalesce((SELECT e.size FROM events e WHERE e.id = q.event), 0) \
      FROM rules r CROSS JOIN LATERAL ( \
-         SELECT * FROM queue q WHERE q.rule = r.rule AND q.node IS NULL AND q.state = 'ready' \
+         SELECT * FROM queue q WHERE q.rule = r.rule AND q.node IS NULL AND (q.state = 'ready' OR q.state = 'debounced') \
          AND (q.pinned IS NULL OR q.pinned = $1) AND q.due <= $3 ORDER BY q.due, q.seq LIMIT $4) q \
      WHERE r.rule <> ALL ($2) AND ($5::text[] IS NULL OR r.rule = ANY ($5))"
 );
@@ -76,6 +76,8 @@ pub(super) struct Candidate {
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     rules: Vec<RuleQueue>,
+    /// A delivery whose turn it is, and whose wait for quiet must end first.
+    pub elapsed: Option<Candidate>,
 }
 
 #[derive(Debug)]
@@ -142,7 +144,7 @@ impl Candidates {
     }
 
     /// Takes the delivery whose turn it is, and counts its lease. `None` if no rule may have another
-    /// one, or if more has to be read first.
+    /// one, or if something has to be read or written first.
     pub fn next(&mut self, wanted: &Wanted, turns: &mut Turns) -> Option<Pick> {
         if self.must_read_on(wanted, turns) {
             return None;
@@ -156,6 +158,10 @@ impl Candidates {
         let (.., place) = turns.next(wanted, due)?;
         let queue = self.rules.get_mut(place)?;
         let candidate = queue.due.pop_front()?;
+        if candidate.is_debounced {
+            self.elapsed = Some(candidate);
+            return None;
+        }
         let rule = Arc::clone(&queue.rule);
         let cost = wanted.cost(&rule, candidate.size);
         turns.begin(&rule, cost);

@@ -24,7 +24,8 @@ use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::decide::settlement::LeaseSnapshot;
 use crate::store::{
-    DeliveryFailure, DeliveryId, Lease, Leased, Settled, Settlement, StoreError, Wanted, WantedRules,
+    DeliveryFailure, DeliveryId, Displaced, Lease, Leased, Settled, Settlement, StoreError, Wanted,
+    WantedRules,
 };
 
 /// Bytes of bodies after which one call leases no more.
@@ -168,6 +169,23 @@ impl Node {
             let before = leasing.leased.leases.len();
             self.lease_picks(link, picks, now, &mut leasing).await?;
             leasing.leased.held_back = candidates.is_due();
+            if let Some(elapsed) = candidates.elapsed.take() {
+                match self.end_debounce(link, &elapsed, now).await {
+                    Ok(Displaced { stop, ended }) => {
+                        leasing.leased.displaced.stop.extend(stop);
+                        leasing.leased.displaced.ended.extend(ended);
+                    }
+                    // Superseded deliveries have ended already, so the caller must learn of them
+                    // despite the error.
+                    Err(failure) if leasing.leased.displaced != Displaced::default() => {
+                        let error = failure.into_error();
+                        tracing::warn!(%error, "not all that is due could be leased");
+                        return Ok(leasing);
+                    }
+                    Err(failure) => return Err(failure),
+                }
+                continue;
+            }
             let must_read_on = candidates.must_read_on(wanted, &self.leases.lock().turns);
             let nothing_new = leasing.leased.leases.len() == before;
             if picked == 0 || nothing_new || leasing.bytes >= BYTES || !must_read_on {

@@ -99,7 +99,11 @@ impl Node {
     /// leases may ask for it.
     pub async fn release_strays(&self, link: &Link) -> Result<u64, Failure> {
         let known: Vec<i64> = self.leases.lock().iter().map(|(_, leased)| leased.seq).collect();
-        link.execute(STRAYS, &[&self.id(), &known]).await
+        link.run("BEGIN").await?;
+        burial::release_dropped(link, &[self.id()], &known).await?;
+        let released = link.execute(STRAYS, &[&self.id(), &known]).await?;
+        link.run("COMMIT").await?;
+        Ok(released)
     }
 
     /// Writes which rules this node has in force.
@@ -122,6 +126,7 @@ impl Node {
     async fn depart(&self, link: &Link) -> Result<(), Failure> {
         let id = self.id();
         link.run("BEGIN").await?;
+        burial::release_dropped(link, &[id], &[]).await?;
         let mut begun = Vec::new();
         {
             let rows = link.query(MINE, &[&id]).await?;
@@ -202,11 +207,9 @@ impl PostgresStore {
         listed.await
     }
 
-    /// Carries out earlier calls, releases all leases and ends this node.
+    /// Releases all leases and ends this node.
     pub(super) async fn leave(&self) -> Result<(), StoreError> {
         self.heart.stop().await;
-        self.enqueuing.close().await;
-        self.settling.close().await;
         let node = &self.node;
         let departed = self.leasing.ask(move |link| {
             let node = Arc::clone(node);
@@ -214,8 +217,6 @@ impl PostgresStore {
         });
         let departed = departed.await;
         node.leases.lock().end_all();
-        self.leasing.close().await;
-        self.requests.close().await;
         departed
     }
 }

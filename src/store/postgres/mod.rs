@@ -19,6 +19,7 @@ mod changes;
 mod closing;
 mod debounce;
 mod dedup_keys;
+mod elapsed;
 mod elapsing;
 mod ends;
 mod enqueue;

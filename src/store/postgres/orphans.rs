@@ -19,7 +19,8 @@ pub(super) const ORPHANED_AFTER: Duration = Duration::from_secs(600);
 
 const NOTE: &str = queues!(
     "INSERT INTO orphans (rule) SELECT r.rule FROM rules r \
-     WHERE NOT EXISTS (SELECT 1 FROM node_rules n WHERE n.rule = r.rule) ON CONFLICT DO NOTHING"
+     WHERE NOT EXISTS (SELECT 1 FROM node_rules n WHERE n.rule = r.rule) \
+     AND NOT EXISTS (SELECT 1 FROM nodes WHERE rules = '') ON CONFLICT DO NOTHING"
 );
 
 /// Forgets rules that a node has, or for which nothing waits.
@@ -29,7 +30,8 @@ const FORGET: &str = "DELETE FROM orphans o WHERE EXISTS (SELECT 1 FROM node_rul
 const ORPHANED: &str =
     "SELECT rule FROM orphans WHERE since < clock_timestamp() - $1::bigint * interval '1 millisecond'";
 
-/// Finds the rules that have been gone for long enough. None if no node says which rules it has.
+/// Finds the rules that have been gone for long enough. None is noted while a node has not said yet
+/// which rules it has.
 pub(super) async fn find(link: &Link) -> Result<Vec<Arc<str>>, Failure> {
     link.execute(FORGET, &[]).await?;
     link.execute(NOTE, &[]).await?;

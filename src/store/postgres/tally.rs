@@ -28,6 +28,9 @@ const ADD: &str = "INSERT INTO tally AS t (node, slot, pending, done, dead, even
 /// Row of the operator's commands, and of nodes that are gone.
 pub(super) const SHARED: (i64, i16) = (0, 0);
 
+/// Slot of the connection that leases.
+pub(super) const LEASING: i16 = 3;
+
 /// Slot of the connection for requests, which also sweeps.
 pub(super) const REQUESTS: i16 = 4;
 
