@@ -253,8 +253,34 @@ impl Postgres {
         }
     }
 
+    /// Opens an empty store whose nodes are gone after `lease` without a heartbeat.
+    pub async fn with_lease(lease: Duration) -> Self {
+        let target = Target {
+            lease,
+            ..Self::target()
+        };
+        let schema = Some(TestSchema(target.clone()));
+        Self {
+            schema,
+            ..Self::open_at(target, Settings::default()).await
+        }
+    }
+
+    /// Opens the same store as another node.
+    pub async fn another(&self, name: &str) -> Self {
+        let target = Target {
+            node: Arc::from(name),
+            ..self.target.clone()
+        };
+        Self::open_at(target, self.settings).await
+    }
+
+    /// Ends the node without a farewell. The answer drops the schema.
+    pub fn killed(self) -> impl Drop {
+        self.schema.expect("the first node has the schema")
+    }
+
     /// The store as its own type.
-    #[allow(dead_code, reason = "under construction")]
     pub fn postgres(&self) -> &PostgresStore {
         &self.store
     }

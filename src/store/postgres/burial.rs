@@ -102,6 +102,7 @@ impl Node {
         self.keep(interrupted);
         if released > 0 {
             self.news.announce();
+            self.untold.look();
         }
         Ok(ids.len())
     }

@@ -68,6 +68,8 @@ pub(super) struct Changes<'c> {
     ended_reasons: Vec<&'static str>,
     /// Rows of leased deliveries that are to stop.
     stopped: Vec<i64>,
+    /// True if another node has one of them.
+    pub stops_elsewhere: bool,
     stop_reasons: Vec<&'static str>,
 }
 

@@ -78,6 +78,9 @@ impl Node {
         }
         changes.tally().add(link, (me, LEASING)).await?;
         link.run("COMMIT").await?;
+        if changes.stops_elsewhere {
+            self.untold.stop();
+        }
         Ok(displaced)
     }
 }

@@ -318,9 +318,10 @@ impl Enqueuing {
     /// Notes new deliveries in memory, after they were written.
     fn note_written(&self, calls: &[Enqueue], new: &[(usize, usize)], changes: &changes::Changes<'_>) {
         let mut first_attempts = self.node.first_attempts.lock();
-        let mut waits = false;
+        let (mut waits, mut elsewhere) = (false, false);
         for (row, (index, _)) in changes.new.iter().zip(new) {
             waits |= row.state.is_pending();
+            elsewhere |= !self.node.performs(&row.delivery.rule);
             if matches!(row.state, DeliveryState::Ready { .. })
                 && let Some(call) = calls.get(*index)
             {
@@ -330,6 +331,11 @@ impl Enqueuing {
         drop(first_attempts);
         if waits {
             self.node.news.announce();
+        }
+        if changes.stops_elsewhere {
+            self.node.untold.stop();
+        } else if elsewhere {
+            self.node.untold.look();
         }
     }
 }

@@ -175,6 +175,7 @@ impl Groups {
         let Ok(entry) = admission::enter(group, occupied.occupancy, members);
         for member in entry.stop {
             changes.stop(member.row, entry.reason);
+            changes.stops_elsewhere |= member.node != Some(me);
             // The runner of another node hears of it by looking at its own leases.
             displaced
                 .stop

@@ -18,6 +18,7 @@ use super::liveness::BootTime;
 use super::node::Node;
 use super::orphans;
 use super::session::Session;
+use super::waking::wake_each_other;
 use crate::base::clock::{Clock, Timestamp};
 use crate::store::{DeliveryId, StoreError, StoreOrder};
 
@@ -29,7 +30,7 @@ const BEAT: &str = "UPDATE nodes SET steady_since = CASE WHEN heard_of < clock_t
 const DOOMED: &str = "SELECT id FROM queue WHERE node = $1 AND superseded IS NOT NULL";
 
 /// Takes over a duty, or goes on with it. It ends if it is not renewed.
-const DUTY: &str = "UPDATE duties SET node = $2, until = clock_timestamp() + $3 * interval '1 millisecond' \
+const DUTY: &str = "UPDATE duties SET node = $2, until = clock_timestamp() + $3::bigint * interval '1 millisecond' \
      WHERE duty = $1 AND (node = $2 OR until < clock_timestamp() OR NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = node))";
 
 /// Longest time between two looks whether this node is cut off.
@@ -44,23 +45,24 @@ const CLOCK_WARNING: Duration = Duration::from_secs(5);
 /// Distance beyond which signatures with a time are judged wrongly: the node is not healthy.
 const CLOCK_LIMIT: Duration = Duration::from_secs(60);
 
-/// The task of the heartbeat.
+/// The tasks of the heartbeat and of the wake-ups.
 #[derive(Debug, Default)]
 pub(super) struct Heart {
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Heart {
-    /// Starts the task.
+    /// Starts the tasks.
     pub fn start(node: &Arc<Node>, leasing: &Arc<Session>) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(beat_on(Arc::clone(node), Arc::clone(leasing)));
+        tasks.spawn(wake_each_other(Arc::clone(node), Arc::clone(leasing)));
         Self {
             tasks: Mutex::new(tasks),
         }
     }
 
-    /// Ends the task.
+    /// Ends the tasks.
     pub async fn stop(&self) {
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         tasks.shutdown().await;

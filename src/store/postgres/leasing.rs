@@ -117,7 +117,12 @@ impl PostgresStore {
         for (delivery, why) in std::mem::take(&mut leasing.unreadable) {
             self.dead_letter(delivery, now, &why).await;
         }
-        Ok(leasing.accept())
+        let leased = leasing.accept();
+        if leased.held_back {
+            // Another node may have room.
+            node.untold.look();
+        }
+        Ok(leased)
     }
 
     pub(super) async fn first_due(&self, wanted: Wanted) -> Result<Option<Timestamp>, StoreError> {
@@ -162,6 +167,7 @@ impl Node {
             released?;
         }
         let mut leasing = Leasing::new(&self);
+        self.stop_doomed(link).await?;
         loop {
             let mut candidates = Candidates::read(link, &self, wanted, now).await?;
             let picks = self.pick(&mut candidates, wanted, &mut leasing.bytes);

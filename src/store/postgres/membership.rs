@@ -14,6 +14,8 @@ use super::liveness::BootTime;
 use super::node::Node;
 use super::row;
 use super::schema;
+use super::target::Wake;
+use super::waking;
 use crate::base::clock::{Clock, ClockOffset};
 use crate::store::{InForce, NodeState, StoreError};
 
@@ -147,8 +149,12 @@ impl Node {
             }
         }
         record_all(link, begun, true).await?;
-        burial::end_nodes(link, &[id], false).await?;
-        link.run("COMMIT").await
+        let released = burial::end_nodes(link, &[id], false).await?;
+        link.run("COMMIT").await?;
+        if released > 0 && self.target.wake == Wake::Notify {
+            waking::tell_at_once(link, self, "look").await?;
+        }
+        Ok(())
     }
 }
 

@@ -69,6 +69,7 @@ mod text;
 mod tls;
 mod url;
 mod verifier;
+mod waking;
 mod worker;
 mod write_counters;
 

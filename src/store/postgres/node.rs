@@ -13,6 +13,7 @@ use super::partitions::Moved;
 use super::process::NodeProcess;
 use super::sightings::NotedSightings;
 use super::target::Target;
+use super::waking::Untold;
 use crate::base::clock::{Clock, ClockOffset};
 use crate::base::live::Live;
 use crate::event::EventId;
@@ -33,6 +34,8 @@ pub(super) struct Node {
     pub news: News,
     /// Sightings that are not written yet.
     pub sightings: NotedSightings,
+    /// What the other nodes are to hear.
+    pub untold: Untold,
     pub process: NodeProcess,
     pub liveness: Liveness,
     /// Attempts of nodes that are gone, until the daemon has asked for them.
@@ -66,6 +69,7 @@ impl Node {
             first_attempts: Mutex::default(),
             news: News::default(),
             sightings: NotedSightings::default(),
+            untold: Untold::default(),
             process: NodeProcess::own(),
             liveness: Liveness::new(target.lease),
             interrupted: Mutex::default(),

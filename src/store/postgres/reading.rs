@@ -170,6 +170,9 @@ impl PostgresStore {
             Err(error) if error.may_pass() => health.full = Some(error.to_string()),
             Err(error) => return Err(error),
         }
+        if let Err(error) = self.node.check_health() {
+            health.full = Some(error.to_string());
+        }
         Ok(health)
     }
 

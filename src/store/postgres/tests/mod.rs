@@ -7,5 +7,6 @@ mod opening;
 mod plans;
 mod repeating;
 mod securing;
+mod sharing;
 mod urls;
 mod working;
