@@ -10,6 +10,8 @@ from cluster.kinds import KINDS
 
 MARGIN = 2
 """Seconds around a fault in which a sender may be answered 503."""
+SKEW = 1000
+"""Milliseconds by which the store's clock may differ from that of a run."""
 ON_NODES = ("kill", "down", "term", "freeze", "cut")
 """Faults by which a daemon may lose its leases. `kill` lasts until its processes are gone, `down` until it is ready."""
 
@@ -122,7 +124,7 @@ def performed_twice(evidence, lease):
         delivery = ended.get(run.delivery)
         if (
             delivery
-            and run.clock > delivery.ended_at + 1
+            and run.clock > delivery.ended_at + SKEW
             and not hit(evidence, run.node, run.start - 2 * lease, run.start)
         ):
             findings.append(
@@ -154,7 +156,8 @@ def overlaps(evidence, lease):
     changes = defaultdict(list)
     for run in evidence.runs:
         end = end_of(evidence, run)
-        if run.rule not in limits or hit(evidence, run.node, run.start - lease, end, ("freeze",)):
+        # A run that was killed at its start has no length.
+        if run.rule not in limits or end == run.start or hit(evidence, run.node, run.start - lease, end, ("freeze",)):
             continue
         lane = lanes.get(evidence.stored.events.get(run.event))
         # An end comes before a start of the same moment.

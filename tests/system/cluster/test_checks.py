@@ -131,7 +131,7 @@ def perform_twice(evidence):
 
 
 def perform_after_the_end(evidence):
-    evidence.runs.append(replace(rerun(1.6), attempt=2))
+    evidence.runs.append(replace(rerun(2.6), attempt=2))
 
 
 def perform_at_once(evidence):
@@ -220,6 +220,7 @@ def test_a_planted_fault_is_found(plant, expected):
         (perform_twice, Fault("kill", "web1", 1.22, 1.23)),
         (perform_twice, Fault("freeze", "web1", 1.22, 8)),
         (run_on_for_ever, Fault("kill", "web1", 2.3, 2.4)),
+        (run_on_for_ever, Fault("kill", "web1", 2.1, 2.3)),
         (refuse, Fault("crash", "a", 5, 6)),
     ],
 )
