@@ -249,6 +249,13 @@ impl ActionRunner {
         }
     }
 
+    /// Divides the rate of each target by the number of nodes that make requests.
+    pub fn share_rates(&self, nodes: u32) {
+        if let Performer::Real(forwarder) = &self.performer {
+            forwarder.share_rates(nodes);
+        }
+    }
+
     /// Forgets a delivery that will not come back, and frees its turns at targets.
     pub fn forget(&self, delivery: &str) {
         if let Performer::Real(forwarder) = &self.performer {

@@ -72,6 +72,15 @@ impl Size {
 }
 
 impl Rate {
+    /// The part of each of `nodes` that keep to this rate together.
+    #[must_use]
+    pub fn shared_by(self, nodes: u32) -> Self {
+        Self {
+            unit: self.unit * nodes.max(1),
+            ..self
+        }
+    }
+
     /// Parses the rate under `key`. Adds a diagnostic if it is invalid.
     pub fn compile(node: Node<'_>, key: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
         let rate = node.as_str().and_then(Self::parse);

@@ -146,7 +146,12 @@ impl Front {
         };
         self.answer(answering, background);
         let rules = self.live.current();
-        let mut reaching = std::pin::pin!(store::reach(&target, &rules, &self.served.waits_for));
+        let mut reaching = std::pin::pin!(store::reach(
+            &target,
+            &rules,
+            &self.metrics,
+            &self.served.waits_for
+        ));
         loop {
             tokio::select! {
                 opened = &mut reaching => return opened.map(Some),

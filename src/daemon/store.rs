@@ -41,6 +41,7 @@ pub(super) struct Opened {
 pub(super) async fn reach(
     target: &Target,
     rules: &RuleSet,
+    metrics: &Metrics,
     waits_for: &Live<String>,
 ) -> Result<Opened, String> {
     let (mut pause, mut told_at) = (FIRST_PAUSE, None::<Instant>);
@@ -48,6 +49,7 @@ pub(super) async fn reach(
         let error = match PostgresStore::open(target.clone(), rules.store.settings).await {
             Ok(store) => {
                 let server = Arc::new(store);
+                say_what_was_interrupted(metrics, server.interrupted(), rules);
                 info!(store = %target, "the store is open");
                 return Ok(Opened {
                     store: Arc::clone(&server) as Arc<dyn Store>,

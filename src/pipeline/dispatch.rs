@@ -38,6 +38,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// that is set back, and writes by other programs such as `hookyard events replay`.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
+/// Interval at which the nodes of the store are counted.
+const COUNT_NODES_EVERY: Duration = Duration::from_secs(10);
+
 /// Runs deliveries from the store's queue.
 pub struct Dispatcher {
     pub(super) store: Arc<dyn Store>,
@@ -76,6 +79,7 @@ impl Dispatcher {
         let mut marking = JoinSet::new();
         marking.spawn(Arc::clone(&self).mark_begun());
         marking.spawn(Arc::clone(&self).obey());
+        marking.spawn(Arc::clone(&self).share_rates());
         while !stop.is_cancelled() {
             self.heartbeat.beat();
             let Some(pause) = self.lease_into(&mut running, &abort).await else {
@@ -104,6 +108,22 @@ impl Dispatcher {
         }
         while let Some(ended) = running.join_next().await {
             report_end(ended);
+        }
+    }
+
+    /// Divides the rates of targets by the number of nodes that share the store. Ends at once if that
+    /// is a store of one node.
+    async fn share_rates(self: Arc<Self>) {
+        loop {
+            match self.store.nodes().await {
+                Ok(nodes) if nodes.is_empty() => return,
+                Ok(nodes) => self
+                    .runner
+                    .share_rates(u32::try_from(nodes.len()).unwrap_or(u32::MAX)),
+                // The last number stands until the store answers again.
+                Err(_) => {}
+            }
+            tokio::time::sleep(COUNT_NODES_EVERY).await;
         }
     }
 

@@ -66,6 +66,11 @@ impl Forwarder {
         self.paused.replace(targets);
     }
 
+    /// Divides all rates by the number of nodes that make requests.
+    pub(in crate::act) fn share_rates(&self, nodes: u32) {
+        self.targets.share_rates(nodes);
+    }
+
     fn is_paused(&self, target: &str) -> bool {
         let paused = self.paused.current();
         !paused.is_empty() && paused.contains(&*target::normal(target))

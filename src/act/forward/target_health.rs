@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -28,6 +29,8 @@ type RouteKey = (String, [u8; 32]);
 pub struct TargetHealth {
     circuits: Mutex<LruMap<RouteKey, Circuit>>,
     pacers: Mutex<LruMap<String, Pacer>>,
+    /// Nodes that share each rate. 0 means one.
+    nodes: AtomicU32,
 }
 
 /// State of a target, for the operator.
@@ -71,13 +74,19 @@ impl TargetHealth {
         })
     }
 
+    /// Divides all rates by the number of nodes that make requests.
+    pub fn share_rates(&self, nodes: u32) {
+        self.nodes.store(nodes, Ordering::Relaxed);
+    }
+
     /// Takes a delivery's turn, as [`Pacer::take_turn`] does.
     pub fn turn(&self, target: &str, delivery: &str, rate: Rate) -> Result<Duration, Duration> {
         let now = Instant::now();
+        let nodes = self.nodes.load(Ordering::Relaxed);
         self.pacers
             .lock()
             .entry(&target.to_owned(), now)
-            .take_turn(delivery, rate, now)
+            .take_turn(delivery, rate.shared_by(nodes), now)
     }
 
     /// Lists the targets that have failed or for whose turn deliveries wait. A target with several

@@ -253,12 +253,8 @@ impl Postgres {
         }
     }
 
-    /// Opens an empty store whose nodes are gone after `lease` without a heartbeat.
-    pub async fn with_lease(lease: Duration) -> Self {
-        let target = Target {
-            lease,
-            ..Self::target()
-        };
+    /// Opens an empty store at a target whose schema does not exist yet.
+    pub async fn open_as(target: Target) -> Self {
         let schema = Some(TestSchema(target.clone()));
         Self {
             schema,

@@ -108,6 +108,8 @@ impl Enqueue {
     }
 }
 
+const PIN: &str = "UPDATE queue SET pinned = $1 WHERE seq = ANY ($2)";
+
 /// What a connection for new events does.
 pub(super) struct Enqueuing {
     node: Arc<Node>,
@@ -240,6 +242,7 @@ impl Enqueuing {
             }
         }
         let Adding { changes, .. } = adding;
+        let here = self.here(calls, &decided.new, &changes);
         let events = &decided.events;
         let tally = Tally {
             events: columns::integer(events.len()),
@@ -258,6 +261,7 @@ impl Enqueuing {
             events.delete_arrivals(link),
             changes.add(link),
             changes.add_ended(link),
+            pin(link, me, &here),
             changes.end(link),
             changes.mark_stopped(link),
             tally.add(link, (me, slot)),
@@ -265,6 +269,17 @@ impl Enqueuing {
         )?;
         self.note_written(calls, &decided.new, &changes);
         Ok(answers)
+    }
+
+    /// Rows of deliveries whose sender waits for the outcome, which only this node can tell it.
+    fn here(&self, calls: &[Enqueue], new: &[(usize, usize)], changes: &changes::Changes<'_>) -> Vec<i64> {
+        let rows = changes.new.iter().zip(new);
+        let here = rows.filter(|(row, (index, _))| {
+            let call = calls.get(*index);
+            let is_awaited = call.is_some_and(|call| call.new_event.status.is_none());
+            is_awaited && row.state.is_pending() && self.node.performs(&row.delivery.rule)
+        });
+        here.map(|(row, _)| row.seq).collect()
     }
 
     /// Begins a transaction, and reads what the decisions need.
@@ -338,6 +353,14 @@ impl Enqueuing {
             self.node.untold.look();
         }
     }
+}
+
+/// Keeps new deliveries for this node as long as it lives.
+async fn pin(link: &Link, me: i64, rows: &[i64]) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    link.execute(PIN, &[&me, &rows]).await.map(drop)
 }
 
 /// Decides on the calls of a batch, one after the other.

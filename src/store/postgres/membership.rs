@@ -17,7 +17,7 @@ use super::schema;
 use super::target::Wake;
 use super::waking;
 use crate::base::clock::{Clock, ClockOffset};
-use crate::store::{InForce, NodeState, StoreError};
+use crate::store::{InForce, Interrupted, NodeState, StoreError};
 
 /// The row of the store is locked: while a node joins, no migration leaves it behind.
 const JOIN: &str = "INSERT INTO nodes (name, version, schema, machine, process, lease) \
@@ -185,6 +185,12 @@ impl PostgresStore {
             Box::pin(async move { node.bury(link, Gone::These(&nodes)).await })
         });
         buried.await.map(drop)
+    }
+
+    /// Attempts that were interrupted by the end of nodes that this one has buried, at most a thousand.
+    /// Returned once.
+    pub fn interrupted(&self) -> Vec<Interrupted> {
+        std::mem::take(&mut self.node.interrupted.lock())
     }
 
     pub(super) async fn list_nodes(&self) -> Result<Vec<NodeState>, StoreError> {

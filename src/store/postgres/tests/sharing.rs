@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use crate::store::contract::{Postgres, Subject, UNLIMITED, after, arrival, done, pending};
+use crate::store::contract::{Postgres, Subject, UNLIMITED, after, arrival, done, new_event_of, pending};
+use crate::store::postgres::{Target, Wake};
 use crate::store::{
-    DeliveryId, Group, InForce, Interruption, NewDelivery, Overlap, Settings, Settlement, StoreError,
-    StoreOrder, Wanted, WantedRules,
+    DeliveryId, Group, InForce, Interruption, NewDelivery, NewEvent, Overlap, Settings, Settlement,
+    StoreError, StoreOrder, Wanted, WantedRules,
 };
 
 /// Longer than anything here takes, for a busy machine.
@@ -20,6 +21,14 @@ async fn run(subject: &Postgres, sql: &'static str) {
     let requests = &subject.postgres().requests;
     let ran = requests.ask(move |link| Box::pin(async move { link.run(sql).await }));
     ran.await.unwrap();
+}
+
+async fn with_lease(lease: Duration) -> Postgres {
+    Postgres::open_as(Target {
+        lease,
+        ..Postgres::target()
+    })
+    .await
 }
 
 fn rules(names: &[&str]) -> InForce {
@@ -97,7 +106,7 @@ async fn two_nodes_lease_everything_once() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a PostgreSQL server: `just cluster`"]
 async fn deliveries_of_a_node_that_is_gone_go_on_elsewhere() {
-    let one = Postgres::with_lease(Duration::from_millis(1200)).await;
+    let one = with_lease(Duration::from_millis(1200)).await;
     let other = one.another("other").await;
     let delivery = one.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     assert_eq!(one.lease_all(after(0)).await, [delivery]);
@@ -125,7 +134,7 @@ async fn deliveries_of_a_node_that_is_gone_go_on_elsewhere() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a PostgreSQL server: `just cluster`"]
 async fn a_node_that_lives_is_not_buried() {
-    let one = Postgres::with_lease(Duration::from_millis(1200)).await;
+    let one = with_lease(Duration::from_millis(1200)).await;
     let other = one.another("other").await;
     let delivery = one.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     assert_eq!(one.lease_all(after(0)).await, [delivery]);
@@ -293,7 +302,7 @@ async fn nodes_list_each_other_with_their_rules() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a PostgreSQL server: `just cluster`"]
 async fn a_node_that_is_cut_off_stops_its_groups_and_takes_nothing() {
-    let one = Postgres::with_lease(Duration::from_secs(3)).await;
+    let one = with_lease(Duration::from_secs(3)).await;
     // Heartbeats wait for this transaction.
     let locked = run(&one, "BEGIN; LOCK TABLE nodes; SELECT pg_sleep(4); COMMIT");
     let cut_off = async {
@@ -311,4 +320,71 @@ async fn a_node_that_is_cut_off_stops_its_groups_and_takes_nothing() {
     beat(&one).await;
     let delivery = one.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     assert_eq!(one.lease_all(after(0)).await, [delivery]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a PostgreSQL server: `just cluster`"]
+async fn a_delivery_whose_sender_waits_is_for_the_node_that_took_it() {
+    let one = Postgres::open(Settings::default()).await;
+    let other = one.another("other").await;
+    let awaited = NewEvent {
+        status: None,
+        ..new_event_of(&arrival(0), &[pending("own", &[]), pending("foreign", &[])])
+    };
+    one.store().serve(rules(&["own"]));
+    one.store().enqueue(awaited).await.unwrap();
+    let leases = other.leases(after(0)).await;
+    let leased: Vec<&str> = leases.iter().map(|lease| &*lease.rule).collect();
+    assert_eq!(
+        leased,
+        ["foreign"],
+        "the other one is not performed by the node that took it"
+    );
+    assert_eq!(one.leases(after(0)).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a PostgreSQL server: `just cluster`"]
+async fn a_node_wakes_another_for_work_that_it_does_not_do() {
+    let one = Postgres::open_as(Target {
+        wake: Wake::Notify,
+        ..Postgres::target()
+    })
+    .await;
+    let other = one.another("other").await;
+    let listened = async {
+        // Until both listen, nothing that is told is heard.
+        loop {
+            let replacing = || NewDelivery {
+                group: Some(Group {
+                    name: Arc::from("g"),
+                    limit: 1,
+                    overlap: Overlap::Replace,
+                }),
+                ..pending("deploy", &[])
+            };
+            let running = one.enqueue_new(&arrival(0), replacing()).await;
+            let leased = one.lease_all(after(0)).await;
+            other.enqueue_new(&arrival(1), replacing()).await;
+            let told = timeout(Duration::from_millis(300), one.store().news().order()).await;
+            let (at, reason) = (after(1), "replaced".to_owned());
+            for delivery in leased {
+                one.settle(
+                    delivery,
+                    Settlement::Superseded {
+                        at,
+                        reason: reason.clone(),
+                    },
+                )
+                .await;
+            }
+            for delivery in one.lease_all(after(1)).await {
+                one.settle(delivery, done(1)).await;
+            }
+            if told == Ok(StoreOrder::Stop(running)) {
+                return;
+            }
+        }
+    };
+    timeout(LIMIT, listened).await.unwrap();
 }
