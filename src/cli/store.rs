@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::location::{StoreLocation, unusable};
-use super::{Format, NO, YES, fail, say};
+use super::{Format, NO, UNKNOWN, YES, fail, say};
 use crate::base::count::counted;
+use crate::config;
+use crate::store::postgres;
 use crate::store::{CheckReport, Place, Records, StoreError};
 
 #[derive(Debug, clap::Args)]
@@ -34,15 +36,31 @@ enum StoreCommand {
     },
     /// Rewrite the store to its minimum size. No daemon may be running on it.
     Vacuum,
+    /// Print the SQL that makes the tables on a PostgreSQL server, for its administrator. The daemon
+    /// makes them itself if its role may.
+    Schema,
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
+    if matches!(arguments.command, StoreCommand::Schema) {
+        return match schema_of(&arguments.store_location) {
+            Ok(schema) => say(&postgres::statements(&schema), YES),
+            Err(code) => code,
+        };
+    }
     let place = match arguments.store_location.store() {
         Ok(place) => place,
         Err(code) => return code,
     };
     let records = Records::at(&place);
+    if let (Place::Postgres(target), Some(instead)) = (&place, in_place_of(&arguments.command)) {
+        return fail(&format!(
+            "`{place}` is on a server: {}",
+            instead.replace("SCHEMA", &target.schema)
+        ));
+    }
     match &arguments.command {
+        StoreCommand::Schema => UNKNOWN,
         StoreCommand::Check { format } => match records.check() {
             Ok(found) => {
                 let text = match format {
@@ -68,6 +86,26 @@ pub fn run(arguments: &Arguments) -> u8 {
             }
             Err(error) => unusable(&place, &error),
         },
+    }
+}
+
+/// What does on a server the work of a command that needs a file.
+fn in_place_of(command: &StoreCommand) -> Option<&'static str> {
+    match command {
+        StoreCommand::Backup { .. } => Some("use `pg_dump --schema=SCHEMA`, or the backups of the server"),
+        StoreCommand::Vacuum => {
+            Some("it frees space by itself (autovacuum); `VACUUM FULL` shrinks its files")
+        }
+        StoreCommand::Check { .. } | StoreCommand::Schema => None,
+    }
+}
+
+/// Name of the schema: that of the store, if it is on a server, else the default one.
+fn schema_of(location: &StoreLocation) -> Result<String, u8> {
+    let is_named = location.named_place().is_some() || location.rules().is_some();
+    match is_named.then(|| location.store()).transpose()? {
+        Some(Place::Postgres(target)) => Ok(target.schema.clone()),
+        _ => Ok(config::DEFAULT_SCHEMA.to_owned()),
     }
 }
 

@@ -59,5 +59,5 @@ pub use paths::{Layout, socket_path, state_folder, store_of, store_place};
 pub use pretended::{PretendedRules, load_pretended};
 pub use reload::{Cause, Gate, REST, Reload, Reloader, restart_needed};
 pub use source::{is_missing, read, was_read};
-pub use store::{is_server, target_of};
+pub use store::{DEFAULT_SCHEMA, is_server, target_of};
 pub use warnings::OF_RULES as WARNINGS_OF_RULES;

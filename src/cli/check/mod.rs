@@ -1,8 +1,9 @@
 //! `hookyard check`: diagnostics of a rules file, as text or JSON, and the exit code.
 //!
 //! `config::load` finds the diagnostics, as for `serve`. `environment.rs` finds the variables, and
-//! `running.rs` asks the daemon. `waiting.rs` looks into the store.
+//! `running.rs` asks the daemon. `waiting.rs` looks into the store, and `connect.rs` asks its server.
 
+mod connect;
 pub mod environment;
 mod running;
 mod waiting;
@@ -42,6 +43,9 @@ pub struct Arguments {
     /// user and its access rights. For root and the daemon's user.
     #[arg(long, conflicts_with_all = ["env_file", "offline"])]
     running: bool,
+    /// Also connect to the server of the store, and say what it promises. Nothing is changed there.
+    #[arg(long, conflicts_with_all = ["secrets", "offline", "running"])]
+    connect: bool,
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
@@ -74,6 +78,11 @@ pub fn run(arguments: &Arguments) -> u8 {
         Ok(mut loaded) => {
             if path.exists() {
                 waiting::check(&path, &loaded.rules, &mut loaded.warnings);
+            }
+            if arguments.connect
+                && let Err(message) = connect::check(&loaded.rules, &mut loaded.warnings)
+            {
+                return fail(&message);
             }
             let summary = (loaded.rules.endpoints.len(), loaded.rules.names.len());
             print_result(arguments, &path, &loaded.warnings, Some(summary))

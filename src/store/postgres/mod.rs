@@ -78,6 +78,7 @@ use std::sync::Arc;
 pub(super) use self::history::{History, check, drop_deliveries, read_secrets, replay};
 #[cfg(test)]
 pub(super) use schema::drop_schema;
+pub use schema::statements;
 pub use server::{ServerReport, Standby, connect_check};
 pub use target::{Durability, Target, Wake};
 pub use url::ServerUrl;

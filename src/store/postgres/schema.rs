@@ -14,6 +14,22 @@ pub(super) const VERSION: i32 = 1;
 /// Earliest version whose hookyard may still use the schema of [`VERSION`].
 const LEAST: i32 = 1;
 
+/// The statements that make the tables, for an administrator who runs them by `psql`.
+pub fn statements(schema: &str) -> String {
+    let name = schema.replace('"', "\"\"");
+    format!(
+        "-- Tables of hookyard {}, version {VERSION}. Run them as the role of hookyard, which adds and drops tables\n\
+         -- of requests by day: psql -v ON_ERROR_STOP=1 -f FILE\n\n\
+         BEGIN;\n\
+         CREATE SCHEMA IF NOT EXISTS \"{name}\";\n\
+         SET LOCAL search_path = \"{name}\";\n\n\
+         {TABLES}\n\
+         INSERT INTO store (version, least) VALUES ({VERSION}, {LEAST});\n\
+         COMMIT;",
+        env!("CARGO_PKG_VERSION"),
+    )
+}
+
 /// Makes the tables if they are missing. Those of a later hookyard are used only if it says that
 /// this one may.
 pub(super) async fn prepare(link: &Link, target: &Target) -> Result<(), Failure> {
