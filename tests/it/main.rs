@@ -81,6 +81,7 @@ mod page_door;
 mod pausing;
 mod plan;
 mod poisoned;
+mod postgres;
 mod properties;
 mod reference;
 mod reload;
