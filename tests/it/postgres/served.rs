@@ -55,12 +55,8 @@ impl Drop for Schema {
 
 fn get(port: u16, path: &str) -> (u16, String) {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    Sending::to(address, "GET", path)
-        .try_send()
-        .map_or((0, String::new()), |answer| {
-            let body = String::from_utf8_lossy(&answer.body).into_owned();
-            (answer.status, body)
-        })
+    let answer = Sending::to(address, "GET", path).try_send();
+    answer.map_or((0, String::new()), |answer| (answer.status, answer.body))
 }
 
 fn nodes(daemon: &Daemon) -> Vec<Value> {
