@@ -20,7 +20,6 @@ mod closing;
 mod debounce;
 mod dedup_keys;
 mod elapsed;
-mod elapsing;
 mod ends;
 mod enqueue;
 mod expansion;

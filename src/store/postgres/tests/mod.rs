@@ -8,5 +8,6 @@ mod plans;
 mod repeating;
 mod securing;
 mod sharing;
+mod speed;
 mod urls;
 mod working;
