@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket, Statement};
 
@@ -27,6 +27,10 @@ pub(super) type Parameters<'p> = &'p [&'p (dyn ToSql + Sync)];
 /// Maximum time to undo a transaction.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
 
+/// Time after which the server makes plans again. A plan that was made while a table had few rows
+/// reads the whole table, also when it has grown.
+const PLANS_KEPT: Duration = Duration::from_secs(5);
+
 /// Maximum notifications that wait to be read. Later ones are left out: they say to look again, and
 /// whoever reads the earlier ones looks.
 const NOTIFICATIONS: usize = 64;
@@ -41,9 +45,17 @@ pub(super) struct Link {
     promises: Promises,
     /// Host and port.
     host: String,
+    /// When the server was told last to forget its plans.
+    planned_at: Mutex<Instant>,
+    #[cfg(test)]
+    role: String,
 }
 
-/// All statements that were prepared, for the tests of their plans.
+/// Roles of the connections whose plans are used again and again.
+#[cfg(test)]
+const DAILY: [&str; 4] = ["events", "results", "queue", "requests"];
+
+/// All statements of these connections, for the tests of their plans.
 #[cfg(test)]
 static PREPARED: Mutex<std::collections::BTreeSet<&'static str>> =
     Mutex::new(std::collections::BTreeSet::new());
@@ -77,6 +89,7 @@ impl Link {
     pub async fn ready(held: Option<Self>, target: &Target, role: &str) -> Result<Self, Failure> {
         if let Some(link) = held
             && !link.is_closed()
+            && link.renew_old_plans().await
         {
             return Ok(link);
         }
@@ -128,6 +141,9 @@ impl Link {
             driver,
             promises: Promises::default(),
             host: host.name.clone(),
+            planned_at: Mutex::new(Instant::now()),
+            #[cfg(test)]
+            role: role.to_owned(),
         };
         let said = link.client.simple_query(&settings(target, role)).await;
         let said = said.map_err(|error| Failure::of_connecting(&error))?;
@@ -137,6 +153,25 @@ impl Link {
             Some(detail) => Err(Failure::Failed(StoreError::Refused { detail })),
             None => Ok(link),
         }
+    }
+
+    /// Lets the server make plans again if they are old. False if the connection is of no more use.
+    async fn renew_old_plans(&self) -> bool {
+        let now = Instant::now();
+        let is_old = {
+            let mut planned_at = self.planned_at.lock();
+            let is_old = now.duration_since(*planned_at) >= PLANS_KEPT;
+            if is_old {
+                *planned_at = now;
+            }
+            is_old
+        };
+        !is_old || self.forget_plans().await.is_ok()
+    }
+
+    /// Lets the server make the plans of all prepared statements again.
+    pub async fn forget_plans(&self) -> Result<(), Failure> {
+        self.run("DISCARD PLANS").await
     }
 
     /// What the server promised when the connection was made.
@@ -210,7 +245,9 @@ impl Link {
             return Ok(statement.clone());
         }
         #[cfg(test)]
-        PREPARED.lock().insert(sql);
+        if DAILY.contains(&&*self.role) {
+            PREPARED.lock().insert(sql);
+        }
         let statement = self.client.prepare(sql).await?;
         self.statements.lock().insert(sql, statement.clone());
         Ok(statement)
