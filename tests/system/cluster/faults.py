@@ -41,7 +41,7 @@ def draw(seed, seconds, nodes):
     """Faults for so many seconds, in the order of their begin. The same seed gives the same faults."""
     dice = random.Random(seed)
     planned = []
-    for kinds, pause in ((NODES, 4), (DATABASE, 5)):
+    for kinds, pause in ((NODES, 2.5), (DATABASE, 3)):
         at = dice.uniform(1, pause)
         while at < seconds:
             what = dice.choices(list(kinds), list(kinds.values()))[0]

@@ -14,7 +14,7 @@ from cluster.conftest import LEASE
 from cluster.faults import DATABASE, NODES, Faults, draw
 from cluster.kinds import KINDS
 
-SECONDS = int(os.environ.get("HOOKYARD_CLUSTER_SECONDS") or 40)
+SECONDS = int(os.environ.get("HOOKYARD_CLUSTER_SECONDS") or 60)
 SEED = os.environ.get("HOOKYARD_CLUSTER_SEED") or "1"
 MIXED = [kind for kind in KINDS if kind != "slow"]
 SHOWN = 5
@@ -23,15 +23,12 @@ GAP = 5
 """Seconds from a promotion until events are accepted again. A bound for a loaded machine."""
 
 
-def settled(world):
-    """The evidence, once all is quiet."""
-    cluster, pair = world.cluster, world.pair
-    # Reading the whole store often would slow down what is waited for.
-    pending = lambda: pair.sql("SELECT count(*) FROM queue WHERE state <> 'dropped'") == "0"
-    end = time.monotonic() + LEASE + 30
-    while not pending() and time.monotonic() < end:
+def settled(world, limit=LEASE + 30):
+    """The evidence, once all is quiet, or at the limit: the checks say what is not."""
+    end = time.monotonic() + limit
+    while world.pair.sql("SELECT count(*) FROM queue WHERE state <> 'dropped'") != "0" and time.monotonic() < end:
         time.sleep(0.5)
-    return cluster.evidence(stored.in_postgres(pair))
+    return world.cluster.evidence(stored.in_postgres(world.pair))
 
 
 def findings(evidence, healed):
@@ -129,7 +126,8 @@ def test_a_lagging_standby_loses_events_and_the_ledger_shows_it(world, measured)
             world.pair.promote()
         time.sleep(2)
     healed = 1000 * time.time()
-    evidence = settled(world)
+    # Settlements are lost, too: some deliveries stay leased until their daemons forget them.
+    evidence = settled(world, limit=5)
     found = every_check(evidence, LEASE, healed)
     lost = [line for line in found["L1"] if line.endswith("the event is not there")]
     assert lost
@@ -152,4 +150,4 @@ def test_the_ledger_shows_what_is_done_to_the_store(world, statement, expected):
             time.sleep(0.2)
             world.pair.sql(statement)
     healed = 1000 * time.time()
-    assert every_check(settled(world), LEASE, healed)[expected]
+    assert every_check(settled(world, limit=5), LEASE, healed)[expected]
