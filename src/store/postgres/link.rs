@@ -16,8 +16,10 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket, Statement};
 
 use super::failure::{Failure, gave_up_standby};
-use super::promises::{self, Promises};
+use super::promises::Promises;
+use super::settings::settings;
 use super::target::Target;
+use super::unconnected::unconnected;
 use super::url::OneHost;
 use crate::store::StoreError;
 
@@ -292,67 +294,4 @@ async fn drive<T>(
             _ => {}
         }
     }
-}
-
-/// The error of a connection that no host accepted. What only a change of the setup cures is the
-/// error only if it is that of each host: another one may be about to take over.
-fn unconnected(mut failures: Vec<(&str, StoreError)>) -> StoreError {
-    if failures.len() == 1
-        && let Some((host, failed)) = failures.pop()
-    {
-        return named(host, failed);
-    }
-    let detail = |failures: &[(&str, StoreError)]| {
-        let parts = failures.iter().map(|(host, failed)| match failed {
-            StoreError::Refused { detail } | StoreError::Unavailable { detail } => {
-                format!("{host}: {detail}")
-            }
-            other => format!("{host}: {other}"),
-        });
-        parts.collect::<Vec<_>>().join("; ")
-    };
-    let detail = detail(&failures);
-    let is_refused = |(_, failed): &(&str, StoreError)| matches!(failed, StoreError::Refused { .. });
-    if failures.iter().all(is_refused) {
-        StoreError::Refused { detail }
-    } else {
-        StoreError::Unavailable { detail }
-    }
-}
-
-/// Adds the host to the words of an error.
-fn named(host: &str, failed: StoreError) -> StoreError {
-    match failed {
-        StoreError::Refused { detail } => StoreError::Refused {
-            detail: format!("{host}: {detail}"),
-        },
-        StoreError::Unavailable { detail } => StoreError::Unavailable {
-            detail: format!("{host}: {detail}"),
-        },
-        other => other,
-    }
-}
-
-/// Settings of the session, after a look at those of the server.
-///
-/// A plan that was made while the queue was empty would scan it for ever after; see the tests of the
-/// plans. A plan that must scan after all is not worth compiling. A server without lz4 keeps its
-/// compression.
-fn settings(target: &Target, role: &str) -> String {
-    let quoted = |text: &str| text.replace('\'', "''");
-    format!(
-        "{}; SET search_path = \"{}\"; SET application_name = 'hookyard {} {}'; SET jit = off; SET enable_seqscan = off; \
-         SET statement_timeout = '15s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s'; \
-         SET default_transaction_isolation = 'read committed'; SET client_min_messages = 'warning'; \
-         SET standard_conforming_strings = on; \
-         SELECT set_config('synchronous_commit', 'on', false) \
-         WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
-         SELECT set_config(name, 'lz4', false) FROM pg_settings \
-         WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals); \
-         SELECT set_config('client_connection_check_interval', '5s', false) WHERE version() LIKE '%linux%'",
-        promises::SELECT,
-        target.schema.replace('"', "\"\""),
-        quoted(&target.node),
-        quoted(role),
-    )
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::failure::Failure;
 use super::link::Link;
-use super::{row, text};
+use super::{row, server, text};
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::columns::integer;
@@ -153,19 +153,28 @@ impl PostgresStore {
     }
 
     pub(super) async fn read_health(&self) -> Result<Health, StoreError> {
+        let durability = self.node.target.durability;
         let read = self
             .requests
-            .ask(|link| Box::pin(async move { size(link).await }))
+            .ask(|link| {
+                Box::pin(async move {
+                    Ok((
+                        size(link).await?,
+                        server::missing_standby(link, durability).await?,
+                    ))
+                })
+            })
             .await;
         let mut health = Health::default();
         self.enqueuing.counters().add_to(&mut health);
         self.settling.counters().add_to(&mut health);
         match read {
-            Ok(size) => {
+            Ok((size, missing_standby)) => {
                 health.size = size;
                 let limit = self.node.settings.current().max_size;
                 let full = limit.filter(|limit| size >= *limit);
-                health.full = full.map(|limit| format!("it holds {size} bytes, and its limit is {limit}"));
+                let full = full.map(|limit| format!("it holds {size} bytes, and its limit is {limit}"));
+                health.full = missing_standby.or(full);
             }
             Err(error) if error.may_pass() => health.full = Some(error.to_string()),
             Err(error) => return Err(error),

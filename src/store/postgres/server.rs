@@ -11,14 +11,21 @@ use crate::store::StoreError;
 
 const STANDBY_NAMES: &str = "SELECT current_setting('synchronous_standby_names')";
 
-/// Refuses to go on unless commits wait for a standby. The setting may change at any time, so each
-/// batch of new events asks.
-pub(super) async fn require_standby(link: &Link) -> Result<(), Failure> {
-    if is_replicated(&standby_names(link).await?) {
-        return Ok(());
+/// Refuses to go on unless commits wait for a standby, where they must. The setting may change at
+/// any time, so each batch of new events asks.
+pub(super) async fn require_standby(link: &Link, durability: Durability) -> Result<(), Failure> {
+    match missing_standby(link, durability).await? {
+        None => Ok(()),
+        Some(detail) => Err(Failure::Failed(StoreError::Forbidden { detail })),
     }
-    let detail = NOT_REPLICATED.to_owned();
-    Err(Failure::Failed(StoreError::Forbidden { detail }))
+}
+
+/// Reason why new events are refused. None if they are not.
+pub(super) async fn missing_standby(link: &Link, durability: Durability) -> Result<Option<String>, Failure> {
+    if durability != Durability::Replicated || is_replicated(&standby_names(link).await?) {
+        return Ok(None);
+    }
+    Ok(Some(NOT_REPLICATED.to_owned()))
 }
 
 async fn standby_names(link: &Link) -> Result<String, Failure> {

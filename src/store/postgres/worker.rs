@@ -19,7 +19,7 @@ use super::failure::Failure;
 use super::link::Link;
 use super::round::{Round, Waiting};
 use super::server;
-use super::target::{Durability, Target};
+use super::target::Target;
 use super::write_counters::WriteCounters;
 use crate::store::StoreError;
 
@@ -220,8 +220,8 @@ impl<B: Batch> Connection<B> {
         link: &Link,
         round: &Calls<B>,
     ) -> Result<Vec<Result<B::Output, StoreError>>, Failure> {
-        if B::TAKES_EVENTS && self.target.durability == Durability::Replicated {
-            server::require_standby(link).await?;
+        if B::TAKES_EVENTS {
+            server::require_standby(link, self.target.durability).await?;
         }
         let (calls, may_be_there) = (round.calls(), round.may_be_there);
         self.batch.write(link, self.slot, calls, may_be_there).await
