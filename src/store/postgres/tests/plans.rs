@@ -162,5 +162,6 @@ async fn a_plan_of_an_empty_table_does_not_stay() {
     }
     drop(link);
     drop_schema(&target).await;
-    assert_eq!(found, [1, 0]);
+    // The first was 1, unless the server had to forget its plans by itself.
+    assert_eq!(found.last(), Some(&0), "{found:?}");
 }
