@@ -219,6 +219,7 @@ promises! {
         a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded,
         a_running_delivery_that_is_dropped_can_be_replayed_at_once,
         a_dropped_delivery_occupies_its_group_until_its_attempt_is_over,
+        what_was_dropped_while_it_ran_is_free_after_a_crash,
         an_ended_delivery_is_deleted_with_its_event_but_not_its_dedup_keys;
     grouping:
         dead_letters_of_one_cause_are_one_group_that_is_selected_replayed_and_dropped_exactly,

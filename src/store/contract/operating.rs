@@ -105,12 +105,39 @@ pub async fn a_dropped_delivery_occupies_its_group_until_its_attempt_is_over<S: 
     let late = Settled::unattempted(first, done(4));
     let late = subject.store().settle(late).await;
     assert_eq!(late, Err(StoreError::NotLeased { delivery: first }));
-    assert_eq!(subject.lease_all(after(5)).await, []);
     subject.store().release(first).await.unwrap();
     assert_eq!(subject.lease_all(after(6)).await, [second]);
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.leased, counts.dead, counts.waiting), (1, 1, 0));
     assert!(subject.records().check().unwrap().faults.is_empty());
+}
+
+pub async fn what_was_dropped_while_it_ran_is_free_after_a_crash<S: Recorded>() {
+    let subject = S::open(Settings::default()).await;
+    let in_group = || NewDelivery {
+        group: Some(Group {
+            name: "site".into(),
+            limit: 1,
+            overlap: Overlap::Queue,
+        }),
+        ..pending("deploy", &[])
+    };
+    let first = subject.enqueue_new(&arrival(0), in_group()).await;
+    let second = subject.enqueue_new(&arrival(1), in_group()).await;
+    let alone = subject.enqueue_new(&arrival(2), pending("build", &[])).await;
+    assert_eq!(subject.lease_all(after(3)).await.len(), 2);
+    let dropped = subject
+        .records()
+        .drop_deliveries(&[first, alone], after(4), "lea");
+    assert_eq!(dropped.unwrap().given_up, 2);
+    assert_eq!(subject.records().replay(&[alone], after(5), "lea"), Ok(1));
+    let subject = subject.crash().await;
+    let mut leased = subject.lease_all(after(6)).await;
+    leased.sort_unstable();
+    assert_eq!(leased, [second, alone]);
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.leased, counts.dead), (2, 1));
+    assert_eq!(subject.records().check().unwrap().faults, [""; 0]);
 }
 
 pub async fn an_ended_delivery_is_deleted_with_its_event_but_not_its_dedup_keys<S: Recorded>() {

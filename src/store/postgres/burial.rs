@@ -41,6 +41,13 @@ const END_NODES: &str = "DELETE FROM nodes WHERE id = ANY ($1)";
 const RELEASE: &str = "UPDATE queue SET node = NULL, lease = NULL, leased_at = NULL, begun_at = NULL, suspect = $2 \
      WHERE node = ANY ($1)";
 
+/// Dropped deliveries whose nodes are gone, or have no such lease. `$2` are the rows that the node `$1`
+/// has leased.
+const LOST_DROPPED: &str = "SELECT seq, group_key FROM queue q WHERE state = 'dropped' AND (node IS NULL \
+     OR (node = $1 AND seq <> ALL ($2)) OR NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = q.node))";
+
+const LET_GO: &str = "DELETE FROM queue WHERE state = 'dropped' AND seq = ANY ($1)";
+
 const UNPIN: &str = "UPDATE queue SET pinned = NULL WHERE pinned = ANY ($1)";
 
 /// Adds the sums of nodes that are gone to those of nobody.
@@ -104,7 +111,30 @@ impl Node {
             self.news.announce();
             self.untold.look();
         }
+        self.let_go_dropped(link).await?;
         Ok(ids.len())
+    }
+
+    /// Ends the occupancy of dropped deliveries at which no attempt runs. Others of their groups begin.
+    pub async fn let_go_dropped(&self, link: &Link) -> Result<(), Failure> {
+        let known: Vec<i64> = self.leases.lock().iter().map(|(_, leased)| leased.seq).collect();
+        let found = link.query(LOST_DROPPED, &[&self.id(), &known]).await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let rows: Result<Vec<i64>, Failure> = found.iter().map(|read| Ok(read.try_get(0)?)).collect();
+        let mut names = BTreeSet::new();
+        for read in &found {
+            names.extend(read.try_get::<_, Option<&str>>(1)?);
+        }
+        let names: Vec<&str> = names.into_iter().collect();
+        link.run("BEGIN").await?;
+        groups::lock(link, &names).await?;
+        link.execute(LET_GO, &[&rows?]).await?;
+        groups::begin_next(link, &names).await?;
+        link.run("COMMIT").await?;
+        self.news.announce();
+        Ok(())
     }
 
     fn keep(&self, interrupted: Vec<Interrupted>) {

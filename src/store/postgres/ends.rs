@@ -66,11 +66,11 @@ const CONTINUE: &str = concat!(
     " SELECT seq FROM written"
 );
 
-const RELEASE: &str = concat!(
-    "UPDATE queue q SET node = NULL, lease = NULL, leased_at = NULL, begun_at = NULL \
-     FROM unnest($2::int8[], $3::int8[]) AS s(seq, lease) WHERE ",
-    leased!("ready")
-);
+/// Also ends what is left of a lease whose delivery was dropped and replayed: its number is negative, so
+/// that no settlement finds it.
+const RELEASE: &str = "UPDATE queue q SET node = NULL, lease = NULL, leased_at = NULL, begun_at = NULL \
+     FROM unnest($2::int8[], $3::int8[]) AS s(seq, lease) WHERE q.seq = s.seq AND q.node IS NOT DISTINCT FROM $1 \
+     AND ((q.lease IS NOT DISTINCT FROM s.lease AND q.state = 'ready') OR q.lease IS NOT DISTINCT FROM -s.lease)";
 
 /// Ends the occupancy of deliveries that the operator has dropped and whose attempts are over.
 const LET_GO: &str = concat!(

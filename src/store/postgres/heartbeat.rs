@@ -128,6 +128,7 @@ impl Node {
             None => self.join_again(link).await?,
         }
         self.release_strays(link).await?;
+        self.let_go_dropped(link).await?;
         self.stop_doomed(link).await?;
         self.say_rules(link).await?;
         if self.has_duty(link, "bury").await? {

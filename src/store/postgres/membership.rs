@@ -34,7 +34,7 @@ const MINE: &str = begun!(
 
 /// Releases leases of this node that it does not know: their answers were lost.
 const STRAYS: &str = "UPDATE queue SET node = NULL, lease = NULL, leased_at = NULL, begun_at = NULL \
-     WHERE node = $1 AND state = 'ready' AND seq <> ALL ($2)";
+     WHERE node = $1 AND state <> 'dropped' AND seq <> ALL ($2)";
 
 const SERVE: &str = "UPDATE nodes SET generation = $2, rules = $3 WHERE id = $1";
 
@@ -151,6 +151,7 @@ impl Node {
         record_all(link, begun, true).await?;
         let released = burial::end_nodes(link, &[id], false).await?;
         link.run("COMMIT").await?;
+        self.let_go_dropped(link).await?;
         if released > 0 && self.target.wake == Wake::Notify {
             waking::tell_at_once(link, self, "look").await?;
         }

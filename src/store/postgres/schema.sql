@@ -153,6 +153,7 @@ CREATE INDEX queue_pinned ON queue (pinned) WHERE pinned IS NOT NULL;
 CREATE INDEX queue_group ON queue (group_key, state, seq) WHERE group_key IS NOT NULL;
 CREATE INDEX queue_debounced ON queue (rule, group_key) WHERE state = 'debounced';
 CREATE INDEX queue_event ON queue (event);
+CREATE INDEX queue_dropped ON queue (seq) WHERE state = 'dropped';
 
 -- Whoever decides in a group locks its stripe first. A table of groups would have to be swept.
 CREATE TABLE stripes (stripe smallint PRIMARY KEY);

@@ -49,8 +49,9 @@ pub(super) struct Plan<'c> {
     pub ends: Ends<'c>,
     pub continues: Continues<'c>,
     pub releases: LeaseColumns,
-    /// Leases in groups. Their deliveries may have been dropped.
-    pub in_groups: LeaseColumns,
+    /// Leases whose deliveries may have been dropped: those in groups, where others wait, and those that
+    /// are released.
+    pub maybe_dropped: LeaseColumns,
     /// Groups in which others may begin.
     pub groups: BTreeSet<Arc<str>>,
     /// Names of stripes.
@@ -128,7 +129,7 @@ impl<'c> Plan<'c> {
         self.over.insert(delivery);
         if let Some(group) = &leased.group {
             self.groups.insert(Arc::clone(group));
-            self.in_groups.add(&leased);
+            self.maybe_dropped.add(&leased);
         }
         Some(leased)
     }
@@ -210,6 +211,9 @@ impl<'c> Plan<'c> {
     fn release(&mut self, delivery: DeliveryId, leases: &Leases) {
         if let Some(leased) = self.end_lease(delivery, leases) {
             self.releases.add(&leased);
+            if leased.group.is_none() {
+                self.maybe_dropped.add(&leased);
+            }
             self.released.push((delivery, leased.lease));
         }
     }

@@ -86,7 +86,7 @@ impl Settling {
             plan.ends.write(link, me),
             plan.continues.write(link, me),
             plan.releases.release(link, me),
-            plan.in_groups.let_go(link, me),
+            plan.maybe_dropped.let_go(link, me),
             begin_next(link, groups_now),
         )?;
         let rows: HashSet<i64> = ended.into_iter().chain(continued).collect();

@@ -20,7 +20,7 @@ const GROUPS: &str = "SELECT g.name, first.rule, g.begun, g.queued, greatest(fir
      (SELECT group_key AS name, count(*) FILTER (WHERE state <> 'queued') AS begun, \
          count(*) FILTER (WHERE state = 'queued') AS queued, min(seq) AS first, count(*) OVER () AS groups \
       FROM queue WHERE group_key IS NOT NULL AND state <> 'debounced' GROUP BY group_key \
-      ORDER BY queued DESC, begun DESC, name COLLATE \"C\" LIMIT $1) g \
+      ORDER BY queued DESC, begun DESC, group_key COLLATE \"C\" LIMIT $1) g \
      JOIN queue first ON first.seq = g.first ORDER BY g.queued DESC, g.begun DESC, g.name COLLATE \"C\"";
 
 const FIRST_BY_DUE: &str = entries!(

@@ -1,9 +1,9 @@
 //! Changes that the operator makes to deliveries, while nodes use the store or not.
 //!
-//! Each step is one short transaction. It locks in the order of all transactions: groups, deliveries
-//! that have not ended, the rest. A leased delivery that is dropped has ended at once, but its row
-//! stays in the queue without the number of its lease. The node that had it can no longer settle it,
-//! and nobody leases it again until that node has let it go.
+//! Each step is one short transaction. It locks events, so that no sweep looks at them, then in the
+//! order of all transactions: groups, deliveries that have not ended, the rest. A leased delivery that is dropped has ended at once, but its row
+//! stays in the queue as `dropped`. The node that had it can no longer settle it. If the delivery is
+//! replayed then, the row waits, and is leased to nobody until that node has let it go.
 //!
 //! Replays and drops are recorded among the attempts, with the outcome `replayed` or `dropped`.
 
@@ -30,6 +30,13 @@ const CHUNK: usize = 200;
 
 /// Pause before a step is repeated that another transaction was faster than.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Locks the events of deliveries, wherever these are. No sweep looks at them then.
+const EVENTS: &str = "SELECT id FROM events WHERE id IN (SELECT event FROM queue WHERE id = ANY ($1) \
+     UNION SELECT event FROM ended WHERE id = ANY ($1)) ORDER BY id FOR UPDATE";
+
+/// The next sweep has to look at the deliveries of these events again.
+const LOOK_AGAIN: &str = "UPDATE events SET has_dead = false WHERE id = ANY ($1) AND has_dead";
 
 /// The groups of deliveries, wherever they are.
 const GROUPS: &str = "SELECT group_key FROM queue WHERE id = ANY ($1) AND group_key IS NOT NULL \
@@ -65,7 +72,7 @@ const REPLAY: &str = concat!(
          SELECT seq, id, event, rule, item, CASE WHEN group_key IS NULL THEN 'ready' ELSE 'queued' END, $2, unverified, \
              replays + 1, group_key, group_limit, failure_of FROM gone ORDER BY seq \
          ON CONFLICT (id) DO UPDATE SET state = excluded.state, action = 0, attempt = 1, due = excluded.due, \
-             replays = excluded.replays, superseded = NULL, debounced_since = NULL, interruptions = 0, interrupted_at = NULL, \
+             replays = excluded.replays, lease = -queue.lease, superseded = NULL, debounced_since = NULL, interruptions = 0, interrupted_at = NULL, \
              suspect = false, settled = NULL) \
      SELECT state = 'dead' AND failure_of IS NULL FROM gone"
 );
@@ -78,9 +85,8 @@ const GIVE_UP: &str = concat!(
          SELECT id, seq, event, rule, item, 'dead', action, attempt, due, $2, 'dropped by ' || $3, unverified, replays, \
              group_key, group_limit, failure_of FROM waiting), \
      freed AS (DELETE FROM queue WHERE id = ANY ($1) AND state <> 'dropped' AND node IS NULL), \
-     kept AS (UPDATE queue SET state = 'dropped', lease = NULL, begun_at = NULL \
-         WHERE id = ANY ($1) AND state <> 'dropped' AND node IS NOT NULL), \
-     looked AS (UPDATE events SET look_at = least(look_at, $2) WHERE id IN (SELECT event FROM waiting)) \
+     kept AS (UPDATE queue SET state = 'dropped', begun_at = NULL \
+         WHERE id = ANY ($1) AND state <> 'dropped' AND node IS NOT NULL) \
      SELECT failure_of IS NULL FROM waiting"
 );
 
@@ -207,8 +213,11 @@ fn in_transaction<T: Send>(
     })
 }
 
-/// Locks groups and deliveries. Returns the names of the groups.
+/// Locks events, groups and deliveries. Returns the names of the groups.
 async fn lock(link: &Link, ids: &[Uuid]) -> Result<BTreeSet<String>, Failure> {
+    let events = link.query(EVENTS, &[&ids]).await?;
+    let events: Result<Vec<Uuid>, Failure> = events.iter().map(|read| Ok(read.try_get(0)?)).collect();
+    link.execute(LOOK_AGAIN, &[&events?]).await?;
     let names = link.query(GROUPS, &[&ids]).await?;
     let names: Result<BTreeSet<String>, Failure> = names.iter().map(|read| Ok(read.try_get(0)?)).collect();
     let names = names?;
