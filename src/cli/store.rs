@@ -1,15 +1,19 @@
 //! `hookyard store`: integrity check, backup and vacuum of the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::location::{StoreLocation, unusable};
 use super::{Format, NO, UNKNOWN, YES, fail, say};
 use crate::base::count::counted;
+<<<<<<< HEAD
 use crate::config;
 use crate::store::postgres;
 use crate::store::{CheckReport, Place, Records, StoreError};
+=======
+use crate::store::{CheckReport, Counts, Place, Records, StoreError};
+>>>>>>> ae15a6b (cli: store move copies a stopped store in a file to a server)
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -32,6 +36,14 @@ enum StoreCommand {
     /// on it.
     Backup {
         /// The new file. It must not exist.
+        file: PathBuf,
+    },
+    /// Copy a stopped store in a file into the store, which is empty and on a PostgreSQL server.
+    ///
+    /// Everything is copied, or nothing. The file stays as it is. Its events, deliveries, attempts,
+    /// dedup keys and pauses go on where they were.
+    Move {
+        /// The file of the store that is copied. No daemon may be running on it.
         file: PathBuf,
     },
     /// Rewrite the store to its minimum size. No daemon may be running on it.
@@ -75,6 +87,14 @@ pub fn run(arguments: &Arguments) -> u8 {
             Ok(()) => say(&format!("`{}` is a copy of `{place}`", file.display()), YES),
             Err(error) => unusable(&place, &error),
         },
+        StoreCommand::Move { file } => match records.move_from(file) {
+            Ok(counts) => say(&moved(file, &place, counts), YES),
+            Err(error @ StoreError::InUse { .. }) => {
+                fail(&format!("{error}: stop it first"));
+                NO
+            }
+            Err(error) => unusable(&place, &error),
+        },
         StoreCommand::Vacuum => match records.vacuum() {
             Ok(done) => say(
                 &format!("`{place}` had {} bytes and has {}", done.before, done.after),
@@ -89,6 +109,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
 }
 
+<<<<<<< HEAD
 /// What does on a server the work of a command that needs a file.
 fn in_place_of(command: &StoreCommand) -> Option<&'static str> {
     match command {
@@ -107,6 +128,18 @@ fn schema_of(location: &StoreLocation) -> Result<String, u8> {
         Some(Place::Postgres(target)) => Ok(target.schema.clone()),
         _ => Ok(config::DEFAULT_SCHEMA.to_owned()),
     }
+=======
+/// The line about a store that was copied.
+fn moved(file: &Path, place: &Place, counts: Counts) -> String {
+    format!(
+        "`{}` was copied to `{place}`: {}; deliveries: {} wait, {} are done, {} dead",
+        file.display(),
+        counted(counts.events, "event"),
+        counts.waiting,
+        counts.done,
+        counts.dead
+    )
+>>>>>>> ae15a6b (cli: store move copies a stopped store in a file to a server)
 }
 
 /// Formats the result as text.

@@ -220,6 +220,14 @@ pub const COMMANDS: [(&str, [&str; 3]); 32] = [
         ],
     ),
     (
+        "store move",
+        [
+            "the store is copied",
+            "a daemon runs on the file",
+            "a store is unknown or cannot be read; the store on the server is not empty",
+        ],
+    ),
+    (
         "store vacuum",
         [
             "done",

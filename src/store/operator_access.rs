@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use super::{
-    CheckReport, DeliveryId, Dropped, History, Place, SecretUse, StoreError, Vacuumed, postgres, sqlite,
+    CheckReport, Counts, DeliveryId, Dropped, History, Place, SecretUse, StoreError, Vacuumed, postgres,
+    sqlite,
 };
 use crate::base::clock::Timestamp;
 
@@ -76,6 +77,19 @@ impl Records {
     /// Rewrites the store at its minimum size. Fails if a daemon has it open.
     pub fn vacuum(&self) -> Result<Vacuumed, StoreError> {
         sqlite::vacuum(self.file()?)
+    }
+
+    /// Copies the stopped store in a file into this empty one on a server, completely or not at all.
+    pub fn move_from(&self, file: &Path) -> Result<Counts, StoreError> {
+        match &self.place {
+            Place::Postgres(target) => postgres::move_from(target, file),
+            Place::File(path) => Err(StoreError::Unexpected {
+                detail: format!(
+                    "`{}` is a file; a file is copied by `store backup`",
+                    path.display()
+                ),
+            }),
+        }
     }
 
     /// Path of the file. The tools of a server copy and shrink what it keeps.

@@ -76,7 +76,7 @@ mod write_counters;
 
 use std::sync::Arc;
 
-pub(super) use self::history::{History, check, drop_deliveries, read_secrets, replay};
+pub(super) use self::history::{History, check, drop_deliveries, move_from, read_secrets, replay};
 #[cfg(test)]
 pub(super) use schema::drop_schema;
 pub use schema::statements;

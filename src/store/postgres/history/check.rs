@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::History;
@@ -30,7 +31,7 @@ const SIZE: &str = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigi
      JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'";
 
 /// The sums as they must be, in the order of [`SUMS`].
-const COUNTED: &str = "SELECT (SELECT count(*) FROM queue WHERE state <> 'dropped'), \
+pub(super) const COUNTED: &str = "SELECT (SELECT count(*) FROM queue WHERE state <> 'dropped'), \
      (SELECT count(*) FROM ended WHERE state <> 'dead' OR failure_of IS NOT NULL), \
      (SELECT count(*) FROM ended WHERE state = 'dead' AND failure_of IS NULL), (SELECT count(*) FROM events), \
      (SELECT count(*) FROM dedup_keys), (SELECT count(*) FROM sightings), \
@@ -77,7 +78,7 @@ const INCONSISTENCIES: &[(&str, &str)] = inconsistencies! {
     "leases without a node or a time":
         "SELECT id FROM queue WHERE (lease IS NOT NULL AND node IS NULL) OR (lease IS NOT NULL AND leased_at IS NULL)",
     "leased deliveries that wait for their turn":
-        "SELECT id FROM queue WHERE lease IS NOT NULL AND state <> 'ready'",
+        "SELECT id FROM queue WHERE lease > 0 AND state NOT IN ('ready', 'dropped')",
     "events without a delivery":
         "SELECT id FROM events e WHERE NOT EXISTS (SELECT 1 FROM queue WHERE event = e.id) \
          AND NOT EXISTS (SELECT 1 FROM ended WHERE event = e.id)",
@@ -126,8 +127,6 @@ const INCONSISTENCIES: &[(&str, &str)] = inconsistencies! {
         "SELECT name FROM pauses WHERE name = '' OR since < 0 OR paused_by = ''",
     "expectations without a name or a time":
         "SELECT name FROM expectations WHERE name = '' OR since < 0 OR last_arrival < 0 OR noticed_at < 0",
-    "requests that are kept twice":
-        "SELECT k.event FROM requests_kept k JOIN events e ON e.id = k.event JOIN requests r ON r.event = e.id AND r.day = e.day",
 };
 
 /// Checks the whole store. Nodes may use it.
@@ -174,17 +173,21 @@ async fn counts(link: &Link) -> Result<(Vec<String>, Counts), Failure> {
             wrong.push(format!("the sum of {name} is {sum} instead of {is}"));
         }
     }
-    let counts = Counts {
-        waiting: row::count(counted, 0)?,
+    Ok((wrong, self::counted(link, counted).await?))
+}
+
+/// The counts of a row of [`COUNTED`].
+pub(super) async fn counted(link: &Link, row: &Row) -> Result<Counts, Failure> {
+    Ok(Counts {
+        waiting: row::count(row, 0)?,
         leased: 0,
-        done: row::count(counted, 1)?,
-        dead: row::count(counted, 2)?,
-        events: row::count(counted, 3)?,
-        dedup_keys: row::count(counted, 4)?,
-        sightings: row::count(counted, 5)?,
+        done: row::count(row, 1)?,
+        dead: row::count(row, 2)?,
+        events: row::count(row, 3)?,
+        dedup_keys: row::count(row, 4)?,
+        sightings: row::count(row, 5)?,
         rings: reading::rings(link).await?,
-    };
-    Ok((wrong, counts))
+    })
 }
 
 /// Reads every event with its request. Stops after [`UNREADABLE`] that cannot be read.

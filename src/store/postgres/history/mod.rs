@@ -7,6 +7,7 @@ mod arrivals;
 mod backlog;
 mod check;
 mod deliveries;
+mod moving;
 mod operator;
 mod problems;
 mod reader;
@@ -32,6 +33,7 @@ use crate::store::{
 };
 
 pub(in crate::store) use self::check::check;
+pub(in crate::store) use self::moving::move_from;
 pub(in crate::store) use self::operator::{drop_deliveries, replay};
 
 /// A plan that is made for the values of a question is worth its time: most filters are absent.

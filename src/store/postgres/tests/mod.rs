@@ -5,6 +5,7 @@ mod failing_over;
 mod instance;
 mod opening;
 mod plans;
+mod moving;
 mod repeating;
 mod securing;
 mod sharing;
