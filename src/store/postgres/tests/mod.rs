@@ -3,9 +3,9 @@
 mod days;
 mod failing_over;
 mod instance;
+mod moving;
 mod opening;
 mod plans;
-mod moving;
 mod repeating;
 mod securing;
 mod sharing;
