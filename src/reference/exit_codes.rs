@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 32] = [
+pub const COMMANDS: [(&str, [&str; 3]); 33] = [
     (
         "serve",
         [

@@ -12,8 +12,9 @@ use super::check::COUNTED;
 use super::{Reader, current, failed};
 use crate::store::postgres::failure::Failure;
 use crate::store::postgres::link::Link;
+use crate::store::postgres::schema;
 use crate::store::postgres::target::Target;
-use crate::store::postgres::{row, schema};
+use crate::store::postgres::text::clean;
 use crate::store::sqlite::{ColumnKind, ColumnValues, Export};
 use crate::store::{Counts, StoreError};
 
@@ -178,11 +179,7 @@ async fn copy(link: &Link, export: &Export, table: &Copied) -> Result<(), Failur
     while let Some(mut columns) = batches.next()? {
         for column in &mut columns {
             if let ColumnValues::Texts(texts) = column {
-                for text in texts.iter_mut().flatten() {
-                    if text.contains('\0') {
-                        *text = row::storable(text).into_owned();
-                    }
-                }
+                texts.iter_mut().flatten().for_each(clean);
             }
         }
         let parameters: Vec<&(dyn ToSql + Sync)> = columns

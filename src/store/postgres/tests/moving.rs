@@ -72,11 +72,11 @@ async fn filled() -> Sqlite {
                 at: after(3),
                 reason: "exit 3".to_owned(),
                 forget_dedup_keys: false,
-                failure: Some(DeliveryFailure {
+                failure: Some(Box::new(DeliveryFailure {
                     action: "make".into(),
                     reason: "exit 3".into(),
                     output: "nothing\0 to do".into(),
-                }),
+                })),
             },
             "build" => retry(900),
             _ => done(3),
