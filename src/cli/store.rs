@@ -7,13 +7,9 @@ use serde_json::json;
 use super::location::{StoreLocation, unusable};
 use super::{Format, NO, UNKNOWN, YES, fail, say};
 use crate::base::count::counted;
-<<<<<<< HEAD
 use crate::config;
 use crate::store::postgres;
-use crate::store::{CheckReport, Place, Records, StoreError};
-=======
 use crate::store::{CheckReport, Counts, Place, Records, StoreError};
->>>>>>> ae15a6b (cli: store move copies a stopped store in a file to a server)
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -109,7 +105,6 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
 }
 
-<<<<<<< HEAD
 /// What does on a server the work of a command that needs a file.
 fn in_place_of(command: &StoreCommand) -> Option<&'static str> {
     match command {
@@ -117,7 +112,7 @@ fn in_place_of(command: &StoreCommand) -> Option<&'static str> {
         StoreCommand::Vacuum => {
             Some("it frees space by itself (autovacuum); `VACUUM FULL` shrinks its files")
         }
-        StoreCommand::Check { .. } | StoreCommand::Schema => None,
+        StoreCommand::Check { .. } | StoreCommand::Move { .. } | StoreCommand::Schema => None,
     }
 }
 
@@ -128,7 +123,8 @@ fn schema_of(location: &StoreLocation) -> Result<String, u8> {
         Some(Place::Postgres(target)) => Ok(target.schema.clone()),
         _ => Ok(config::DEFAULT_SCHEMA.to_owned()),
     }
-=======
+}
+
 /// The line about a store that was copied.
 fn moved(file: &Path, place: &Place, counts: Counts) -> String {
     format!(
@@ -139,7 +135,6 @@ fn moved(file: &Path, place: &Place, counts: Counts) -> String {
         counts.done,
         counts.dead
     )
->>>>>>> ae15a6b (cli: store move copies a stopped store in a file to a server)
 }
 
 /// Formats the result as text.
