@@ -31,10 +31,12 @@ use crate::store::{
 /// Bytes of bodies after which one call leases no more.
 const BYTES: usize = 16 << 20;
 
-/// Leases rows. The rows of `queue` are found by their keys whatever the planner thinks of its size.
+/// Leases rows. The rows of `queue` are found by their keys whatever the planner thinks of its size: no
+/// index serves `coalesce`. With `node IS NULL`, a plan that was made while the queue was empty reads
+/// the whole of `queue_due` for each row.
 const LEASE: &str = "WITH alive AS MATERIALIZED (SELECT id FROM nodes WHERE id = $1 FOR KEY SHARE), \
      pick AS MATERIALIZED (SELECT q.seq FROM alive CROSS JOIN unnest($4::bigint[]) AS s(seq) CROSS JOIN LATERAL ( \
-         SELECT seq FROM queue q WHERE q.seq = s.seq AND q.node IS NULL AND q.state = 'ready' \
+         SELECT seq FROM queue q WHERE q.seq = s.seq AND coalesce(q.node, 0) = 0 AND q.state = 'ready' \
          AND (q.pinned IS NULL OR q.pinned = $1) AND q.due <= $3 FOR UPDATE SKIP LOCKED) q) \
      UPDATE queue SET node = $1, lease = $2, leased_at = $3 WHERE seq = ANY (ARRAY (SELECT seq FROM pick)) \
      RETURNING seq, id, item, action, attempt, due, unverified, superseded, replays, group_key, interruptions, \
