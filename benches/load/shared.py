@@ -1,5 +1,6 @@
 """A store on PostgreSQL beside one on SQLite: how fast events are written, and performed, and how soon answered."""
 
+import http.client
 import itertools
 import shutil
 import statistics
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from course import ROOT, Course, push_rule
 from figures import drained
-from machine import environment, free_port, quiet
+from machine import Server, environment, free_port, quiet
 
 sys.path.insert(0, str(ROOT / "tests/system"))
 
@@ -62,6 +63,7 @@ def measure(course: Course, name: str, number: int, subject: Subject, pair: Pair
         pair.prepare(f"load_{next(SCHEMAS)}", synchronous=name == REPLICATED)
         store = f"{{url: '{pair.url(pair.ports)}', schema: {pair.schema}}}"
     server = course.hookyard(name, home.name, push_rule(f"append: {home}/seen"), store=store)
+    wait_until_ready(server)
     course.send(server, 1, CONNECTIONS)
     drained(server)
     quiet(server)
@@ -79,6 +81,20 @@ def measure(course: Course, name: str, number: int, subject: Subject, pair: Pair
     shutil.rmtree(home)
     if name != SQLITE:
         pair.sql(f"DROP SCHEMA {pair.schema} CASCADE")
+
+
+def wait_until_ready(server: Server) -> None:
+    """Waits until the daemon has reached its store. Before, it listens and answers 503."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        connection = http.client.HTTPConnection("127.0.0.1", server.admin, timeout=10)
+        connection.request("GET", "/readyz")
+        status = connection.getresponse().status
+        connection.close()
+        if status == 200:
+            return
+        time.sleep(0.05)
+    sys.exit(f"{server.name} is not ready")
 
 
 def report(course: Course, subjects: dict[str, Subject]) -> None:
