@@ -209,6 +209,10 @@ impl Dispatcher {
                 }
                 Err(error) if !error.may_pass() => {
                     report::store_failed("settle", &error.to_string());
+                    // Otherwise the lease would last as long as the daemon.
+                    if let Err(error) = self.store.release(settled.delivery).await {
+                        report::store_failed("release", &error.to_string());
+                    }
                     return false;
                 }
                 Err(error) => {

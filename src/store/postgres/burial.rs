@@ -39,7 +39,11 @@ const END_NODES: &str = "DELETE FROM nodes WHERE id = ANY ($1)";
 
 /// Releases what nodes had leased. After a crash it is suspect: it may have ended its node.
 const RELEASE: &str = "UPDATE queue SET node = NULL, lease = NULL, leased_at = NULL, begun_at = NULL, suspect = $2 \
-     WHERE node = ANY ($1)";
+     WHERE node = ANY ($1) AND state <> 'dropped'";
+
+/// True while the operator drops a delivery of these nodes. Without its node, its row would occupy its
+/// group for ever.
+const IS_DROPPED: &str = "SELECT EXISTS (SELECT 1 FROM queue WHERE node = ANY ($1) AND state = 'dropped')";
 
 /// Dropped deliveries whose nodes are gone, or have no such lease. `$2` are the rows that the node `$1`
 /// has leased.
@@ -149,6 +153,10 @@ impl Node {
 pub(super) async fn end_nodes(link: &Link, nodes: &[i64], suspect: bool) -> Result<u64, Failure> {
     link.execute(END_NODES, &[&nodes]).await?;
     let released = link.execute(RELEASE, &[&nodes, &suspect]).await?;
+    let dropped = link.query(IS_DROPPED, &[&nodes]).await?;
+    if dropped.first().is_some_and(|row| row.get(0)) {
+        return Err(Failure::Conflict("a delivery is being dropped".to_owned()));
+    }
     link.execute(UNPIN, &[&nodes]).await?;
     link.execute(FOLD_TALLY, &[]).await?;
     Ok(released)

@@ -33,7 +33,7 @@ const SKIPPED: &str = "SELECT id FROM ended WHERE id = ANY ($1) AND reason = $2"
 const BYTES: &str = "SELECT coalesce(sum(bytes), 0)::int8 FROM tally";
 
 const STATEMENTS: &[&[&str]] = &[
-    &[SKIPPED, BYTES],
+    &[SKIPPED, BYTES, PIN],
     dedup_keys::STATEMENTS,
     seen::STATEMENTS,
     new_events::STATEMENTS,

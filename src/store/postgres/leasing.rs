@@ -188,6 +188,7 @@ impl Node {
                     Err(failure) if leasing.leased.displaced != Displaced::default() => {
                         let error = failure.into_error();
                         tracing::warn!(%error, "not all that is due could be leased");
+                        link.run("ROLLBACK").await?;
                         return Ok(leasing);
                     }
                     Err(failure) => return Err(failure),

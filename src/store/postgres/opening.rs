@@ -25,7 +25,12 @@ impl PostgresStore {
         node.start(&link).await.map_err(at_start)?;
         let leasing = Arc::new(Session::new(&target, "queue"));
         Ok(Self {
-            enqueuing: Worker::start(&Arc::new(Enqueuing::new(&node)), &target, "events", &[0, 1]),
+            enqueuing: Worker::start(
+                &Arc::new(Enqueuing::new(&node)),
+                &target,
+                "events",
+                &event_slots(&target),
+            ),
             settling: Worker::start(&Arc::new(Settling::new(&node)), &target, "results", &[2]),
             heart: Heart::start(&node, &leasing),
             leasing,
@@ -33,4 +38,17 @@ impl PostgresStore {
             node,
         })
     }
+}
+
+/// Connections of a node that write no new events: one each for results, leases, requests, and the
+/// history.
+const OTHERS: usize = 4;
+
+/// First row of `tally` of the connections that write new events.
+const FIRST_EVENT_SLOT: i16 = 10;
+
+/// The rows of `tally` of the connections that write new events, one each.
+fn event_slots(target: &Target) -> Vec<i16> {
+    let count = target.connections.saturating_sub(OTHERS).max(1);
+    (FIRST_EVENT_SLOT..).take(count).collect()
 }

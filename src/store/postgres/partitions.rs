@@ -48,8 +48,9 @@ const LAST_OF: &str =
 const NEEDED: &str = "SELECT r.event, e.kept FROM requests r JOIN events e ON e.id = r.event \
      WHERE r.day = $1::text::date AND r.event > $2 AND r.event <= $3 ORDER BY r.event";
 
-const COPY: &str = "INSERT INTO requests_kept (event, headers, body) SELECT event, headers, body FROM requests \
-     WHERE day = $1::text::date AND event = ANY ($2) ON CONFLICT (event) DO NOTHING";
+const COPY: &str = "INSERT INTO requests_kept (event, headers, body) SELECT r.event, r.headers, r.body \
+     FROM requests r JOIN events e ON e.id = r.event WHERE r.day = $1::text::date AND r.event = ANY ($2) \
+     FOR KEY SHARE OF e ON CONFLICT (event) DO NOTHING";
 
 const DELETE_ROWS: &str = "DELETE FROM requests WHERE event = ANY ($1)";
 

@@ -11,7 +11,7 @@ const LEAST_VERSION: u32 = 140_000;
 /// order.
 pub(super) const SELECT: &str = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
      current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'), \
-     current_setting('synchronous_standby_names')";
+     current_setting('synchronous_standby_names'), current_setting('server_encoding')";
 
 /// The promises of a server at the time of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,13 +22,14 @@ pub(super) struct Promises {
     full_page_writes: bool,
     synchronous_commit: String,
     standby_names: String,
+    encoding: String,
 }
 
 impl Promises {
     /// Reads the answer to [`SELECT`].
     pub fn read(answer: &[SimpleQueryMessage]) -> Option<Self> {
         let mut rows = answer.iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) if row.len() == 6 => Some(row),
+            SimpleQueryMessage::Row(row) if row.len() == 7 => Some(row),
             _ => None,
         });
         rows.next().and_then(Self::of_row)
@@ -42,6 +43,7 @@ impl Promises {
             full_page_writes: row.get(3)? == "on",
             synchronous_commit: row.get(4)?.to_owned(),
             standby_names: row.get(5)?.to_owned(),
+            encoding: row.get(6)?.to_owned(),
         })
     }
 
@@ -51,6 +53,12 @@ impl Promises {
             let version = &self.version;
             return Some(format!(
                 "it is PostgreSQL {version}, and 14 is the earliest that hookyard uses"
+            ));
+        }
+        if self.encoding != "UTF8" {
+            let encoding = &self.encoding;
+            return Some(format!(
+                "its database has the encoding {encoding}: make it with `--encoding UTF8`"
             ));
         }
         if durability == Durability::Trusted {
@@ -114,6 +122,7 @@ mod tests {
             full_page_writes: true,
             synchronous_commit: "on".to_owned(),
             standby_names: String::new(),
+            encoding: "UTF8".to_owned(),
         }
     }
 

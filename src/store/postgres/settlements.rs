@@ -144,8 +144,9 @@ impl<'c> Plan<'c> {
         let end = match settle(leased.snapshot, &settled.settlement) {
             Effect::Continue(next) => {
                 let pin = match settled.settlement {
-                    Settlement::Next { .. } | Settlement::Wait { .. } => Pin::Here,
-                    Settlement::Retry { .. } => Pin::AsBefore,
+                    Settlement::Next { .. } => Pin::Here,
+                    // A backlog of what was put off must stay free for other nodes.
+                    Settlement::Retry { .. } | Settlement::Wait { .. } => Pin::AsBefore,
                     _ => Pin::Nobody,
                 };
                 self.continues.add(&leased, attempt, &next, pin);

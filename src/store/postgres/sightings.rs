@@ -33,21 +33,39 @@ impl NotedSightings {
     /// the connection. Returns when the writes of other connections are there, too.
     pub async fn flush(&self, link: &Link, row: (i64, i16)) -> Result<(), Failure> {
         let _writing = self.writing.lock().await;
-        let waiting = self.waiting.take();
-        if waiting.is_empty() {
+        let mut taken = Taken {
+            waiting: &self.waiting,
+            sightings: self.waiting.take(),
+        };
+        if taken.sightings.is_empty() {
             return Ok(());
         }
-        match write(link, row, &waiting).await {
-            Err(Failure::Failed(error)) if !error.may_pass() => {
-                link.run("ROLLBACK").await?;
-                tracing::warn!(%error, "a sighting is not remembered");
-                Ok(())
-            }
-            Err(failure) => {
-                self.waiting.put_back(waiting);
-                Err(failure)
-            }
-            Ok(()) => Ok(()),
+        let written = write(link, row, &taken.sightings).await;
+        if let Err(Failure::Failed(error)) = &written
+            && !error.may_pass()
+        {
+            link.run("ROLLBACK").await?;
+            tracing::warn!(%error, "a sighting is not remembered");
+            taken.sightings.clear();
+            return Ok(());
+        }
+        if written.is_ok() {
+            taken.sightings.clear();
+        }
+        written
+    }
+}
+
+/// Sightings on their way to the server. They wait again if this is dropped before they are there.
+struct Taken<'n> {
+    waiting: &'n WaitingSightings,
+    sightings: Vec<Sighting>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.sightings.is_empty() {
+            self.waiting.put_back(std::mem::take(&mut self.sightings));
         }
     }
 }

@@ -110,6 +110,12 @@ impl ServerUrl {
         if !base.starts_with("postgres://") && !base.starts_with("postgresql://") {
             return Err("it does not begin with `postgres://`".to_owned());
         }
+        if query.contains('@') {
+            return Err(
+                "there is an `@` after a `?`: in a password, write `%3F` for `?` and `%40` for `@`"
+                    .to_owned(),
+            );
+        }
         let (own, query) = divide(query)?;
         let mut config = Config::from_str(&format!("{base}?{query}")).map_err(|error| words(&error))?;
         validate(&mut config)?;
