@@ -113,7 +113,7 @@ mod tests {
             ),
         ] {
             let codes = |store: &str| {
-                let loaded = load_text(Path::new("/x/rules.yaml"), format!("{store}\n{rule}"), Vec::new());
+                let loaded = load_text(Path::new("/rules.yaml"), format!("{store}\n{rule}"), Vec::new());
                 let loaded = loaded.unwrap_or_else(|errors| panic!("{}", errors.render(false)));
                 let codes = loaded.warnings.iter().map(|one| one.code);
                 codes.collect::<Vec<_>>()

@@ -244,7 +244,11 @@ pub fn target_of(
         digest: [0; 32],
     };
     let shared = read.with(&shape, &Arc::from(host_name()));
-    Ok(Arc::unwrap_or_clone(shared.target))
+    Ok(Target {
+        // Commands answer no sender. The daemon watches over what its server promises.
+        durability: Durability::Trusted,
+        ..Arc::unwrap_or_clone(shared.target)
+    })
 }
 
 /// Reports keys of a server without a server.
@@ -407,7 +411,7 @@ mod tests {
             ("WRONG_URL", "mysql://geheim@localhost/queue"),
         ];
         let environment = environment.map(|(name, value)| (name.into(), value.into()));
-        let loaded = load_text(Path::new("/x/rules.yaml"), text, environment.into());
+        let loaded = load_text(Path::new("/rules.yaml"), text, environment.into());
         let diagnostics = loaded.map_or_else(|errors| errors, |loaded| loaded.warnings);
         let line = |severity: Severity| {
             if severity == Severity::Error {
@@ -545,7 +549,7 @@ mod tests {
         ];
         let load = |store: &str| {
             let text = format!("{store}\nnode: web1\nrules:\n{}", rules.concat());
-            load_text(Path::new("/x/rules.yaml"), text, Vec::new()).unwrap()
+            load_text(Path::new("/rules.yaml"), text, Vec::new()).unwrap()
         };
         let shared = load("store: postgres://h/d");
         let performed = ["a", "b"].map(Arc::from);

@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 33] = [
+pub const COMMANDS: [(&str, [&str; 3]); 34] = [
     (
         "serve",
         [
@@ -227,6 +227,7 @@ pub const COMMANDS: [(&str, [&str; 3]); 33] = [
             "a store is unknown or cannot be read; the store on the server is not empty",
         ],
     ),
+    ("store schema", ["printed", "-", "the store is unknown"]),
     (
         "store vacuum",
         [
