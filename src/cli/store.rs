@@ -34,7 +34,7 @@ enum StoreCommand {
         /// The new file. It must not exist.
         file: PathBuf,
     },
-    /// Copy a stopped store in a file into the store, which is empty and on a PostgreSQL server.
+    /// Copy a stopped store in a file into the store, which is empty and on a server.
     ///
     /// Everything is copied, or nothing. The file stays as it is. Its events, deliveries, attempts,
     /// dedup keys and pauses go on where they were.
@@ -44,7 +44,7 @@ enum StoreCommand {
     },
     /// Rewrite the store to its minimum size. No daemon may be running on it.
     Vacuum,
-    /// Print the SQL that makes the tables on a PostgreSQL server, for its administrator. The daemon
+    /// Print the SQL that makes the tables on a server, for its administrator. The daemon
     /// makes them itself if its role may.
     Schema,
 }

@@ -35,7 +35,7 @@ pub const DEFAULT_SCHEMA: &str = "hookyard";
 /// Maximum length of `store.schema`, in bytes. `PostgreSQL` cuts longer names.
 const MAX_SCHEMA: usize = 63;
 /// Default of `store.lease`.
-const DEFAULT_LEASE: Duration = Duration::from_secs(60);
+const DEFAULT_LEASE: Duration = Duration::from_mins(1);
 /// Minimum of `store.lease`. A node says at a sixth of it that it lives.
 const MIN_LEASE: Duration = Duration::from_secs(10);
 /// Maximum of `store.lease`.
@@ -100,15 +100,12 @@ pub fn compile(
     at(node, "max_size", |location| {
         reject_zero(shape.max_size, location, diagnostics);
     });
-    let server = match node.and_then(|node| node.given("url")) {
-        Some(url) => {
-            check_server(node, &shape, diagnostics);
-            read_url(url, keyring, diagnostics).map(|url| url.with(&shape, node_name))
-        }
-        None => {
-            check_file(node, diagnostics);
-            None
-        }
+    let server = if let Some(url) = node.and_then(|node| node.given("url")) {
+        check_server(node, &shape, diagnostics);
+        read_url(url, keyring, diagnostics).map(|url| url.with(&shape, node_name))
+    } else {
+        check_file(node, diagnostics);
+        None
     };
     StoreSettings {
         path: shape.path.as_ref().map(|path| keyring.folder().join(path)),

@@ -28,6 +28,9 @@ use crate::server::{self, Bound, InheritedSockets, RequestHandler};
 use crate::status::{LastReload, StartingStatus};
 use crate::store::Place;
 
+/// Listeners with their heartbeats.
+type Listeners = Vec<(Bound, Arc<Heartbeat>)>;
+
 /// Everything that does not need the store.
 pub(super) struct Front {
     pub place: Place,
@@ -49,7 +52,7 @@ pub(super) struct Front {
     /// Heartbeats of the listeners.
     pub heartbeats: Vec<Arc<Heartbeat>>,
     /// The listeners, until requests are answered.
-    listeners: Option<(Vec<(Bound, Arc<Heartbeat>)>, Doors)>,
+    listeners: Option<(Listeners, Doors)>,
     /// The store, if it is a file.
     opened: Option<Opened>,
 }

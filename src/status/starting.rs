@@ -1,5 +1,6 @@
 //! The status of a daemon that has no store yet.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ impl StartingStatus {
             ready: false,
             rules: rules_in_force(&self.path, &rules),
             last_reload: None,
-            unavailable: Default::default(),
+            unavailable: BTreeMap::default(),
             paused: Vec::new(),
             expectations: Vec::new(),
             listening: self.listening.clone(),
@@ -51,7 +52,7 @@ impl StartingStatus {
             },
             log_lines_dropped: crate::report::dropped_lines(),
             resident_bytes: figures().resident,
-            last_arrivals: Default::default(),
+            last_arrivals: BTreeMap::default(),
         }
     }
 }

@@ -21,6 +21,10 @@ use crate::base::yaml::MAX_TEXT;
 use crate::config::{self, Checked};
 
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 pub struct Arguments {
     /// The rules file. `-` reads standard input, as if it were a `rules.yaml` in this directory
     /// [default: `rules.yaml`, else `/etc/hookyard/rules.yaml`].

@@ -119,7 +119,7 @@ fn find(place: &Place, history: &History, id: &str) -> Result<Named, u8> {
     match history.find(id).map_err(|error| unusable(place, &error))? {
         Lookup::Found(named) => Ok(named),
         Lookup::Nothing => {
-            complain(&format!("no arrival or delivery `{id}` in `{}`", place));
+            complain(&format!("no arrival or delivery `{id}` in `{place}`"));
             Err(NO)
         }
         Lookup::Several(ids) => {

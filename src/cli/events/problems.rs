@@ -24,7 +24,7 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<u8, u8> {
     let text = match arguments.format {
         Format::Json => serde_json::to_string(&groups).unwrap_or_default(),
         Format::Text if is_empty => {
-            complain(&format!("no dead letter and no refused arrival in `{}`", place));
+            complain(&format!("no dead letter and no refused arrival in `{place}`"));
             return Ok(NO);
         }
         Format::Text => tables(&groups),

@@ -228,13 +228,14 @@ impl Drop for TestSchema {
 impl Postgres {
     /// A target whose schema does not exist yet.
     pub fn target() -> Target {
+        #[expect(clippy::disallowed_methods, reason = "only tests know this variable")]
         let url = std::env::var(TEST_SERVER).expect("HOOKYARD_TEST_POSTGRES names a server");
         Target {
             server: ServerUrl::parse(&url).unwrap(),
             schema: format!("test_{}", uuid::Uuid::now_v7().simple()),
             // The server of the tests may be one without a safe disk.
             durability: Durability::Trusted,
-            lease: Duration::from_secs(60),
+            lease: Duration::from_mins(1),
             patience: Duration::from_secs(8),
             connections: 6,
             wake: Wake::Poll,

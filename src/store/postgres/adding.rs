@@ -83,6 +83,7 @@ impl<'c> Adding<'c> {
     }
 
     /// Adds a delivery, and ends those that it supersedes.
+    #[expect(clippy::needless_pass_by_value, reason = "its parts are taken apart")]
     pub fn add(&mut self, added: Added<'c>) -> Enqueued {
         let Added {
             seq,

@@ -49,8 +49,6 @@ const DELETE_OLDEST: &str = "WITH gone AS MATERIALIZED (SELECT seq FROM arrivals
 const RECORD: &str = "SELECT id, received_at, endpoint, method, path, query, parameters, client, headers, body, ring, outcome, \
      decode, size, status, reason, decision, proofs FROM arrivals WHERE id = $1";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, DELETE_OF_ENDPOINT, OLDEST, DELETE_OLDEST, RECORD];
-
 /// Columns of new records.
 struct Columns {
     ids: Vec<Uuid>,

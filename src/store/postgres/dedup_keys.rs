@@ -61,11 +61,11 @@ pub(super) struct Written<'c> {
 impl<'c> DedupKeys<'c> {
     /// The keys of deliveries.
     pub fn of(deliveries: impl Iterator<Item = &'c NewDelivery>) -> Self {
-        let named = |delivery: &'c NewDelivery| {
+        let keys_of = |delivery: &'c NewDelivery| {
             let keys = delivery.dedup_keys.iter();
             keys.map(|key| (key.as_bytes(), &*delivery.rule))
         };
-        let mut names: Vec<_> = deliveries.flat_map(named).collect();
+        let mut names: Vec<_> = deliveries.flat_map(keys_of).collect();
         names.sort_unstable();
         names.dedup();
         let states = vec![KeyState::default(); names.len()];

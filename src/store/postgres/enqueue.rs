@@ -58,14 +58,14 @@ impl Enqueue {
     /// Formats the columns.
     pub fn new(mut new_event: NewEvent) -> Self {
         for delivery in &mut new_event.deliveries {
-            for text in delivery.unverified.iter_mut() {
+            for text in &mut delivery.unverified {
                 clean_shared(text);
             }
-            for group in delivery.group.iter_mut() {
+            for group in &mut delivery.group {
                 clean_shared(&mut group.name);
             }
         }
-        for user in new_event.fired_by.iter_mut() {
+        for user in &mut new_event.fired_by {
             clean_shared(user);
         }
         let received = &new_event.received;
@@ -165,11 +165,11 @@ impl Batch for Enqueuing {
             link.prepare(statements).await?;
         }
         link.prepare(&[Tally::STATEMENT]).await?;
-        match self.try_once(link, slot, calls, may_be_there, may_be_there).await {
+        match Box::pin(self.try_once(link, slot, calls, may_be_there, may_be_there)).await {
             // Perhaps an event has an id that another one has. Then only its own call fails.
             Err(Failure::Conflict(_)) if !may_be_there => {
                 link.run("ROLLBACK").await?;
-                self.try_once(link, slot, calls, true, false).await
+                Box::pin(self.try_once(link, slot, calls, true, false)).await
             }
             answers => answers,
         }
@@ -222,7 +222,10 @@ impl Enqueuing {
             let Some((call, enqueued)) = calls.get(index).zip(answers.get_mut(index)) else {
                 continue;
             };
-            let (delivery, id) = (&call.new_event.deliveries[number], call.deliveries[number]);
+            let delivery = call.new_event.deliveries.get(number);
+            let Some((delivery, &id)) = delivery.zip(call.deliveries.get(number)) else {
+                continue;
+            };
             let seq = known
                 .rows
                 .next()

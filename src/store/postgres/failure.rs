@@ -138,7 +138,7 @@ fn is_misconfigured(error: &tokio_postgres::Error) -> bool {
         let ended = source.and_then(|cause| cause.downcast_ref::<io::Error>());
         return ended.is_none_or(|cause| {
             let inner = cause.get_ref();
-            inner.is_some_and(|inner| inner.is::<rustls::Error>())
+            inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
         });
     }
     false

@@ -45,10 +45,6 @@ impl<'c> Failures<'c> {
         self.outputs.push(&failure.output);
     }
 
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
     /// Writes the deliveries and their failures.
     pub async fn write(&self, link: &Link) -> Result<(), Failure> {
         if self.ids.is_empty() {

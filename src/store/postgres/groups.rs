@@ -108,7 +108,8 @@ impl Groups {
             *supersedes.entry(&group.name).or_default() |= here;
         }
         let names: Vec<&str> = supersedes.keys().copied().collect();
-        let read: Vec<&str> = names.iter().copied().filter(|name| supersedes[name]).collect();
+        let superseding = supersedes.iter().filter(|(_, supersedes)| **supersedes);
+        let read: Vec<&str> = superseding.map(|(name, _)| *name).collect();
         if names.is_empty() {
             return Ok(Self::default());
         }

@@ -43,7 +43,7 @@ const TRIP: Duration = Duration::from_secs(1);
 const CLOCK_WARNING: Duration = Duration::from_secs(5);
 
 /// Distance beyond which signatures with a time are judged wrongly: the node is not healthy.
-const CLOCK_LIMIT: Duration = Duration::from_secs(60);
+const CLOCK_LIMIT: Duration = Duration::from_mins(1);
 
 /// The tasks of the heartbeat and of the wake-ups.
 #[derive(Debug, Default)]

@@ -18,8 +18,6 @@ pub(super) struct LeasedDelivery {
     pub rule: Arc<str>,
     pub event: EventId,
     pub snapshot: LeaseSnapshot,
-    /// Number of replays at the time of the lease.
-    pub replays: u32,
     /// Concurrency group of the delivery.
     pub group: Option<Arc<str>>,
     /// Time of the lease, in milliseconds.
@@ -32,8 +30,6 @@ pub(super) struct LeasedDelivery {
     pub is_recorded: bool,
     /// True if the order was given to stop the attempt.
     pub is_stopped: bool,
-    /// True if a settlement was sent and its outcome is unknown: it may be there already.
-    pub may_be_settled: bool,
 }
 
 /// All leases of this node.

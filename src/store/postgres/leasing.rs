@@ -48,16 +48,16 @@ const FAILURES: &str = "SELECT delivery, action, reason, output FROM failures WH
 /// this is dropped.
 struct Picks<'n> {
     node: &'n Node,
-    picks: HashMap<i64, Pick>,
+    by_row: HashMap<i64, Pick>,
     /// Their rows, in the order of their turns.
     order: Vec<i64>,
 }
 
 impl Drop for Picks<'_> {
     fn drop(&mut self) {
-        if !self.picks.is_empty() {
+        if !self.by_row.is_empty() {
             let turns = &mut self.node.leases.lock().turns;
-            for pick in self.picks.values() {
+            for pick in self.by_row.values() {
                 turns.end(&pick.rule, pick.cost);
             }
         }
@@ -218,7 +218,7 @@ impl Node {
     fn pick(&self, candidates: &mut Candidates, wanted: &Wanted, bytes: &mut usize) -> Picks<'_> {
         let mut picks = Picks {
             node: self,
-            picks: HashMap::new(),
+            by_row: HashMap::new(),
             order: Vec::new(),
         };
         let turns = &mut self.leases.lock().turns;
@@ -228,7 +228,7 @@ impl Node {
             };
             *bytes += pick.candidate.size;
             picks.order.push(pick.candidate.seq);
-            picks.picks.insert(pick.candidate.seq, pick);
+            picks.by_row.insert(pick.candidate.seq, pick);
         }
         picks
     }
@@ -261,11 +261,11 @@ impl Node {
             let Some(read) = by_row.remove(&seq) else {
                 continue;
             };
-            let Some(pick) = picks.picks.get(&seq) else {
+            let Some(pick) = picks.by_row.get(&seq) else {
                 continue;
             };
             let (delivery, lease, leased) = known.lease(&read, pick, number, now)?;
-            picks.picks.remove(&seq);
+            picks.by_row.remove(&seq);
             self.leases.lock().add(delivery, leased);
             leasing.made.push((delivery, number));
             match lease {
@@ -292,10 +292,10 @@ impl Node {
                 }
             }
         }
-        let events = picks.picks.values().map(|pick| pick.candidate.event);
+        let events = picks.by_row.values().map(|pick| pick.candidate.event);
         let unknown: HashSet<EventId> = events.filter(|event| !requests.contains_key(event)).collect();
         let unknown: Vec<EventId> = unknown.into_iter().collect();
-        let for_failure = picks.picks.values().filter(|pick| pick.candidate.for_failure);
+        let for_failure = picks.by_row.values().filter(|pick| pick.candidate.for_failure);
         let for_failure: Vec<Uuid> = for_failure.map(|pick| pick.candidate.delivery.into()).collect();
         let (read, failures) =
             tokio::try_join!(request_rows::read(link, &unknown), failures(link, &for_failure))?;
@@ -329,15 +329,12 @@ struct Known {
     failures: Failures,
 }
 
+/// A delivery, its lease or the reason why its event cannot be read back, and what is noted of it.
+type LeaseOfRow = (DeliveryId, Result<Box<Lease>, Arc<str>>, LeasedDelivery);
+
 impl Known {
     /// Makes the lease of a row of [`LEASE`].
-    fn lease(
-        &self,
-        read: &Row,
-        pick: &Pick,
-        number: i64,
-        now: Timestamp,
-    ) -> Result<(DeliveryId, Result<Box<Lease>, Arc<str>>, LeasedDelivery), Failure> {
+    fn lease(&self, read: &Row, pick: &Pick, number: i64, now: Timestamp) -> Result<LeaseOfRow, Failure> {
         let (delivery, event): (DeliveryId, EventId) = (row::id(read, 1)?, row::id(read, 13)?);
         let for_failure: bool = read.try_get(14)?;
         let snapshot = LeaseSnapshot {
@@ -378,14 +375,12 @@ impl Known {
             rule: Arc::clone(&pick.rule),
             event,
             snapshot,
-            replays,
             group,
             since: now.as_millis(),
             cost: pick.cost,
             begins_by_itself,
             is_recorded: false,
             is_stopped: false,
-            may_be_settled: false,
         };
         Ok((delivery, lease, leased))
     }

@@ -135,6 +135,7 @@ impl Link {
         let connected = host.config.connect(target.server.tls.clone()).await;
         let (client, connection) = connected.map_err(|error| Failure::of_connecting(&error))?;
         let gave_up_standby = Arc::new(AtomicBool::new(false));
+        #[expect(clippy::disallowed_methods, reason = "it ends with the link, which aborts it")]
         let driver = tokio::spawn(drive(connection, Arc::clone(&gave_up_standby), heard));
         let mut link = Self {
             client,

@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_node_is_cut_off_after_two_thirds_of_its_lease() {
-        let liveness = Liveness::new(Duration::from_secs(60));
+        let liveness = Liveness::new(Duration::from_mins(1));
         let second = |second| BootTime(Duration::from_secs(second));
         assert!(!liveness.is_late(second(100), second(140)));
         assert!(liveness.is_late(second(100), second(141)));

@@ -4,13 +4,6 @@
 //! (`enqueue.rs`) and ends of leases (`settling.rs`). A [`Session`] leases (`leasing.rs`) and keeps
 //! the node among the living (`membership.rs`). Another one reads, and makes small writes.
 
-#![allow(
-    dead_code,
-    unused_variables,
-    clippy::unused_async,
-    reason = "under construction"
-)]
-
 mod adding;
 mod arrivals;
 mod burial;
@@ -241,11 +234,5 @@ impl Store for PostgresStore {
 
     fn adopt(&self, settings: Settings) {
         self.node.settings.replace(settings);
-    }
-}
-
-fn unbuilt() -> StoreError {
-    StoreError::Unexpected {
-        detail: "unbuilt".to_owned(),
     }
 }

@@ -15,7 +15,7 @@ use super::node::Node;
 use super::row;
 
 /// Time after which a rule that no node has is taken for gone.
-pub(super) const ORPHANED_AFTER: Duration = Duration::from_secs(600);
+pub(super) const ORPHANED_AFTER: Duration = Duration::from_mins(10);
 
 const NOTE: &str = queues!(
     "INSERT INTO orphans (rule) SELECT r.rule FROM rules r \

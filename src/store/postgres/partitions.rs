@@ -56,8 +56,6 @@ const DELETE_ROWS: &str = "DELETE FROM requests WHERE event = ANY ($1)";
 
 const DELETE_REST: &str = "DELETE FROM requests_rest WHERE event = ANY ($1)";
 
-pub(super) const STATEMENTS: &[&str] = &[LAST_OF, NEEDED, COPY, DELETE_ROWS, DELETE_REST];
-
 /// The table of a past day whose requests are being copied, and the last event that was looked at.
 #[derive(Debug, Default)]
 pub(super) struct Moved(Mutex<Option<(String, Uuid)>>);

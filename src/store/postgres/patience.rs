@@ -77,7 +77,7 @@ impl Tries {
 
 /// Half of a wait to the whole of it.
 fn jitter(wait: Duration) -> Duration {
-    let dice = RandomState::new().hash_one(()) as u8;
+    let [dice, ..] = RandomState::new().hash_one(()).to_le_bytes();
     wait.mul_f64(f64::from(dice).mul_add(0.5 / f64::from(u8::MAX), 0.5))
 }
 

@@ -59,11 +59,11 @@ pub(super) struct Written<'c> {
 impl<'c> SeenContents<'c> {
     /// The keys of sightings.
     pub fn of(sightings: impl Iterator<Item = &'c Sighting>) -> Self {
-        let named = |sighting: &'c Sighting| {
+        let keys_of = |sighting: &'c Sighting| {
             let keys = sighting.keys.iter();
             keys.map(|key| (key.as_bytes(), &*sighting.endpoint))
         };
-        let mut names: Vec<_> = sightings.flat_map(named).collect();
+        let mut names: Vec<_> = sightings.flat_map(keys_of).collect();
         names.sort_unstable();
         names.dedup();
         let states = vec![SeenState::default(); names.len()];

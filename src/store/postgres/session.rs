@@ -46,7 +46,7 @@ impl Session {
         let mut tries = Tries::until(Instant::now() + self.target.patience);
         let mut held = timeout_at(tries.until, self.link.lock())
             .await
-            .map_err(|_| self.no_answer())?;
+            .map_err(|_elapsed| self.no_answer())?;
         if self.is_closed() {
             return Err(StoreError::Closed);
         }

@@ -119,13 +119,13 @@ impl<'c> Plan<'c> {
     }
 
     /// A lease that no earlier call ends.
-    fn leased<'l>(&self, delivery: DeliveryId, leases: &'l Leases) -> Option<&'l LeasedDelivery> {
-        leases.get(delivery).filter(|_| !self.over.contains(&delivery))
+    fn leased<'l>(&self, delivery: DeliveryId, held: &'l Leases) -> Option<&'l LeasedDelivery> {
+        held.get(delivery).filter(|_| !self.over.contains(&delivery))
     }
 
     /// A lease that this call ends.
-    fn end_lease(&mut self, delivery: DeliveryId, leases: &Leases) -> Option<LeasedDelivery> {
-        let leased = self.leased(delivery, leases)?.clone();
+    fn end_lease(&mut self, delivery: DeliveryId, held: &Leases) -> Option<LeasedDelivery> {
+        let leased = self.leased(delivery, held)?.clone();
         self.over.insert(delivery);
         if let Some(group) = &leased.group {
             self.groups.insert(Arc::clone(group));
@@ -134,9 +134,9 @@ impl<'c> Plan<'c> {
         Some(leased)
     }
 
-    fn settle(&mut self, call: usize, settled: &'c Settled, made: DeliveryId, leases: &Leases) {
+    fn settle(&mut self, call: usize, settled: &'c Settled, made: DeliveryId, held: &Leases) {
         let delivery = settled.delivery;
-        let Some(leased) = self.end_lease(delivery, leases) else {
+        let Some(leased) = self.end_lease(delivery, held) else {
             self.refuse(call, delivery);
             return;
         };
@@ -173,9 +173,9 @@ impl<'c> Plan<'c> {
         });
     }
 
-    fn expand(&mut self, call: usize, expansion: &'c Expansion, ids: &'c [DeliveryId], leases: &Leases) {
+    fn expand(&mut self, call: usize, expansion: &'c Expansion, ids: &'c [DeliveryId], held: &Leases) {
         let delivery = expansion.delivery;
-        let Some(leased) = self.end_lease(delivery, leases) else {
+        let Some(leased) = self.end_lease(delivery, held) else {
             self.refuse(call, delivery);
             return;
         };

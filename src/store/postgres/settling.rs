@@ -70,7 +70,7 @@ impl Settling {
     }
 
     /// Writes a plan. Its first statements travel together.
-    async fn carry_out<'c>(&self, link: &Link, slot: i16, plan: &mut Plan<'c>) -> Result<(), Failure> {
+    async fn carry_out(&self, link: &Link, slot: i16, plan: &mut Plan<'_>) -> Result<(), Failure> {
         let me = Me {
             id: self.node.id(),
             name: &self.node.target.node,

@@ -95,6 +95,10 @@ impl PostgresStore {
     pub(super) fn note_sighting(&self, sighting: Sighting) {
         if self.node.sightings.add(sighting) {
             let (node, requests) = (Arc::clone(&self.node), Arc::clone(&self.requests));
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "what it does not write, the next batch writes"
+            )]
             tokio::spawn(async move {
                 let row = (node.id(), REQUESTS);
                 let flushed = requests.ask(move |link| {

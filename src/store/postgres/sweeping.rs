@@ -67,21 +67,6 @@ const DELETE_KEPT: &str = "DELETE FROM requests_kept WHERE event = ANY ($1)";
 
 const DELETE_EVENTS: &str = "DELETE FROM events WHERE id = ANY ($1)";
 
-pub(super) const STATEMENTS: &[&str] = &[
-    DUTY,
-    FORGET_DEDUP_KEYS,
-    FORGET_SIGHTINGS,
-    SURPLUS_SIGHTINGS,
-    PAST_EVENTS,
-    DELIVERIES_OF,
-    LOOK_LATER,
-    DELETE_ENDED,
-    DELETE_ATTEMPTS,
-    DELETE_FAILURES,
-    DELETE_KEPT,
-    DELETE_EVENTS,
-];
-
 /// One step of a sweep.
 struct Sweep<'s> {
     link: &'s Link,

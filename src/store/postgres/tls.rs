@@ -77,7 +77,7 @@ impl Tls {
             (Some(certificate), Some(key)) => {
                 let chain = certificates(certificate)?;
                 let found = PrivateKeyDer::from_pem_slice(&contents(key)?)
-                    .map_err(|_| format!("there is no unencrypted private key in `{key}`"))?;
+                    .map_err(|_unreadable| format!("there is no unencrypted private key in `{key}`"))?;
                 let with = builder.with_client_auth_cert(chain, found);
                 with.map_err(|error| format!("`sslcert` and `sslkey` cannot be used: {error}"))?
             }

@@ -158,7 +158,7 @@ fn divide(query: &str) -> Result<(Own, String), String> {
             .split_once('=')
             .ok_or_else(|| format!("the parameter `{}` has no value", shown(pair)))?;
         let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
-        let text = decoded.map_err(|_| format!("the parameter `{}` is not UTF-8", shown(name)))?;
+        let text = decoded.map_err(|_invalid| format!("the parameter `{}` is not UTF-8", shown(name)))?;
         match name {
             "sslmode" => own.mode = Some(mode(&text)?),
             "sslrootcert" => own.files.roots = Some(text.into_owned()),
@@ -180,7 +180,7 @@ fn divide(query: &str) -> Result<(Own, String), String> {
                 if !rest.is_empty() {
                     rest.push('&');
                 }
-                rest.push_str(&format!("{name}={value}"));
+                rest.extend([name, "=", value]);
             }
         }
     }
@@ -334,7 +334,10 @@ fn common(config: &Config) -> Config {
 fn shown(text: &str) -> Cow<'_, str> {
     const LONGEST: usize = 40;
     match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => Cow::Owned(format!("{}…", crate::base::escape::line(&text[..end]))),
+        Some((end, _)) => {
+            let begin = text.get(..end).unwrap_or_default();
+            Cow::Owned(format!("{}…", crate::base::escape::line(begin)))
+        }
         None => crate::base::escape::line(text),
     }
 }

@@ -111,7 +111,8 @@ impl ServerCertVerifier for Verifier {
 
 /// Verifies that a certificate is in force.
 fn verify_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
-    let (_, parsed) = parse_x509_certificate(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    let (_, parsed) =
+        parse_x509_certificate(certificate).map_err(|_malformed| CertificateError::BadEncoding)?;
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     if now > parsed.validity().not_after.timestamp() {
         return Err(CertificateError::Expired.into());

@@ -60,9 +60,15 @@ pub(super) trait Batch: Send + Sync + 'static {
     fn size(call: &Self::Call) -> usize;
 }
 
+/// A call that waits for its answer.
+type WaitingCall<B> = Waiting<<B as Batch>::Call, <B as Batch>::Output>;
+
+/// The queue of calls, which the connections share.
+type WaitingCalls<B> = tokio::sync::Mutex<mpsc::Receiver<WaitingCall<B>>>;
+
 /// The way to the connections that write one kind of calls.
 pub(super) struct Worker<B: Batch> {
-    calls: Mutex<Option<mpsc::Sender<Waiting<B::Call, B::Output>>>>,
+    calls: Mutex<Option<mpsc::Sender<WaitingCall<B>>>>,
     connections: tokio::sync::Mutex<JoinSet<()>>,
     patience: Duration,
     counters: Arc<WriteCounters>,
@@ -107,10 +113,10 @@ impl<B: Batch> Worker<B> {
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting { call, reply, until };
         let answered = timeout_at(until + LAST_WORDS, async move {
-            calls.send(waiting).await.map_err(|_| StoreError::Closed)?;
+            calls.send(waiting).await.map_err(|_closed| StoreError::Closed)?;
             answer.await.unwrap_or(Err(StoreError::Closed))
         });
-        answered.await.unwrap_or_else(|_| {
+        answered.await.unwrap_or_else(|_elapsed| {
             Err(StoreError::Unavailable {
                 detail: format!("the server gave no answer in {:?}", self.patience),
             })
@@ -140,7 +146,7 @@ struct Connection<B: Batch> {
 
 impl<B: Batch> Connection<B> {
     /// Works until every sender of calls is gone.
-    async fn run(mut self, waiting: Arc<tokio::sync::Mutex<mpsc::Receiver<Waiting<B::Call, B::Output>>>>) {
+    async fn run(mut self, waiting: Arc<WaitingCalls<B>>) {
         loop {
             let mut round = Vec::new();
             {

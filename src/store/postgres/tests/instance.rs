@@ -168,7 +168,13 @@ impl Instance {
     /// Starts the server again after [`kill`](Self::kill).
     pub fn restart(&self) {
         // The killed process may still be listed, if its parent does not ask for it.
-        fs::remove_file(self.data().join("postmaster.pid")).unwrap();
+        let socket = format!(".s.PGSQL.{}.lock", self.port);
+        for lock in [
+            self.data().join("postmaster.pid"),
+            self.folder.path().join(socket),
+        ] {
+            fs::remove_file(lock).unwrap();
+        }
         self.launch();
     }
 

@@ -1,4 +1,14 @@
-//! Tests of what only a store on a server can do. Those that need PostgreSQL are ignored without it.
+//! Tests of what only a store on a server can do. Those that need a server are ignored without it.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::large_futures,
+    clippy::string_slice,
+    clippy::format_push_string,
+    clippy::semicolon_if_nothing_returned,
+    reason = "tests of a real server measure time, and read its address from the environment"
+)]
 
 mod days;
 mod failing_over;

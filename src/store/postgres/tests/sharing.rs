@@ -334,9 +334,9 @@ async fn a_delivery_whose_sender_waits_is_for_the_node_that_took_it() {
     one.store().serve(rules(&["own"]));
     one.store().enqueue(awaited).await.unwrap();
     let leases = other.leases(after(0)).await;
-    let leased: Vec<&str> = leases.iter().map(|lease| &*lease.rule).collect();
+    let rules_leased: Vec<&str> = leases.iter().map(|lease| &*lease.rule).collect();
     assert_eq!(
-        leased,
+        rules_leased,
         ["foreign"],
         "the other one is not performed by the node that took it"
     );
