@@ -82,7 +82,7 @@ async fn filled(subject: &impl Subject, number: i64) -> Vec<Known> {
                                     due: after(1_000_000),
                                 },
                             )
-                            .await
+                            .await;
                     }
                 }
             }

@@ -58,14 +58,14 @@ impl Enqueue {
     /// Formats the columns.
     pub fn new(mut new_event: NewEvent) -> Self {
         for delivery in &mut new_event.deliveries {
-            for text in &mut delivery.unverified {
+            if let Some(text) = &mut delivery.unverified {
                 clean_shared(text);
             }
-            for group in &mut delivery.group {
+            if let Some(group) = &mut delivery.group {
                 clean_shared(&mut group.name);
             }
         }
-        for user in &mut new_event.fired_by {
+        if let Some(user) = &mut new_event.fired_by {
             clean_shared(user);
         }
         let received = &new_event.received;

@@ -86,7 +86,7 @@ use self::worker::Worker;
 use super::{
     Answer, ArrivalRecord, AttemptRecord, Counts, Delivery, DeliveryId, Enqueued, Expansion, Expectation,
     ExpectationSubject, Health, InForce, Leased, NewEvent, News, NodeState, Pause, PauseSubject, SecretUse,
-    Settings, Settled, Sighting, Store, StoreError, Wanted,
+    Settings, Settled, Sighting, Store, Wanted,
 };
 use crate::base::clock::{Clock, Timestamp};
 use crate::event::EventId;

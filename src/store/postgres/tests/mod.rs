@@ -1,6 +1,6 @@
 //! Tests of what only a store on a server can do. Those that need a server are ignored without it.
 
-#![expect(
+#![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::large_futures,

@@ -1,5 +1,7 @@
 //! A store that is moved from a file to a server.
 
+use std::sync::Arc;
+
 use crate::store::contract::{
     Postgres, Recorded, Sqlite, Subject, after, arrival, dedup_key, done, new_event_of, pending, record,
     retry,
@@ -60,13 +62,8 @@ async fn filled() -> Sqlite {
             .history()
             .before(&DeliveryFilter::default(), i64::MAX, 9)
             .unwrap();
-        let rule = delivery
-            .iter()
-            .find(|one| one.delivery.id == id)
-            .unwrap()
-            .delivery
-            .rule
-            .clone();
+        let found = delivery.iter().find(|one| one.delivery.id == id).unwrap();
+        let rule = Arc::clone(&found.delivery.rule);
         let settlement = match &*rule {
             "deploy" => Settlement::Dead {
                 at: after(3),
