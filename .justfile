@@ -103,8 +103,9 @@ package *arguments: tools
 # Test several daemons on one PostgreSQL (needs postgresql and perl).
 [positional-arguments]
 cluster *arguments: build tools
-    cargo test --locked --lib --no-run
-    cd tests/system && {{ python }} -m cluster.with_server cargo test --locked --lib -- --ignored contract::postgres
+    cargo test --locked --lib --test it --no-run
+    cd tests/system && {{ python }} -m cluster.with_server cargo test --locked --lib -- --ignored postgres:: --skip speed::
+    cd tests/system && {{ python }} -m cluster.with_server cargo test --locked --test it -- --ignored postgres::
     cd tests/system && {{ python }} -m pytest cluster "$@"
 
 # Run micro-benchmarks: verify, decode, match, start commands.

@@ -190,11 +190,14 @@ fn exit_codes_are_those_of_the_table() {
     ];
     check(&daemon, &stopped);
     // An orderly stop is tested above. A damaged store and attempts that run have their own tests.
-    // So have the ways to the page.
+    // So have the ways to the page, and a store that moves to a server.
     tried.append(&mut running);
     tried.append(&mut stopped);
     tried.extend([
         (0, vec!["serve"]),
+        (0, vec!["store", "move"]),
+        (1, vec!["store", "move"]),
+        (2, vec!["store", "move"]),
         (1, vec!["status", "--check"]),
         (1, vec!["store", "check"]),
         (0, vec!["events", "stop"]),

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::enqueue::Enqueue;
+use super::enqueue_call::Enqueue;
 use super::failure::Failure;
 use super::link::Link;
 

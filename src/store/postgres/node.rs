@@ -13,7 +13,7 @@ use super::partitions::Moved;
 use super::process::NodeProcess;
 use super::sightings::NotedSightings;
 use super::target::Target;
-use super::waking::Untold;
+use super::untold::Untold;
 use crate::base::clock::{Clock, ClockOffset};
 use crate::base::live::Live;
 use crate::event::EventId;

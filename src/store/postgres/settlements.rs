@@ -11,7 +11,7 @@ use super::expansion::Expanding;
 use super::failures::Failures;
 use super::forgetting::Forgetting;
 use super::leases::{LeasedDelivery, Leases};
-use super::settling::{Answers, SettlingCall};
+use super::settling_call::{Answers, SettlingCall};
 use super::tally::Tally;
 use crate::base::clock::Timestamp;
 use crate::store::decide::retention::is_dead_letter;

@@ -17,6 +17,7 @@ use super::link::Link;
 use super::node::Node;
 use super::pipeline::pipeline;
 use super::settlements::{Found, Plan};
+use super::settling_call::{Answers, SettlingCall};
 use super::tally::Tally;
 use super::text::{clean, clean_shared};
 use super::worker::Batch;
@@ -35,27 +36,6 @@ const STATEMENTS: &[&[&str]] = &[
     adding::STATEMENTS,
     &[Tally::STATEMENT],
 ];
-
-/// A call that ends or marks leases. Its ids are made before the first try.
-pub(super) enum SettlingCall {
-    Settle {
-        settled: Settled,
-        /// Id of the delivery that is made for the failure, if one is made.
-        made: DeliveryId,
-    },
-    Expand {
-        expansion: Expansion,
-        /// Ids of the new deliveries, in their order.
-        ids: Vec<DeliveryId>,
-    },
-    Begin(DeliveryId),
-    /// Attempts of leases up to this time have begun.
-    MarkBegun(Timestamp),
-    Release(DeliveryId),
-}
-
-/// Answers of a batch, one for each call.
-pub(super) type Answers = Vec<Result<Vec<Enqueued>, StoreError>>;
 
 /// What the connection for settlements does.
 pub(super) struct Settling {

@@ -6,10 +6,8 @@
 //! without it, too: nodes look at the queue every second.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::failure::Failure;
@@ -25,38 +23,6 @@ const THROTTLE: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_secs(1);
 
 const TELL: &str = "SELECT pg_notify($1, $2)";
-
-/// What this node has to tell the others.
-#[derive(Debug, Default)]
-pub(super) struct Untold {
-    look: AtomicBool,
-    stop: AtomicBool,
-    wake: Notify,
-}
-
-impl Untold {
-    /// There is work that this node does not do at once.
-    pub fn look(&self) {
-        self.look.store(true, Ordering::Release);
-        self.wake.notify_one();
-    }
-
-    /// Attempts of other nodes are to stop.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        self.wake.notify_one();
-    }
-
-    /// Takes the words to be told.
-    fn take(&self) -> Option<&'static str> {
-        let look = self.look.swap(false, Ordering::AcqRel);
-        match (look, self.stop.swap(false, Ordering::AcqRel)) {
-            (true, false) => Some("look"),
-            (_, true) => Some("stop"),
-            (false, false) => None,
-        }
-    }
-}
 
 /// Tells and hears without an end.
 pub(super) async fn wake_each_other(node: Arc<Node>, leasing: Arc<Session>) {

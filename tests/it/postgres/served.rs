@@ -148,3 +148,31 @@ fn commands_read_the_store_by_the_rules_and_by_its_url() {
     assert_eq!(check.status.code(), Some(0), "{}", said(&check));
     assert!(said(&check).contains("tables of version 1"), "{}", said(&check));
 }
+
+#[test]
+#[ignore = "needs PostgreSQL: `just cluster`"]
+fn a_stopped_store_in_a_file_moves_to_a_server() {
+    let schema = Schema::new("moves");
+    let rules = "rules:\n  - {name: any, endpoint: /any, verify: {github: {secret: k}}, actions: [{run: [sh, -c, 'exit 3']}]}\n";
+    let mut daemon = Scenario::new().rules(rules).start();
+    assert_eq!(
+        daemon.post("/any").json("{\"n\": 1}").github("k").send().status,
+        200
+    );
+    daemon.eventually("it is dead", || daemon.log().contains("dead letter"));
+    let by_url = ["--store", &schema.url, "--schema", &schema.name];
+    let moved = |daemon: &Daemon| {
+        let arguments = [&["store", "move", "hookyard.db"][..], &by_url].concat();
+        daemon.scenario.hookyard(&arguments)
+    };
+    // A daemon uses the file.
+    assert_eq!(moved(&daemon).status.code(), Some(1), "{}", said(&moved(&daemon)));
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!(moved(&daemon).status.code(), Some(0), "{}", said(&moved(&daemon)));
+    let listed = daemon
+        .scenario
+        .hookyard(&[&["events", "list", "--format", "json"][..], &by_url].concat());
+    assert!(said(&listed).contains("\"dead\""), "{}", said(&listed));
+    // The schema is not empty any more.
+    assert_eq!(moved(&daemon).status.code(), Some(2));
+}

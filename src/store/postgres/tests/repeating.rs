@@ -7,10 +7,12 @@ use crate::event::Received;
 use crate::store::contract::{
     Postgres, Subject, after, arrival, done, new_event_of, pending, record, retry, sighting,
 };
-use crate::store::postgres::enqueue::{Enqueue, Enqueuing};
+use crate::store::postgres::enqueue::Enqueuing;
+use crate::store::postgres::enqueue_call::Enqueue;
 use crate::store::postgres::leases::LeasedDelivery;
 use crate::store::postgres::link::Link;
-use crate::store::postgres::settling::{Answers, Settling, SettlingCall};
+use crate::store::postgres::settling::Settling;
+use crate::store::postgres::settling_call::{Answers, SettlingCall};
 use crate::store::postgres::worker::Batch;
 use crate::store::{
     Debounce, DeliveryFailure, DeliveryId, DeliveryState, Enqueued, Expansion, Group, NewDelivery, NewEvent,
