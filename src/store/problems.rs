@@ -32,7 +32,7 @@ pub struct Groups<G> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadGroup {
     pub rule: String,
-    /// The stable part of the reason ([`reason`](super::reason)).
+    /// The stable part of the reason ([`reason`]).
     pub reason: String,
     pub count: u64,
     /// End of the first one and of the last one.
@@ -50,7 +50,7 @@ pub struct DeadGroup {
 pub struct RefusedGroup {
     pub endpoint: String,
     pub outcome: ArrivalOutcome,
-    /// The stable part of the reason ([`reason`](super::reason)).
+    /// The stable part of the reason ([`reason`]).
     pub reason: String,
     pub count: u64,
     pub first: Timestamp,

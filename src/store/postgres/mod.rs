@@ -1,7 +1,7 @@
 //! The store on a `PostgreSQL` server, which several nodes share.
 //!
-//! A node has a few connections, each with one owner. [`Worker`]s write batches of calls: new events
-//! (`enqueue.rs`) and ends of leases (`settling.rs`). A [`Session`] leases (`leasing.rs`) and keeps
+//! A node has a few connections, each with one owner. Workers write batches of calls: new events
+//! (`enqueue.rs`) and ends of leases (`settling.rs`). A session leases (`leasing.rs`) and keeps
 //! the node among the living (`membership.rs`). Another one reads, and makes small writes.
 
 mod adding;
