@@ -153,7 +153,7 @@ fn commands_read_the_store_by_the_rules_and_by_its_url() {
 #[ignore = "needs PostgreSQL: `just cluster`"]
 fn a_stopped_store_in_a_file_moves_to_a_server() {
     let schema = Schema::new("moves");
-    let rules = "rules:\n  - {name: any, endpoint: /any, verify: {github: {secret: k}}, actions: [{run: [sh, -c, 'exit 3']}]}\n";
+    let rules = "rules:\n  - {name: any, endpoint: /any, verify: {github: {secret: k}}, retry: {attempts: 1}, actions: [{run: [sh, -c, 'exit 3']}]}\n";
     let mut daemon = Scenario::new().rules(rules).start();
     assert_eq!(
         daemon.post("/any").json("{\"n\": 1}").github("k").send().status,
