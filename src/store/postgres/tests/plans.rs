@@ -23,7 +23,7 @@ const GROWING: [&str; 9] = [
 
 /// Indexes with few entries, because of their condition or because their table is mostly empty. They
 /// may be read whole.
-const SMALL_INDEXES: [&str; 3] = ["queue_node", "queue_pinned", "requests_rest_day"];
+const SMALL_INDEXES: [&str; 4] = ["queue_node", "queue_pinned", "queue_dropped", "requests_rest_day"];
 
 /// Fills the tables.
 const ROWS: &str = "INSERT INTO events (id, received_at, endpoint, method, path, query, parameters, decode, size, kept, decision, \
