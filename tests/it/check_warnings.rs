@@ -5,12 +5,13 @@ use std::fmt::Write;
 use crate::scenario::{Scenario, said};
 
 /// Codes of warnings and notes that belong to no rule.
-const OF_NO_RULE: [&str; 10] = [
+const OF_NO_RULE: [&str; 11] = [
     "acme",
     "admin-password",
     "believed",
     "decompress-unverified",
     "handshake",
+    "learn",
     "listen",
     "tls",
     "unused-endpoint",

@@ -280,7 +280,10 @@ fn what_happens_is_counted_and_every_series_is_documented() {
             format!("{} {kind}", series(name, kind))
         })
         .collect();
-    assert_eq!(declared, documented());
+    // This one needs a server: see `postgres/served.rs`.
+    let mut documented = documented();
+    assert!(documented.remove("hookyard_nodes gauge"));
+    assert_eq!(declared, documented);
     assert_labels_are_documented(&text);
 }
 
