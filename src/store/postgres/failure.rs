@@ -88,8 +88,10 @@ fn meaning(code: &SqlState, detail: String) -> Failure {
     match code.code() {
         // Deadlock, serialization failure, a lock that another transaction holds for too long. Of these
         // 22012, a division by zero, is how statements say that another transaction was faster. 25P02
-        // follows an error whose own answer was not read.
-        "40001" | "40P01" | "40002" | "22012" | "23505" | "55P03" | "25P02" => Failure::Conflict(detail),
+        // follows an error whose own answer was not read, and 42P07 says that a table is there already.
+        "42P07" | "40001" | "40P01" | "40002" | "22012" | "23505" | "55P03" | "25P02" => {
+            Failure::Conflict(detail)
+        }
         // The outcome of a commit is unknown, the server stops or only reads, or the plan of a prepared
         // statement is of tables that have changed.
         "40003" | "25006" | "25P03" | "25P04" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "0A000"

@@ -156,6 +156,11 @@ async fn define(link: &Link, definition: &str) -> Result<bool, Failure> {
     match defined {
         Ok(()) => Ok(true),
         Err(Failure::Lost(detail)) => Err(Failure::Lost(detail)),
+        // Another node makes it at this moment, or reads it. The next sweep looks again.
+        Err(Failure::Conflict(_)) => {
+            link.run("ROLLBACK").await?;
+            Ok(false)
+        }
         Err(failure) => {
             link.run("ROLLBACK").await?;
             tracing::warn!(error = %failure.into_error(), "cannot make or drop the table of a day");
