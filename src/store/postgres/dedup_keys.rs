@@ -1,10 +1,11 @@
-//! The dedup keys of a batch of new events: read once, decided on in memory, written once.
+//! The dedup keys of a batch of new events.
 //!
-//! The events of a batch are decided one after the other. Each sees what those before it remember.
 //! If another transaction has changed a key since it was read, the write fails as a conflict.
 
+use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::batch_keys::{BatchKeys, KeyChange};
 use super::failure::Failure;
 use super::link::Link;
 use crate::base::clock::Timestamp;
@@ -33,19 +34,8 @@ const RENEW: &str = "WITH said AS MATERIALIZED ( \
 
 pub(super) const STATEMENTS: &[&str] = &[KNOWN, INSERT, RENEW];
 
-/// The dedup keys of a batch.
-#[derive(Default)]
-pub(super) struct DedupKeys<'c> {
-    /// Keys with their rules, in the order in which they are locked.
-    names: Vec<(&'c [u8], &'c str)>,
-    states: Vec<KeyState>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct KeyState {
-    before: Option<Remembered>,
-    now: Option<Remembered>,
-}
+/// The dedup keys of a batch, with their rules.
+pub(super) struct DedupKeys<'c>(BatchKeys<'c, Remembered>);
 
 /// Columns of a statement that writes keys.
 #[derive(Default)]
@@ -65,67 +55,57 @@ impl<'c> DedupKeys<'c> {
             let keys = delivery.dedup_keys.iter();
             keys.map(|key| (key.as_bytes(), &*delivery.rule))
         };
-        let mut names: Vec<_> = deliveries.flat_map(keys_of).collect();
-        names.sort_unstable();
-        names.dedup();
-        let states = vec![KeyState::default(); names.len()];
-        Self { names, states }
+        Self(BatchKeys::of(deliveries.flat_map(keys_of)))
     }
 
     /// Reads what is remembered.
     pub async fn read(&mut self, link: &Link) -> Result<(), Failure> {
-        if self.names.is_empty() {
-            return Ok(());
-        }
-        let (keys, rules): (Vec<&[u8]>, Vec<&str>) = self.names.iter().copied().unzip();
-        for row in link.query(KNOWN, &[&keys, &rules]).await? {
-            let number: i64 = row.get(0);
-            let known = Remembered {
-                event: row.get::<_, Uuid>(1).into(),
-                until: Timestamp::from_millis(row.get(2)),
-            };
-            let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
-            if let Some(state) = self.states.get_mut(index) {
-                (state.before, state.now) = (Some(known), Some(known));
-            }
-        }
-        Ok(())
+        let remembered = |row: &Row| Remembered {
+            event: row.get::<_, Uuid>(1).into(),
+            until: Timestamp::from_millis(row.get(2)),
+        };
+        self.0.read(link, KNOWN, remembered).await
     }
 
-    /// What is remembered of a key now.
+    /// Looks up a key as it is remembered now.
     pub fn remembered(&self, rule: &str, key: &DedupKey) -> Option<Remembered> {
-        let index = self.names.binary_search(&(key.as_bytes(), rule)).ok()?;
-        self.states.get(index)?.now
+        self.0.get(key.as_bytes(), rule).copied()
     }
 
     /// Remembers a key of a new delivery that arrived at `at`.
     pub fn remember(&mut self, rule: &str, key: &DedupKey, by: Remembered, at: Timestamp) {
-        if let Ok(index) = self.names.binary_search(&(key.as_bytes(), rule))
-            && let Some(state) = self.states.get_mut(index)
-        {
-            state.now = Some(state.now.map_or(by, |known| known.renewed(by, at)));
-        }
+        let known = self.remembered(rule, key);
+        let now = known.map_or(by, |known| known.renewed(by, at));
+        self.0.set(key.as_bytes(), rule, now);
     }
 
     /// The keys that are new.
     pub fn new_keys(&self) -> Written<'c> {
-        self.written(|state| state.before.is_none())
+        Written::of(self.0.new_keys())
     }
 
     /// The keys that were there and are changed.
     pub fn renewed_keys(&self) -> Written<'c> {
-        self.written(|state| state.before.is_some() && state.before != state.now)
+        Written::of(self.0.renewed_keys())
     }
+}
 
-    fn written(&self, is_written: impl Fn(&KeyState) -> bool) -> Written<'c> {
-        let mut written = Written::default();
-        for ((key, rule), state) in self.names.iter().zip(&self.states) {
-            let Some(now) = state.now.filter(|_| is_written(state)) else {
-                continue;
-            };
-            let before = state.before.unwrap_or(now);
+impl<'c> Written<'c> {
+    fn of<'k>(changes: impl Iterator<Item = KeyChange<'k, 'c, Remembered>>) -> Self
+    where
+        'c: 'k,
+    {
+        let mut written = Self::default();
+        for KeyChange {
+            key,
+            owner,
+            before,
+            now,
+        } in changes
+        {
+            let before = before.unwrap_or(now);
             written.keys.push(key);
-            written.rules.push(rule);
+            written.rules.push(owner);
             written.events.push(now.event.into());
             written.untils.push(now.until.as_millis());
             written.events_before.push(before.event.into());

@@ -6,6 +6,7 @@
 
 mod adding;
 mod arrivals;
+mod batch_keys;
 mod burial;
 mod candidates;
 mod changes;

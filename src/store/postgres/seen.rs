@@ -1,11 +1,15 @@
-//! The sightings of a batch: read once, decided on in memory, written once. The sibling of
-//! `dedup_keys.rs`.
+//! The sightings of a batch of new events. The sibling of `dedup_keys.rs`.
 
+use std::convert::Infallible;
+
+use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::batch_keys::{BatchKeys, KeyChange};
 use super::failure::Failure;
 use super::link::Link;
 use crate::base::clock::Timestamp;
+use crate::event::DedupKey;
 use crate::store::decide::sighting::{Altered, Seen, alteration, remembered};
 use crate::store::{Headers, Sighting};
 
@@ -29,19 +33,8 @@ const RENEW: &str = "WITH said AS MATERIALIZED ( \
 
 pub(super) const STATEMENTS: &[&str] = &[KNOWN, INSERT, RENEW];
 
-/// The sightings of a batch.
-#[derive(Default)]
-pub(super) struct SeenContents<'c> {
-    /// Keys with their endpoints, in the order in which they are locked.
-    names: Vec<(&'c [u8], &'c str)>,
-    states: Vec<SeenState>,
-}
-
-#[derive(Clone, Default)]
-struct SeenState {
-    before: Option<Seen>,
-    now: Option<Seen>,
-}
+/// The sightings of a batch, by their keys and endpoints.
+pub(super) struct SeenContents<'c>(BatchKeys<'c, Seen>);
 
 /// Columns of a statement that writes sightings.
 #[derive(Default)]
@@ -63,42 +56,25 @@ impl<'c> SeenContents<'c> {
             let keys = sighting.keys.iter();
             keys.map(|key| (key.as_bytes(), &*sighting.endpoint))
         };
-        let mut names: Vec<_> = sightings.flat_map(keys_of).collect();
-        names.sort_unstable();
-        names.dedup();
-        let states = vec![SeenState::default(); names.len()];
-        Self { names, states }
+        Self(BatchKeys::of(sightings.flat_map(keys_of)))
     }
 
     /// Reads what is remembered.
     pub async fn read(&mut self, link: &Link) -> Result<(), Failure> {
-        if self.names.is_empty() {
-            return Ok(());
-        }
-        let (keys, endpoints): (Vec<&[u8]>, Vec<&str>) = self.names.iter().copied().unzip();
-        for row in link.query(KNOWN, &[&keys, &endpoints]).await? {
-            let number: i64 = row.get(0);
-            let seen = Seen {
-                event: row.get::<_, Uuid>(1).into(),
-                headers: Headers::parse(row.get(2)),
-                until: Timestamp::from_millis(row.get(3)),
-            };
-            let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
-            if let Some(state) = self.states.get_mut(index) {
-                (state.before, state.now) = (Some(seen.clone()), Some(seen));
-            }
-        }
-        Ok(())
+        let seen = |row: &Row| Seen {
+            event: row.get::<_, Uuid>(1).into(),
+            headers: Headers::parse(row.get(2)),
+            until: Timestamp::from_millis(row.get(3)),
+        };
+        self.0.read(link, KNOWN, seen).await
     }
 
     /// The first arrival with the content of a sighting, and the header that was different then, if
     /// there is one.
     pub fn altered(&self, sighting: &Sighting) -> Option<Altered> {
-        let seen = |key: &crate::event::DedupKey| {
-            let name = (key.as_bytes(), &*sighting.endpoint);
-            let index = self.names.binary_search(&name).ok();
-            let state = index.and_then(|index| self.states.get(index));
-            Ok::<_, std::convert::Infallible>(state.and_then(|state| state.now.clone()))
+        let seen = |key: &DedupKey| {
+            let seen = self.0.get(key.as_bytes(), &sighting.endpoint);
+            Ok::<_, Infallible>(seen.cloned())
         };
         let Ok(altered) = alteration(sighting, seen);
         altered
@@ -107,34 +83,40 @@ impl<'c> SeenContents<'c> {
     /// Remembers a sighting that alters nothing. `prolong` prolongs a known one.
     pub fn remember(&mut self, sighting: &Sighting, prolong: bool) {
         for key in &sighting.keys {
-            if let Ok(index) = self.names.binary_search(&(key.as_bytes(), &*sighting.endpoint))
-                && let Some(state) = self.states.get_mut(index)
-                && let Some(seen) = remembered(sighting, state.now.clone(), prolong)
-            {
-                state.now = Some(seen);
+            let known = self.0.get(key.as_bytes(), &sighting.endpoint).cloned();
+            if let Some(seen) = remembered(sighting, known, prolong) {
+                self.0.set(key.as_bytes(), &sighting.endpoint, seen);
             }
         }
     }
 
     /// The keys that are new.
     pub fn new_keys(&self) -> Written<'c> {
-        self.written(|state| state.before.is_none())
+        Written::of(self.0.new_keys())
     }
 
     /// The keys that were there and are changed.
     pub fn renewed_keys(&self) -> Written<'c> {
-        self.written(|state| state.before.is_some() && state.before != state.now)
+        Written::of(self.0.renewed_keys())
     }
+}
 
-    fn written(&self, is_written: impl Fn(&SeenState) -> bool) -> Written<'c> {
-        let mut written = Written::default();
-        for ((key, endpoint), state) in self.names.iter().zip(&self.states) {
-            let Some(now) = state.now.as_ref().filter(|_| is_written(state)) else {
-                continue;
-            };
-            let before = state.before.as_ref().unwrap_or(now);
+impl<'c> Written<'c> {
+    fn of<'k>(changes: impl Iterator<Item = KeyChange<'k, 'c, Seen>>) -> Self
+    where
+        'c: 'k,
+    {
+        let mut written = Self::default();
+        for KeyChange {
+            key,
+            owner,
+            before,
+            now,
+        } in changes
+        {
+            let before = before.unwrap_or(now);
             written.keys.push(key);
-            written.endpoints.push(endpoint);
+            written.endpoints.push(owner);
             written.events.push(now.event.into());
             written.headers.push(now.headers.to_string());
             written.untils.push(now.until.as_millis());
