@@ -3,21 +3,18 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::Method;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::failure::Failure;
 use super::link::Link;
-use super::{reading, row, text};
-use crate::event::{EventId, Received};
+use super::{reading, request_rows, text};
+use crate::event::EventId;
 use crate::store::columns::{
-    Unreadable, from_json, headers, headers_column, integer, json, parameters, parameters_column, parsed,
+    Unreadable, from_json, headers_column, integer, json, parameters_column, parsed,
 };
 use crate::store::decide::ring::surplus;
 use crate::store::{ArrivalRecord, Keep, Ring, StoreError};
@@ -196,41 +193,17 @@ pub(super) async fn read(link: &Link, id: EventId) -> Result<Option<ArrivalRecor
 
 /// Reads a row of [`RECORD`].
 fn record(read: &Row) -> Result<ArrivalRecord, Failure> {
-    let client: Option<&str> = read.try_get(7)?;
+    let unreadable = |Unreadable(why): Unreadable| Failure::unexpected(why);
     let column = |number: usize| Ok::<&str, Failure>(read.try_get(number)?);
-    let (method, parameters_text, headers_text) = (column(3)?, column(6)?, column(8)?);
+    let received = request_rows::received(read, column(8)?, read.try_get(9)?)?.map_err(unreadable)?;
     let (ring, outcome, decision, proofs) = (column(10)?, column(11)?, column(16)?, column(17)?);
     let parsed = || {
-        let client = client.map(|client| parsed::<IpAddr>("client", client));
-        let columns = (
-            parsed::<Method>("method", method)?,
-            parameters(parameters_text)?,
-            headers(headers_text)?,
-            client.transpose()?,
-        );
         let ring = Ring::from_name(ring).ok_or_else(|| Unreadable(format!("the column `ring`: `{ring}`")))?;
-        let told = (
-            parsed("outcome", outcome)?,
-            from_json("decision", decision)?,
-            from_json("proofs", proofs)?,
-        );
-        Ok::<_, Unreadable>((columns, ring, told))
+        let outcome = parsed("outcome", outcome)?;
+        let (decision, proofs) = (from_json("decision", decision)?, from_json("proofs", proofs)?);
+        Ok::<_, Unreadable>((ring, outcome, decision, proofs))
     };
-    let ((method, parameters, headers, client), ring, (outcome, decision, proofs)) =
-        parsed().map_err(|Unreadable(why)| Failure::unexpected(why))?;
-    let received = Received {
-        id: row::id(read, 0)?,
-        at: row::time(read, 1)?,
-        endpoint: row::text(read, 2)?,
-        method,
-        path: read.try_get(4)?,
-        query: read.try_get(5)?,
-        parameters,
-        client,
-        certificate: None,
-        headers,
-        body: Bytes::copy_from_slice(read.try_get(9)?),
-    };
+    let (ring, outcome, decision, proofs) = parsed().map_err(unreadable)?;
     Ok(ArrivalRecord {
         received: Arc::new(received),
         ring,

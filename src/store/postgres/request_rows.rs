@@ -58,6 +58,24 @@ fn request(read: &Row) -> Result<Result<StoredRequest, Unreadable>, Failure> {
     else {
         return Ok(Err(Unreadable("its request is gone".to_owned())));
     };
+    let received = match received(read, headers_text, body)? {
+        Ok(received) => received,
+        Err(unreadable) => return Ok(Err(unreadable)),
+    };
+    Ok(Ok(StoredRequest {
+        received: Arc::new(received),
+        decode: read.try_get(10)?,
+        fired_by: row::optional_text(read, 11)?,
+    }))
+}
+
+/// Reads a request from a row whose first columns are those of [`REQUESTS`]. The inner error is a text
+/// that cannot be parsed.
+pub(super) fn received(
+    read: &Row,
+    headers_text: &str,
+    body: &[u8],
+) -> Result<Result<Received, Unreadable>, Failure> {
     let (method, parameters_text): (&str, &str) = (read.try_get(3)?, read.try_get(6)?);
     let client: Option<&str> = read.try_get(7)?;
     let columns = || {
@@ -74,7 +92,7 @@ fn request(read: &Row) -> Result<Result<StoredRequest, Unreadable>, Failure> {
         Ok(columns) => columns,
         Err(unreadable) => return Ok(Err(unreadable)),
     };
-    let received = Received {
+    Ok(Ok(Received {
         id: row::id(read, 0)?,
         at: row::time(read, 1)?,
         endpoint: row::text(read, 2)?,
@@ -86,10 +104,5 @@ fn request(read: &Row) -> Result<Result<StoredRequest, Unreadable>, Failure> {
         certificate: None,
         headers,
         body: Bytes::copy_from_slice(body),
-    };
-    Ok(Ok(StoredRequest {
-        received: Arc::new(received),
-        decode: read.try_get(10)?,
-        fired_by: row::optional_text(read, 11)?,
     }))
 }
