@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Recorded, Subject, after, arrival, done, new_event_of, pending, record};
+use super::{Recorded, Subject, after, arrival, dead, done, new_event_of, pending, record};
 use crate::event::{ArrivalOutcome, Decision, EventId, Received, RuleDecision};
 use crate::store::{
     ArrivalFilter, ArrivalRecord, DeliveryFilter, DeliveryState, History, Lookup, Named, NewEvent, Ring,
@@ -91,15 +91,6 @@ async fn filled(subject: &impl Subject, number: i64) -> Vec<Known> {
     }
     all.sort_by_key(|known| std::cmp::Reverse(known.id));
     all
-}
-
-fn dead(millis: i64) -> Settlement {
-    Settlement::Dead {
-        at: after(millis),
-        reason: "exit 3".to_owned(),
-        forget_dedup_keys: false,
-        failure: None,
-    }
 }
 
 /// All arrivals of a filter, by windows of `rows` with pages of `limit`.

@@ -14,16 +14,18 @@ mod interrupting;
 mod keeping;
 mod leasing;
 mod listing;
+mod on_server;
 mod operating;
 mod pausing;
 mod settling;
 mod sighting;
 mod subject;
 
+pub(super) use on_server::Postgres;
 pub(super) use sighting::sighting;
 pub(super) use subject::{
-    Memory, Postgres, Recorded, Sqlite, Subject, UNLIMITED, after, arrival, dedup_key, done, new_event_of,
-    noise, pending, record, retry,
+    Memory, Recorded, Sqlite, Subject, UNLIMITED, after, arrival, dead, dedup_key, done, new_event_of, noise,
+    pending, record, retry,
 };
 
 /// Runs every test against every implementation. Those after the arrow need records that outlive

@@ -1,17 +1,20 @@
 //! The operator's changes, while the store is open.
 
-use super::{Recorded, after, arrival, done, pending, record};
+use super::{Recorded, after, arrival, dead, done, pending, record};
 use crate::store::{
     DeliveryFilter, DeliveryState, Dropped, Group, NewDelivery, Overlap, Settings, Settled, Settlement,
     StoreError,
 };
 
-fn dead(millis: i64) -> Settlement {
-    Settlement::Dead {
-        at: after(millis),
-        reason: "exit 3".to_owned(),
-        forget_dedup_keys: false,
-        failure: None,
+/// A delivery in a group that runs one at a time.
+fn in_group() -> NewDelivery {
+    NewDelivery {
+        group: Some(Group {
+            name: "site".into(),
+            limit: 1,
+            overlap: Overlap::Queue,
+        }),
+        ..pending("deploy", &[])
     }
 }
 
@@ -85,14 +88,6 @@ pub async fn a_running_delivery_that_is_dropped_can_be_replayed_at_once<S: Recor
 
 pub async fn a_dropped_delivery_occupies_its_group_until_its_attempt_is_over<S: Recorded>() {
     let subject = S::open(Settings::default()).await;
-    let in_group = || NewDelivery {
-        group: Some(Group {
-            name: "site".into(),
-            limit: 1,
-            overlap: Overlap::Queue,
-        }),
-        ..pending("deploy", &[])
-    };
     let first = subject.enqueue_new(&arrival(0), in_group()).await;
     let second = subject.enqueue_new(&arrival(0), in_group()).await;
     assert_eq!(subject.lease_all(after(1)).await, [first]);
@@ -105,6 +100,7 @@ pub async fn a_dropped_delivery_occupies_its_group_until_its_attempt_is_over<S: 
     let late = Settled::unattempted(first, done(4));
     let late = subject.store().settle(late).await;
     assert_eq!(late, Err(StoreError::NotLeased { delivery: first }));
+    assert_eq!(subject.lease_all(after(5)).await, []);
     subject.store().release(first).await.unwrap();
     assert_eq!(subject.lease_all(after(6)).await, [second]);
     let counts = subject.store().counts().await.unwrap();
@@ -114,14 +110,6 @@ pub async fn a_dropped_delivery_occupies_its_group_until_its_attempt_is_over<S: 
 
 pub async fn what_was_dropped_while_it_ran_is_free_after_a_crash<S: Recorded>() {
     let subject = S::open(Settings::default()).await;
-    let in_group = || NewDelivery {
-        group: Some(Group {
-            name: "site".into(),
-            limit: 1,
-            overlap: Overlap::Queue,
-        }),
-        ..pending("deploy", &[])
-    };
     let first = subject.enqueue_new(&arrival(0), in_group()).await;
     let second = subject.enqueue_new(&arrival(1), in_group()).await;
     let alone = subject.enqueue_new(&arrival(2), pending("build", &[])).await;

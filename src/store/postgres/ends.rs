@@ -246,7 +246,7 @@ impl<'c> Ends<'c> {
 /// The node that is to go on with a delivery.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pin {
-    Nobody,
+    NoNode,
     /// This node, which knows the rules with which the delivery began.
     Here,
     AsBefore,
@@ -282,7 +282,7 @@ impl<'c> Continues<'c> {
         self.interrupted_at
             .push(interrupted.map(|interrupted| interrupted.since.as_millis()));
         self.pins.push(match pin {
-            Pin::Nobody => 0,
+            Pin::NoNode => 0,
             Pin::Here => 1,
             Pin::AsBefore => 2,
         });

@@ -29,7 +29,7 @@ pub(super) struct Planned<'c> {
     end: Option<PlannedEnd<'c>>,
 }
 
-/// What follows from the end of a delivery.
+/// Consequences of the end of a delivery.
 struct PlannedEnd<'c> {
     is_dead_letter: bool,
     forget_dedup_keys: bool,
@@ -49,9 +49,6 @@ pub(super) struct Plan<'c> {
     pub ends: Ends<'c>,
     pub continues: Continues<'c>,
     pub releases: LeaseColumns,
-    /// Leases whose deliveries may have been dropped: those in groups, where others wait, and those that
-    /// are released.
-    pub maybe_dropped: LeaseColumns,
     /// Groups in which others may begin.
     pub groups: BTreeSet<Arc<str>>,
     /// Names of stripes.
@@ -64,7 +61,7 @@ pub(super) struct Plan<'c> {
     over: HashSet<DeliveryId>,
 }
 
-/// What follows from the rows that were found leased.
+/// Consequences of the rows that were found leased.
 #[derive(Default)]
 pub(super) struct Found<'c> {
     pub forgetting: Forgetting,
@@ -129,7 +126,6 @@ impl<'c> Plan<'c> {
         self.over.insert(delivery);
         if let Some(group) = &leased.group {
             self.groups.insert(Arc::clone(group));
-            self.maybe_dropped.add(&leased);
         }
         Some(leased)
     }
@@ -147,7 +143,7 @@ impl<'c> Plan<'c> {
                     Settlement::Next { .. } => Pin::Here,
                     // A backlog of what was put off must stay free for other nodes.
                     Settlement::Retry { .. } | Settlement::Wait { .. } => Pin::AsBefore,
-                    _ => Pin::Nobody,
+                    _ => Pin::NoNode,
                 };
                 self.continues.add(&leased, attempt, &next, pin);
                 None
@@ -212,9 +208,6 @@ impl<'c> Plan<'c> {
     fn release(&mut self, delivery: DeliveryId, leases: &Leases) {
         if let Some(leased) = self.end_lease(delivery, leases) {
             self.releases.add(&leased);
-            if leased.group.is_none() {
-                self.maybe_dropped.add(&leased);
-            }
             self.released.push((delivery, leased.lease));
         }
     }

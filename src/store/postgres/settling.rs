@@ -37,7 +37,7 @@ const STATEMENTS: &[&[&str]] = &[
     &[Tally::STATEMENT],
 ];
 
-/// What the connection for settlements does.
+/// The work of the connection for settlements.
 pub(super) struct Settling {
     node: Arc<Node>,
 }
@@ -66,7 +66,7 @@ impl Settling {
             plan.ends.write(link, me),
             plan.continues.write(link, me),
             plan.releases.release(link, me),
-            plan.maybe_dropped.let_go(link, me),
+            plan.releases.let_go(link, me),
             begin_next(link, groups_now),
         )?;
         let rows: HashSet<i64> = ended.into_iter().chain(continued).collect();

@@ -333,6 +333,7 @@ async fn a_dropped_delivery_leaves_its_group_when_its_attempt_is_over() {
             let settled = Settled::unattempted(first, done(1));
             let late = subject.store().settle(settled).await;
             assert_eq!(late, Err(StoreError::NotLeased { delivery: first }));
+            assert_eq!(subject.lease_all(after(1)).await, []);
         }
         subject.store().release(first).await.unwrap();
         assert_eq!(subject.lease_all(after(1)).await, [second]);
