@@ -9,7 +9,7 @@ use super::defaults::Defaults;
 use super::document::RulesFile;
 use super::endpoint::EndpointBuilder;
 use super::endpoints::EndpointBuilders;
-use super::{admin, lint, replays, rule, rule_source, settings, shared, store};
+use super::{admin, lint, node, replays, rule, rule_source, settings, shared, store};
 use crate::act::CompileContext;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::patterns::Patterns;
@@ -39,7 +39,7 @@ pub fn compile(documents: &[Document], keyring: &Keyring, diagnostics: &mut Diag
         diagnostics.push(diagnostic.hint(NO_RULES));
     }
     let (mut server, max_body) = settings::server(root.given("server"), keyring, diagnostics);
-    let node = store::node_name(root.given("node"), keyring, diagnostics);
+    let node = node::node_name(root.given("node"), keyring, diagnostics);
     let store = store::compile(root.given("store"), &node, keyring, diagnostics);
     let mut wanted = settings::deliveries(root.given("deliveries"), diagnostics);
     let admin = admin::compile(root.given("admin"), has_tls(root), keyring, diagnostics);

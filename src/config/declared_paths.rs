@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::settings::parse_public_url;
 use super::source::{folder_of, read};
-use super::store;
+use super::{node, store};
 use crate::base::diagnostic::{Diagnostics, Source};
 use crate::base::secret::Keyring;
 use crate::base::yaml::{Document, Node};
@@ -64,7 +64,7 @@ pub fn declared_server(
     let keyring = Keyring::new(environment, &folder_of(path));
     let settings = document(path, &mut diagnostics).map(|document| {
         let root = document.root();
-        let node = store::node_name(root.given("node"), &keyring, &mut diagnostics);
+        let node = node::node_name(root.given("node"), &keyring, &mut diagnostics);
         store::compile(root.given("store"), &node, &keyring, &mut diagnostics)
     });
     match settings {

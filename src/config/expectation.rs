@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::action_names::{ActionNames, ids};
-use super::{actions, store};
+use super::{actions, node};
 use crate::act::{Action, CompileContext, Retry};
 use crate::base::diagnostic::Diagnostics;
 use crate::base::json_plan::Plan;
@@ -33,7 +33,7 @@ pub fn compile(
     let on_silence = list.map(|list| {
         let mut rule = rule(list, &subject, context, diagnostics);
         // Reported where the rule itself is compiled.
-        rule.nodes = store::nodes(node, &mut Diagnostics::new());
+        rule.nodes = node::nodes(node, &mut Diagnostics::new());
         rule
     });
     let Some(HumanDuration(every)) = every else {

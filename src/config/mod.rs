@@ -31,6 +31,7 @@ mod listen;
 mod listen_conflicts;
 mod load;
 mod masking;
+mod node;
 mod paths;
 mod pretended;
 mod pretended_values;

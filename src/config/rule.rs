@@ -15,7 +15,7 @@ use super::endpoints::EndpointBuilders;
 use super::respond::RuleAnswers;
 use super::rule_checks::{allow, check_name, parameters, unverified};
 use super::{
-    actions, concurrency, debounce, event_name, expectation, for_each, lint, respond, store, unpack, warnings,
+    actions, concurrency, debounce, event_name, expectation, for_each, lint, node, respond, unpack, warnings,
 };
 use crate::act::{Action, CompileContext, Retry};
 use crate::base::diagnostic::Diagnostics;
@@ -167,7 +167,7 @@ impl<'d> RuleCompiler<'d, '_> {
             written: Written::of((node.value(), context.keyring.folder())),
             source: None,
             enabled: shape.enabled.unwrap_or(true),
-            nodes: store::nodes(node, diagnostics),
+            nodes: node::nodes(node, diagnostics),
             expect_every: shape.expect_every.map(|every| every.0),
             allowed_warnings: Vec::new(),
             allow,

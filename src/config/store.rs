@@ -1,4 +1,4 @@
-//! `store:` and `node:`: the place of the store, its limits, and the name of this node.
+//! `store:`: the place of the store, and its limits.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
 use super::document::KeepShape;
+use super::node;
 use super::settings::{at, period, reject_zero};
 use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::{Keyring, source_of};
@@ -52,8 +53,6 @@ const DEFAULT_CONNECTIONS: u16 = 6;
 const MIN_CONNECTIONS: u16 = 5;
 /// Maximum of `store.connections`.
 const MAX_CONNECTIONS: u16 = 64;
-/// Maximum length of the name of a node, in bytes.
-const MAX_NODE: usize = 63;
 /// Keys of a store on a server.
 const OF_SERVER: [&str; 6] = ["schema", "durability", "lease", "patience", "connections", "wake"];
 
@@ -240,7 +239,7 @@ pub fn target_of(
         server: parse(&url)?,
         digest: [0; 32],
     };
-    let shared = read.with(&shape, &Arc::from(host_name()));
+    let shared = read.with(&shape, &Arc::from(node::host_name()));
     Ok(Target {
         // Commands answer no sender. The daemon watches over what its server promises.
         durability: Durability::Trusted,
@@ -331,66 +330,6 @@ fn wrong_schema(name: &str) -> Option<String> {
             "`{name}` is not the name of a schema: 1 to {MAX_SCHEMA} of a to z, digits and `_`, not `pg_…`"
         )
     })
-}
-
-/// Compiles `node:`, the name of this node. By default the host's.
-pub fn node_name(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Arc<str> {
-    match node {
-        Some(node) => named_node(node, diagnostics),
-        None if keyring.is_offline() => "localhost".into(),
-        None => host_name().into(),
-    }
-}
-
-/// Compiles `nodes:` of a rule: the nodes that perform it. `None`: all.
-pub fn nodes(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Arc<str>>> {
-    let list = node.given("nodes")?;
-    let items = list.one_or_many();
-    if items.is_empty() {
-        let diagnostic = list.error("nodes", "no node would perform the rule");
-        diagnostics
-            .push(diagnostic.hint("name the nodes: `nodes: [web1]`; without the key, each may perform it"));
-    }
-    let names = items.into_iter().map(|item| named_node(item, diagnostics));
-    Some(names.collect())
-}
-
-/// Reads the name of a node.
-fn named_node(node: Node<'_>, diagnostics: &mut Diagnostics) -> Arc<str> {
-    let Some(name) = node.as_str() else {
-        let diagnostic = node.error("wrong-value", "the name of a node is text");
-        diagnostics.push(diagnostic.hint("write `node: web1`; a number needs quotes"));
-        return Arc::default();
-    };
-    if name.is_empty() || name.len() > MAX_NODE || !name.bytes().all(is_of_node_name) {
-        let message =
-            format!("`{name}` is not the name of a node: 1 to {MAX_NODE} letters, digits, `-`, `_`, `.`");
-        diagnostics.push(node.error("node", message));
-    }
-    name.into()
-}
-
-fn is_of_node_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
-}
-
-/// Name of the host, as far as it is the name of a node.
-fn host_name() -> String {
-    let host = rustix::system::uname();
-    let name = host.nodename().to_string_lossy();
-    let plain = name.bytes().map(|byte| {
-        if is_of_node_name(byte) {
-            char::from(byte)
-        } else {
-            '-'
-        }
-    });
-    let name: String = plain.take(MAX_NODE).collect();
-    if name.is_empty() {
-        "localhost".to_owned()
-    } else {
-        name
-    }
 }
 
 #[cfg(test)]
