@@ -15,7 +15,7 @@ use crate::status::StartingStatus;
 pub struct Served {
     pub services: OnceLock<AdminServices>,
     pub starting: StartingStatus,
-    /// What the daemon waits for.
+    /// The thing that the daemon waits for.
     pub waits_for: Arc<Live<String>>,
 }
 

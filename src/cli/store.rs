@@ -105,7 +105,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
 }
 
-/// What does on a server the work of a command that needs a file.
+/// The program that takes the place of a file's command on a server.
 fn in_place_of(command: &StoreCommand) -> Option<&'static str> {
     match command {
         StoreCommand::Backup { .. } => Some("use `pg_dump --schema=SCHEMA`, or the backups of the server"),

@@ -30,7 +30,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     /// Place of the store.
     pub(super) place: Place,
-    /// What the server of the store promised when it was last asked.
+    /// The latest promises of the store's server.
     pub(super) server: Arc<Live<Option<ServerReport>>>,
     pub(super) stopping: Stopping,
     /// Addresses of the listeners.

@@ -143,7 +143,7 @@ impl RuleSet {
         WantedRules::Only(Arc::new(names.collect()))
     }
 
-    /// What the other nodes are told of this set.
+    /// The summary of this set that other nodes get.
     pub fn in_force(&self) -> InForce {
         let rules = match &self.wanted.rules {
             WantedRules::All => Arc::default(),

@@ -80,7 +80,7 @@ pub struct StatusService {
     pub dispatcher: Arc<Dispatcher>,
     /// Expected arrivals.
     pub expectations: Arc<Live<Vec<ExpectationState>>>,
-    /// What the server of the store promised when it was last asked. `None` for a file.
+    /// The latest promises of the store's server. `None` for a file.
     pub server: Arc<Live<Option<ServerReport>>>,
 }
 

@@ -12,7 +12,7 @@ use crate::status::process::figures;
 use crate::status::service::{certificate, rules_in_force};
 use crate::status::snapshot::Inflight;
 
-/// What is known before the store is reached.
+/// Status before the store is reached.
 pub struct StartingStatus {
     /// Path of the rules file.
     pub path: PathBuf,

@@ -20,8 +20,8 @@ const NAMED: usize = 1000;
 
 const THESE: &str = "SELECT id, name FROM nodes WHERE id = ANY ($1) ORDER BY id FOR UPDATE";
 
-/// Nodes that were not heard of for their lease. Whoever buries them has been heard of without a gap
-/// for as long: after the server was down, every node has the time of a lease to come back.
+/// Nodes that were not heard of for their lease. The node that buries them must have been heard of
+/// without a gap for as long. After the server was down, every node has the time of a lease to come back.
 const SILENT: &str = "SELECT n.id, n.name FROM nodes n WHERE n.heard_of < clock_timestamp() - n.lease * interval '1 millisecond' \
      AND EXISTS (SELECT 1 FROM nodes me WHERE me.id = $1 AND me.id <> n.id \
          AND me.steady_since < clock_timestamp() - n.lease * interval '1 millisecond') \
@@ -54,7 +54,7 @@ const LET_GO: &str = "DELETE FROM queue WHERE state = 'dropped' AND seq = ANY ($
 
 const UNPIN: &str = "UPDATE queue SET pinned = NULL WHERE pinned = ANY ($1)";
 
-/// Adds the sums of nodes that are gone to those of nobody.
+/// Adds the sums of nodes that are gone to the shared row.
 const FOLD_TALLY: &str = "WITH gone AS (DELETE FROM tally t WHERE node <> 0 AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = t.node) \
          RETURNING *) \
      INSERT INTO tally AS t (node, slot, pending, done, dead, events, dedup_keys, sightings, bytes) \

@@ -2,7 +2,7 @@
 //!
 //! Transactions that add debounced deliveries of a rule and group wait for each other: they lock a
 //! stripe for both names. The end of a wait needs no such lock. It changes the row of the delivery,
-//! and whoever supersedes that delivery at the same time fails as a conflict.
+//! and a transaction that supersedes that delivery at the same time fails as a conflict.
 
 use std::sync::Arc;
 

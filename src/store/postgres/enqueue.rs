@@ -44,7 +44,7 @@ const STATEMENTS: &[&[&str]] = &[
     adding::STATEMENTS,
 ];
 
-/// What a connection for new events does.
+/// The work of a connection for new events.
 pub(super) struct Enqueuing {
     node: Arc<Node>,
 }
@@ -57,7 +57,7 @@ impl Enqueuing {
     }
 }
 
-/// What is known of a batch of calls before it is decided on.
+/// Data that was read for the decisions on a batch of calls.
 struct Known<'c> {
     keys: DedupKeys<'c>,
     seen: SeenContents<'c>,

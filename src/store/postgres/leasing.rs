@@ -323,7 +323,7 @@ async fn failures(link: &Link, deliveries: &[Uuid]) -> Result<Failures, Failure>
     Ok(failures)
 }
 
-/// What was read for the deliveries that are leased.
+/// Data that was read for the deliveries that are leased.
 struct Known {
     requests: Requests,
     failures: Failures,

@@ -33,8 +33,8 @@ const ROLLBACK_LIMIT: Duration = Duration::from_secs(2);
 /// reads the whole table, also when it has grown.
 const PLANS_KEPT: Duration = Duration::from_secs(5);
 
-/// Maximum notifications that wait to be read. Later ones are left out: they say to look again, and
-/// whoever reads the earlier ones looks.
+/// Maximum notifications that wait to be read. Later ones are left out: they only say to look again,
+/// and the earlier ones say the same.
 const NOTIFICATIONS: usize = 64;
 
 /// A connection with its settings and its prepared statements. It has one owner at a time.
@@ -47,7 +47,7 @@ pub(super) struct Link {
     promises: Promises,
     /// Host and port.
     host: String,
-    /// When the server was told last to forget its plans.
+    /// Time at which the server last forgot its plans.
     planned_at: Mutex<Instant>,
     #[cfg(test)]
     role: String,
@@ -177,7 +177,7 @@ impl Link {
         self.run("DISCARD PLANS").await
     }
 
-    /// What the server promised when the connection was made.
+    /// Promises of the server at the time of the connection.
     pub fn promises(&self) -> &Promises {
         &self.promises
     }
@@ -269,7 +269,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // An answer that comes late must find nobody.
+        // An answer that comes late must not be read.
         self.driver.abort();
     }
 }

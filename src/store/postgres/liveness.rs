@@ -27,7 +27,7 @@ impl BootTime {
     }
 }
 
-/// When this node was heard of last.
+/// Time of the last heartbeat of this node.
 #[derive(Debug)]
 pub(super) struct Liveness {
     lease: Duration,
@@ -71,7 +71,7 @@ impl Liveness {
         is_back
     }
 
-    /// True if the node is cut off and nobody has noticed yet.
+    /// True if the node is cut off and this was not noticed before.
     pub fn notice(&self) -> bool {
         let mut state = self.state.lock();
         let is_new = !state.noticed && self.is_late(state.heard, BootTime::now());

@@ -20,7 +20,7 @@ use crate::event::EventId;
 use crate::store::delivery_cache::FirstAttempts;
 use crate::store::{InForce, Interrupted, News, Settings};
 
-/// What all parts of a store share.
+/// State that all parts of a store share.
 pub(super) struct Node {
     pub target: Arc<Target>,
     pub settings: Live<Settings>,
@@ -34,7 +34,7 @@ pub(super) struct Node {
     pub news: News,
     /// Sightings that are not written yet.
     pub sightings: NotedSightings,
-    /// What the other nodes are to hear.
+    /// News for the other nodes.
     pub untold: Untold,
     pub process: NodeProcess,
     pub liveness: Liveness,
@@ -51,7 +51,7 @@ pub(super) struct Node {
     pub offset: Arc<ClockOffset>,
     /// True if it was reported that the clocks differ.
     pub clock_warned: Mutex<bool>,
-    /// How far the requests of a past day were copied.
+    /// Progress of copying the requests of a past day.
     pub moved: Moved,
     /// The clock of the server, made steady.
     pub clock: Clock,

@@ -1,4 +1,4 @@
-//! What a server promises, as it says itself: how safe a committed transaction is.
+//! Promises of a server, as it states them: how safe a committed transaction is.
 
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 

@@ -155,7 +155,7 @@ CREATE INDEX queue_debounced ON queue (rule, group_key) WHERE state = 'debounced
 CREATE INDEX queue_event ON queue (event);
 CREATE INDEX queue_dropped ON queue (seq) WHERE state = 'dropped';
 
--- Whoever decides in a group locks its stripe first. A table of groups would have to be swept.
+-- A transaction that decides in a group locks its stripe first. A table of groups would have to be swept.
 CREATE TABLE stripes (stripe smallint PRIMARY KEY);
 INSERT INTO stripes SELECT generate_series(0, 255);
 

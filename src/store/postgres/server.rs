@@ -1,4 +1,4 @@
-//! Whether a server can hold a store, and how safe its events are there.
+//! Check of a server before it holds a store: its settings, and the safety of its events.
 
 use std::fmt;
 
@@ -56,7 +56,7 @@ pub struct ServerReport {
     pub standbys: Vec<Standby>,
     /// Version of the tables. None if there are none yet.
     pub schema: Option<i32>,
-    /// What the operator should know.
+    /// Notices for the operator.
     pub warnings: Vec<String>,
     /// Reason why new events are refused.
     pub refusal: Option<String>,
@@ -130,7 +130,7 @@ async fn report(link: &Link, target: &Target) -> Result<ServerReport, Failure> {
     })
 }
 
-/// What the operator should know of a server that is not refused.
+/// Notices for the operator about a server that is not refused.
 fn warnings(promises: &Promises, standbys: &[Standby], target: &Target) -> Vec<String> {
     let mut warnings = Vec::new();
     if target.durability != Durability::Trusted && !promises.is_replicated() && !standbys.is_empty() {

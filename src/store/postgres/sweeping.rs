@@ -28,7 +28,7 @@ const LOOKS: usize = 20;
 /// One node sweeps at a time. Another one has nothing to do.
 const DUTY: &str = "SELECT 1 FROM duties WHERE duty = 'sweep' FOR UPDATE SKIP LOCKED";
 
-/// What another transaction writes at this moment is left for a later sweep.
+/// Rows that another transaction writes at this moment are left for a later sweep.
 const FORGET_DEDUP_KEYS: &str = "WITH gone AS MATERIALIZED (SELECT key, rule FROM dedup_keys \
      WHERE remember_until < $1 ORDER BY remember_until LIMIT $2 FOR UPDATE SKIP LOCKED) \
      DELETE FROM dedup_keys d USING gone WHERE d.key = gone.key AND d.rule = gone.rule";

@@ -53,7 +53,7 @@ impl ServerUrl {
     }
 }
 
-/// What must be safe before an event is answered.
+/// The disks that must have an event before it is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
@@ -66,7 +66,7 @@ pub enum Durability {
     Trusted,
 }
 
-/// How a node hears that there is work.
+/// The way in which a node hears that there is work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wake {

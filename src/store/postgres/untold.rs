@@ -1,10 +1,10 @@
-//! What this node has to tell the others.
+//! News of this node for the others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// What this node has to tell the others.
+/// News of this node for the others.
 #[derive(Debug, Default)]
 pub(super) struct Untold {
     look: AtomicBool,

@@ -43,7 +43,7 @@ async fn listen(node: &Arc<Node>, leasing: &Session) -> Result<(), Failure> {
     let (link, mut heard) = Link::listening(&node.target, "news").await?;
     link.run(&format!("LISTEN \"{}\"", channel(node).replace('"', "\"\"")))
         .await?;
-    // Something may have been told while nobody listened.
+    // A notification may have been sent before this connection listened.
     node.news.announce();
     loop {
         tokio::select! {

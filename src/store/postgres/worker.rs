@@ -35,7 +35,7 @@ const CALLS: usize = 1024;
 /// Time after the end of a call's patience within which its worker says why it failed.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// What the connections of a worker do with calls.
+/// The work of a worker's connections.
 pub(super) trait Batch: Send + Sync + 'static {
     type Call: Send + Sync + 'static;
     type Output: Send + 'static;

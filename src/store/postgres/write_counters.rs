@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::store::Health;
 
-/// What a worker has written since the store was opened.
+/// Counts of a worker's writes since the store was opened.
 #[derive(Debug, Default)]
 pub(super) struct WriteCounters {
     commits: AtomicU64,

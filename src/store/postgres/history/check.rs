@@ -24,7 +24,7 @@ const UNREADABLE: usize = 5;
 /// Rows that are read at once.
 const PAGE: usize = 200;
 
-/// What is read is the whole store, in its order on disk.
+/// The whole store is read, in its order on disk.
 const PATIENT: &str = "SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on";
 
 const SIZE: &str = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c \

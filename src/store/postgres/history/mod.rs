@@ -37,7 +37,7 @@ pub(in crate::store) use self::moving::move_from;
 pub(in crate::store) use self::operator::{drop_deliveries, replay};
 
 /// A plan that is made for the values of a question is worth its time: most filters are absent.
-/// What a caller does between two questions may take longer than between two writes.
+/// A caller may take longer between two questions than between two writes.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan; \
      SET LOCAL idle_in_transaction_session_timeout = '60s'";
 

@@ -22,7 +22,7 @@ use crate::store::{Counts, StoreError};
 const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
      LOCK TABLE nodes IN EXCLUSIVE MODE";
 
-/// What a store has that is in use, or was.
+/// Contents of a store that is in use, or was.
 const IS_USED: &str = "SELECT EXISTS (SELECT 1 FROM nodes) OR EXISTS (SELECT 1 FROM events) OR EXISTS (SELECT 1 FROM queue) \
      OR EXISTS (SELECT 1 FROM ended) OR EXISTS (SELECT 1 FROM arrivals) OR EXISTS (SELECT 1 FROM dedup_keys)";
 

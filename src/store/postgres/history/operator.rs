@@ -3,7 +3,7 @@
 //! Each step is one short transaction. It locks events, so that no sweep looks at them, then in the
 //! order of all transactions: groups, deliveries that have not ended, the rest. A leased delivery that is dropped has ended at once, but its row
 //! stays in the queue as `dropped`. The node that had it can no longer settle it. If the delivery is
-//! replayed then, the row waits, and is leased to nobody until that node has let it go.
+//! replayed then, the row waits. It is leased again only after that node has let it go.
 //!
 //! Replays and drops are recorded among the attempts, with the outcome `replayed` or `dropped`.
 

@@ -1,4 +1,4 @@
-//! What was answered is there after the server is gone and a standby has taken over, if the server
+//! Answered events are there after the server is gone and a standby has taken over, if the server
 //! waited for the standby. Each test has a control that loses events, so that the tests can fail.
 
 use std::collections::BTreeSet;
@@ -239,7 +239,7 @@ async fn a_primary_that_starts_again_has_all_that_was_answered() {
     assert_whole(&pair.primary);
 }
 
-/// How the operator ends the wait for a standby.
+/// Ways to end the wait for a standby.
 const CANCELS: [&str; 2] = ["pg_terminate_backend", "pg_cancel_backend"];
 
 /// Cuts the standby off, ends the waits for it, and lets it take over.
