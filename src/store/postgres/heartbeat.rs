@@ -208,14 +208,16 @@ impl Node {
 
     /// Says which rules this node has, if that is new.
     async fn say_rules(&self, link: &Link) -> Result<(), Failure> {
-        let Some(in_force) = self.unsaid.lock().take() else {
+        // They stay unsaid until they are written: this may be dropped at any time.
+        let Some(in_force) = self.unsaid.lock().clone() else {
             return Ok(());
         };
-        let written = self.write_rules(link, &in_force).await;
-        if written.is_err() {
-            self.unsaid.lock().get_or_insert(in_force);
+        self.write_rules(link, &in_force).await?;
+        let mut unsaid = self.unsaid.lock();
+        if unsaid.as_ref() == Some(&in_force) {
+            *unsaid = None;
         }
-        written
+        Ok(())
     }
 
     async fn has_duty(&self, link: &Link, duty: &str) -> Result<bool, Failure> {

@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::leases::LeasedDelivery;
 use super::link::Link;
 use super::node::Node;
+use super::pipeline::pipeline;
 use super::request_rows::{self, Requests, StoredRequest};
 use super::row;
 use crate::base::clock::Timestamp;
@@ -169,9 +170,13 @@ impl Node {
             released?;
         }
         let mut leasing = Leasing::new(&self);
-        self.stop_doomed(link).await?;
+        let first = pipeline!(self.stop_doomed(link), Candidates::read(link, &self, wanted, now))?;
+        let mut read = Some(first.1);
         loop {
-            let mut candidates = Candidates::read(link, &self, wanted, now).await?;
+            let mut candidates = match read.take() {
+                Some(candidates) => candidates,
+                None => Candidates::read(link, &self, wanted, now).await?,
+            };
             let picks = self.pick(&mut candidates, wanted, &mut leasing.bytes);
             let picked = picks.order.len();
             let before = leasing.leased.leases.len();
