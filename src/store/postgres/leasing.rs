@@ -16,7 +16,7 @@ use super::PostgresStore;
 use super::candidates::{self, Candidates, Pick};
 use super::failure::Failure;
 use super::leases::LeasedDelivery;
-use super::link::Link;
+use super::link::{Link, Parameters};
 use super::node::Node;
 use super::pipeline::pipeline;
 use super::request_rows::{self, Requests, StoredRequest};
@@ -249,14 +249,13 @@ impl Node {
         if picks.order.is_empty() {
             return Ok(());
         }
-        // Everything about a delivery is read before it leaves the queue.
-        let known = self.known(link, &picks).await?;
         let number = self.leases.lock().next_number();
         // Without an answer the lease may have been made.
         self.has_strays.store(true, Ordering::Release);
-        let rows = link
-            .query(LEASE, &[&self.id(), &number, &now.as_millis(), &picks.order])
-            .await?;
+        let (me, millis) = (self.id(), now.as_millis());
+        let lease: Parameters<'_> = &[&me, &number, &millis, &picks.order];
+        // Everything about a delivery is read before it leaves the queue.
+        let (known, rows) = pipeline!(self.known(link, &picks), link.query(LEASE, lease),)?;
         self.has_strays.store(false, Ordering::Release);
         let mut by_row = HashMap::new();
         for read in rows {
