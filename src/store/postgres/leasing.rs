@@ -170,13 +170,9 @@ impl Node {
             released?;
         }
         let mut leasing = Leasing::new(&self);
-        let first = pipeline!(self.stop_doomed(link), Candidates::read(link, &self, wanted, now))?;
-        let mut read = Some(first.1);
+        let read = pipeline!(self.stop_doomed(link), Candidates::read(link, &self, wanted, now));
+        let ((), mut candidates) = read?;
         loop {
-            let mut candidates = match read.take() {
-                Some(candidates) => candidates,
-                None => Candidates::read(link, &self, wanted, now).await?,
-            };
             let picks = self.pick(&mut candidates, wanted, &mut leasing.bytes);
             let picked = picks.order.len();
             let before = leasing.leased.leases.len();
@@ -198,13 +194,14 @@ impl Node {
                     }
                     Err(failure) => return Err(failure),
                 }
-                continue;
+            } else {
+                let must_read_on = candidates.must_read_on(wanted, &self.leases.lock().turns);
+                let nothing_new = leasing.leased.leases.len() == before;
+                if picked == 0 || nothing_new || leasing.bytes >= BYTES || !must_read_on {
+                    return Ok(leasing);
+                }
             }
-            let must_read_on = candidates.must_read_on(wanted, &self.leases.lock().turns);
-            let nothing_new = leasing.leased.leases.len() == before;
-            if picked == 0 || nothing_new || leasing.bytes >= BYTES || !must_read_on {
-                return Ok(leasing);
-            }
+            candidates = Candidates::read(link, &self, wanted, now).await?;
         }
     }
 
@@ -255,7 +252,7 @@ impl Node {
         let (me, millis) = (self.id(), now.as_millis());
         let lease: Parameters<'_> = &[&me, &number, &millis, &picks.order];
         // Everything about a delivery is read before it leaves the queue.
-        let (known, rows) = pipeline!(self.known(link, &picks), link.query(LEASE, lease),)?;
+        let (known, rows) = pipeline!(self.known(link, &picks), link.query(LEASE, lease))?;
         self.has_strays.store(false, Ordering::Release);
         let mut by_row = HashMap::new();
         for read in rows {

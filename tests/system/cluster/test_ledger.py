@@ -145,9 +145,9 @@ def test_a_lagging_standby_loses_events_and_the_ledger_shows_it(world, measured)
 )
 def test_the_ledger_shows_what_is_done_to_the_store(world, statement, expected):
     """Controls: what a daemon that forgot a lease, a group, a dedup key or half of an event would do to the store."""
-    # Only where events come faster than a group performs them does one always wait.
-    kinds = ["ordered"] if expected == "L5" else ["plain", "ordered", "slow"]
-    with world.cluster.senders(kinds, rate=60 if expected == "L5" else 40):
+    # A group must get events faster than it performs them: one then always waits.
+    kinds, rate = (["ordered"], 60) if expected == "L5" else (["plain", "ordered", "slow"], 40)
+    with world.cluster.senders(kinds, rate=rate):
         for _ in range(20):
             time.sleep(0.2)
             world.pair.sql(statement)
